@@ -176,6 +176,8 @@ CREATE TABLE worker (
 CREATE TABLE desktop (
     project_id             text        NOT NULL,
     desktop_id             text        NOT NULL,
+    -- The id in lower case and Unicode form NFC: ids that differ only in these are one desktop.
+    canonical_id           text        NOT NULL,
 
     -- Facts from the agent, replaced at each connection.
     computer_name          text        NOT NULL,
@@ -193,6 +195,17 @@ CREATE TABLE desktop (
     agent_version          text        NOT NULL,
     -- The id that the agent created at its first start. Empty: the agent has none.
     agent_id               text        NOT NULL DEFAULT '',
+    -- Number of starts of the agent with this id, as it counts them; 0: it does not count. A lower
+    -- number, or the same one of another run, belongs to a copied or restored data directory.
+    incarnation            int8        NOT NULL DEFAULT 0 CHECK (incarnation >= 0),
+    -- Random id of the agent's last start. Empty: the agent has none.
+    run_id                 text        NOT NULL DEFAULT '',
+    -- Ids of earlier agents of this desktop, oldest first; see domain::identity. None of them is
+    -- accepted again.
+    former_agent_ids       text[]      NOT NULL DEFAULT '{}',
+    -- Until when the desktop has no room for orders: its agent gave one back. NULL: it never did
+    -- since it connected. Time in the past: it has room, and earlier targets go first.
+    full_until             timestamptz,
 
     -- Tags are JSON objects of texts. `tags` is the effective set, and the only one that selects
     -- desktops: the agent's tags, overruled by the operators'. Every statement that changes one of
@@ -234,6 +247,7 @@ CREATE TABLE desktop (
     PRIMARY KEY (project_id, desktop_id),
     CONSTRAINT desktop_retirement_complete CHECK ((retired_at IS NULL) = (retired_by IS NULL))
 );
+CREATE UNIQUE INDEX desktop_by_canonical_id ON desktop (project_id, canonical_id);
 -- The desktops of a worker: counted in its list, cleared at its end.
 CREATE INDEX desktop_by_worker ON desktop (worker_id) WHERE worker_id IS NOT NULL;
 -- The connections that a worker must end.
@@ -520,6 +534,11 @@ CREATE TABLE batch (
     deliver_by      timestamptz NOT NULL,
     -- Finish deadline: a member without a result becomes UNKNOWN.
     finish_by       timestamptz NOT NULL,
+    -- Until when a member waits for a connected desktop without room for it.
+    wait_until      timestamptz NOT NULL,
+    -- The script that each member is known to have started last: {ordinal: [script, start in Unix
+    -- milliseconds]}. A hint; other ordinals mean nothing.
+    started         jsonb       NOT NULL DEFAULT '{}',
     -- When the batch was formed: the oldest batch is leased first. A split keeps it.
     created_at      timestamptz NOT NULL,
 
@@ -566,7 +585,13 @@ CREATE TABLE deferred_target (
     -- Delivery and finish deadline; see `batch`.
     deliver_by      timestamptz NOT NULL,
     finish_by       timestamptz NOT NULL,
-    PRIMARY KEY (task_id, ordinal)
+    -- Until when the target waits for its connected desktop without room for it.
+    wait_until      timestamptz NOT NULL,
+    -- The script that the target is known to have started last, and when; both NULL if none is.
+    started_script  int2,
+    started_at      timestamptz,
+    PRIMARY KEY (task_id, ordinal),
+    CONSTRAINT deferred_target_start_complete CHECK ((started_script IS NULL) = (started_at IS NULL))
 );
 CREATE INDEX deferred_target_by_desktop ON deferred_target (project_id, desktop_id);
 CREATE INDEX deferred_target_deliver_by ON deferred_target (deliver_by);
@@ -574,8 +599,8 @@ CREATE INDEX deferred_target_deliver_by ON deferred_target (deliver_by);
 
 -- Records, failures and events ------------------------------------------------------------------
 
--- The final outcome of one script on one target. Written once, when the target ends, with all other
--- records of the target: a target has all its records or none. Records of targets that were never
+-- The final outcome of one script on one target. Written when the target ends, with all other
+-- records of the target: a target has all its records or none. Only `late_result` is added later. Records of targets that were never
 -- admitted are derived and not stored. Partitioned by month, like `target`.
 CREATE TABLE record (
     task_id        uuid    NOT NULL,
@@ -609,6 +634,9 @@ CREATE TABLE record (
     left_processes jsonb,
     -- Number of all these processes; NULL: none.
     left_processes_count int4 CHECK (left_processes_count > 0),
+    -- domain::record::LateResult as JSON: the first result that arrived after the outcome was decided
+    -- to be UNKNOWN. NULL: none did.
+    late_result    jsonb CHECK (late_result IS NULL OR outcome = 'UNKNOWN'),
     PRIMARY KEY (task_id, ordinal, script, attempt)
 ) PARTITION BY RANGE (task_id);
 CREATE INDEX record_by_fingerprint ON record (task_id, fingerprint_id, ordinal) WHERE fingerprint_id IS NOT NULL;

@@ -50,13 +50,15 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     let dir = config.data_dir.clone();
     // The lock lives in this frame, not in the journal: dropping this future releases it at once,
     // even while a blocking write runs.
-    let DataDir { lock: _lock, agent_id, journal } = blocking(move || {
+    let DataDir { lock: _lock, identity, journal } = blocking(move || {
         let opened = journal::open_data_dir(&dir)?;
         connection::clear(&dir);
         Ok::<_, Error>(opened)
     })
     .await?;
-    config.desktop.agent_id = agent_id;
+    config.desktop.agent_id = identity.agent_id;
+    config.desktop.incarnation = identity.incarnation;
+    config.desktop.run_id = format!("{:016x}", rand::random::<u64>());
     let enrolled = config.enrolment.clone().map(|enrolment| Enrolled::new(&config, enrolment)).transpose()?;
     let tls = match (&enrolled, config.tls.clone()) {
         (Some(enrolled), _) => {

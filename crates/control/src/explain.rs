@@ -80,7 +80,7 @@ impl Control {
         task: &TaskRow,
         desktop_id: &str,
     ) -> Result<Vec<Sentence>, Error> {
-        let story = target::story(connection, task.task_id, desktop_id).await?;
+        let story = target::story(connection, task.task_id, desktop_id, self.environment.now()).await?;
         let story = story.ok_or_else(|| {
             let shown: String = desktop_id.chars().take(64).collect();
             Error::new(Reason::DesktopNotFound, format!("the task has no desktop {shown:?}"))
@@ -104,6 +104,7 @@ impl Control {
             ended_at: record.ended_at,
             reason: record.reason,
             process: record.process,
+            late: record.late_result.map(|late| (late.outcome, late.exit_code, late.received_at)),
         });
         let around = ExplainContext {
             now: self.environment.now(),

@@ -4,6 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
 use crate::{Error, Reason, Timestamp, error::shorten, limits};
@@ -124,6 +125,19 @@ text_id! {
 text_id! {
     /// Id of one run of a worker process.
     WorkerId, "worker", WorkerNotFound
+}
+
+impl DesktopId {
+    /// Returns the id in lower case and Unicode form NFC. Ids with the same canonical form name one
+    /// desktop.
+    pub fn canonical(&self) -> String {
+        canonical(&self.0)
+    }
+}
+
+/// Returns a text in lower case and Unicode form NFC.
+pub(crate) fn canonical(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// Validates a text id. The error names no field: the caller adds it.

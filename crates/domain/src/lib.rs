@@ -29,7 +29,7 @@ pub use insight::{explain, what_if};
 pub use outcome::{fingerprint, output, tally};
 pub use pagination::{cursor, page};
 pub use plan::{rollout, submission};
-pub use target::{batching, deadline, desktop, quarantine, report_fence, stratum, tags};
+pub use target::{batching, deadline, desktop, identity, quarantine, report_fence, stratum, tags};
 pub use task::{event, process, record, retry};
 pub use wave::{gate, policy, wave_start};
 

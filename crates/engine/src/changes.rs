@@ -47,6 +47,9 @@ pub struct Changes {
     pub waves: Vec<WaveRow>,
     /// Records to insert. No record of the same target and script is stored yet.
     pub records: Vec<NewRecord>,
+    /// Results of targets that have ended before, kept beside records whose outcome is unknown. A
+    /// record keeps the first.
+    pub late_results: Vec<NewRecord>,
     /// New failures, counted by wave and fingerprint.
     pub failures: Vec<FailureCount>,
     /// Changes of the task's batches.
@@ -75,6 +78,7 @@ impl Changes {
             task: TaskChange::default(),
             waves: Vec::new(),
             records: Vec::new(),
+            late_results: Vec::new(),
             failures: Vec::new(),
             batches: BatchChanges::default(),
             deferred: DeferredChanges::default(),

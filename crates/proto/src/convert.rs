@@ -37,6 +37,8 @@ impl Desktop {
             tags: self.tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect(),
             time_zone: clean(self.time_zone),
             agent_id: clean(self.agent_id),
+            incarnation: self.incarnation.min(i64::MAX.unsigned_abs()),
+            run_id: clean(self.run_id),
             connected_at: unix_ms_in_range("connected_at_unix_ms", self.connected_at_unix_ms)?
                 .unwrap_or_default(),
             certificate: self.certificate.map(|shown| shown.facts(clean)).transpose()?,

@@ -3,6 +3,7 @@
 use domain::{
     Timestamp,
     desktop::DesktopFacts,
+    identity::{self, Refusal},
     ids::{DesktopId, ProjectId, WorkerId},
     limits,
 };
@@ -20,8 +21,9 @@ use crate::Scheduler;
 /// Connection that a worker must close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// Another agent, or a newer connection, is connected as this desktop.
-    Elsewhere(ProjectId, DesktopId),
+    /// Another process is connected as this desktop, its identity is outdated, or another desktop
+    /// has the same id but for case or Unicode form.
+    Claim(ProjectId, DesktopId, Refusal),
     /// The certificate of the desktop is revoked.
     Revoked(ProjectId, DesktopId),
     /// The desktop is retired.
@@ -74,10 +76,10 @@ impl Scheduler {
         self.store.commit(tx).await?;
         for refused in &refused {
             match refused {
-                Refused::Elsewhere(project_id, desktop_id) => {
-                    tracing::warn!(
-                        %worker_id, %project_id, %desktop_id,
-                        "desktop refused: another agent is connected as this desktop"
+                Refused::Claim(project_id, desktop_id, refusal) => {
+                    tracing::error!(
+                        %worker_id, %project_id, %desktop_id, reason = refusal.reason,
+                        "desktop refused"
                     );
                 }
                 Refused::Revoked(project_id, desktop_id) => {
@@ -131,13 +133,11 @@ async fn take_in(
     connected: &[DesktopFacts],
     now: Timestamp,
 ) -> Result<Vec<Refused>, Error> {
-    let mut elsewhere = desktop::connected(connection, worker_id, connected, now).await?;
-    let retired = if elsewhere.is_empty() {
-        Vec::new()
-    } else {
-        desktop::retired_among(connection, &elsewhere).await?
-    };
-    elsewhere.retain(|key| !retired.contains(key));
+    let mut refused = desktop::connected(connection, worker_id, connected, now).await?;
+    let retired =
+        if refused.is_empty() { Vec::new() } else { desktop::retired_among(connection, &refused).await? };
+    refused.retain(|key| !retired.contains(key));
+    let claims = refused_claims(connection, connected, &refused).await?;
     // Read after the rows are locked: a later revocation waits for the lock and then clears the
     // presence.
     let mut revoked = enrolment::revoked_among(connection, connected).await?;
@@ -149,8 +149,44 @@ async fn take_in(
     let told = |keys: Vec<(ProjectId, DesktopId)>, refused: fn(ProjectId, DesktopId) -> Refused| {
         keys.into_iter().map(move |(project_id, desktop_id)| refused(project_id, desktop_id))
     };
-    Ok(told(elsewhere, Refused::Elsewhere)
+    Ok(claims
+        .into_iter()
         .chain(told(revoked, Refused::Revoked))
         .chain(told(retired, Refused::Retired))
         .collect())
+}
+
+/// Returns the refused claims with their reasons.
+async fn refused_claims(
+    connection: &mut Connection,
+    connected: &[DesktopFacts],
+    refused: &[(ProjectId, DesktopId)],
+) -> Result<Vec<Refused>, Error> {
+    let is_refused = |claim: &&DesktopFacts| {
+        refused.iter().any(|(project_id, desktop_id)| {
+            *project_id == claim.project_id && *desktop_id == claim.desktop_id
+        })
+    };
+    let claims: Vec<&DesktopFacts> = connected.iter().filter(is_refused).collect();
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let holdings = desktop::holdings(connection, &claims).await?;
+    let refusal = |claim: &DesktopFacts| {
+        let holding = holdings
+            .iter()
+            .find(|holding| holding.project_id == claim.project_id && holding.claimed_id == claim.desktop_id);
+        match holding {
+            Some(holding) if holding.desktop_id == claim.desktop_id => {
+                identity::refusal(&claim.identity(), &holding.holder)
+            }
+            Some(holding) => identity::similar_id(&claim.desktop_id, &holding.desktop_id),
+            // Only a desktop of the same call has the same id.
+            None => identity::similar_id(&claim.desktop_id, &claim.desktop_id),
+        }
+    };
+    let told = |claim: &DesktopFacts| {
+        Refused::Claim(claim.project_id.clone(), claim.desktop_id.clone(), refusal(claim))
+    };
+    Ok(claims.into_iter().map(told).collect())
 }

@@ -70,6 +70,8 @@ impl MemoryStore {
             time_zone: before.map(|it| it.time_zone.clone()).unwrap_or_default(),
             agent_id: agent_id.to_owned(),
             changed_at: online_since.unwrap_or(now),
+            full_until: None,
+            has_backlog: false,
         };
         self.desktops.entry(project_id.clone()).or_default().insert(desktop_id.clone(), presence);
         self.join_presence(|it| it == desktop_id);

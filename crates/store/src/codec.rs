@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use domain::{BasisPoints, outcome::Outcome, tally::Tally};
+use domain::{BasisPoints, Timestamp, batching::StartedScript, outcome::Outcome, tally::Tally};
 
 use crate::Error;
 
@@ -27,6 +27,14 @@ pub(crate) fn count<T: TryFrom<i64>>(table: &'static str, value: impl Into<i64>)
 pub(crate) fn basis_points(table: &'static str, value: i32) -> Result<BasisPoints, Error> {
     let corrupt = || Error::corrupt(table, format!("basis points {value}"));
     u32::try_from(value).ok().and_then(BasisPoints::new).ok_or_else(corrupt)
+}
+
+/// Converts the columns of a started script.
+pub(crate) fn started(
+    table: &'static str,
+    columns: Option<(i16, Timestamp)>,
+) -> Result<Option<StartedScript>, Error> {
+    columns.map(|(script, at)| Ok(StartedScript { script: count(table, script)?, at })).transpose()
 }
 
 /// Parses one word of a closed set.

@@ -12,6 +12,8 @@ pub(crate) struct RawPresence {
     pub(crate) time_zone: Option<String>,
     pub(crate) agent_id: Option<String>,
     pub(crate) changed_at: Option<Timestamp>,
+    pub(crate) full_until: Option<Timestamp>,
+    pub(crate) has_backlog: Option<bool>,
 }
 
 impl RawPresence {
@@ -24,6 +26,8 @@ impl RawPresence {
             time_zone: self.time_zone.unwrap_or_default(),
             agent_id: self.agent_id.unwrap_or_default(),
             changed_at,
+            full_until: self.full_until,
+            has_backlog: self.has_backlog.unwrap_or(false),
         }))
     }
 }

@@ -7,7 +7,7 @@ use domain::{
     outcome::Outcome,
     page::Page,
     process::{LeftProcess, ProcessReport},
-    record::{Place, RecordId, RecordStatus, SKIPPED_REASON},
+    record::{LateResult, Place, RecordId, RecordStatus, SKIPPED_REASON},
     script::ScriptType,
     task::TaskStatus,
     what_if::Finished,
@@ -93,6 +93,44 @@ fn left_count(process: &ProcessReport) -> Option<i32> {
     Some(count).filter(|count| *count > 0)
 }
 
+/// Adds late results to records whose outcome is unknown. A record keeps the first.
+pub(crate) async fn add_late(
+    connection: &mut Connection,
+    task_id: TaskId,
+    attempt: u16,
+    late: &[NewRecord],
+    now: Timestamp,
+) -> Result<(), Error> {
+    if late.is_empty() {
+        return Ok(());
+    }
+    let result = |record: &NewRecord| {
+        serde_json::json!(LateResult {
+            outcome: record.outcome,
+            exit_code: record.exit_code,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            output: record.output.clone(),
+            reason: record.reason.clone(),
+            received_at: now,
+        })
+    };
+    sqlx::query!(
+        "UPDATE record r SET late_result = n.late_result
+         FROM unnest($3::int4[], $4::int2[], $5::jsonb[]) AS n (ordinal, script, late_result)
+         WHERE r.task_id = $1 AND r.attempt = $2 AND r.ordinal = n.ordinal AND r.script = n.script
+           AND r.outcome = 'UNKNOWN' AND r.late_result IS NULL",
+        task_id.0,
+        int2(attempt),
+        &late.iter().map(|record| int4(record.ordinal)).collect::<Vec<_>>(),
+        &late.iter().map(|record| int2(record.script)).collect::<Vec<_>>(),
+        &late.iter().map(result).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Returns the results of a task's targets in the order of the plan, each from the script that
 /// decided it.
 pub async fn finished(connection: &mut Connection, task_id: TaskId) -> Result<Vec<Finished>, Error> {
@@ -150,6 +188,9 @@ pub struct RecordRow {
     pub output: String,
     /// Facts about the process of the script.
     pub process: ProcessReport,
+    /// Result that arrived after the outcome was decided to be UNKNOWN. Its output is empty where
+    /// `output` is.
+    pub late_result: Option<LateResult>,
 }
 
 impl RecordRow {
@@ -224,7 +265,7 @@ pub async fn list(
     let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
 
     let mut listing = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    listing.push(format!(", {PLACE} AS place, '' AS output"));
+    listing.push(format!(", {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result"));
     push_from(&mut listing);
     push_filter(&mut listing, project_id, filter);
     listing.push(" ORDER BY k.task_id DESC, t.ordinal, ts.script OFFSET ").push_bind(page.offset);
@@ -241,8 +282,9 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<RecordRow>, Error> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    let output = if filter.with_output { "coalesce(r.output, '')" } else { "''" };
-    query.push(format!(", {PLACE} AS place, {output} AS output"));
+    let (output, late_result) =
+        if filter.with_output { ("coalesce(r.output, '')", "r.late_result") } else { ("''", WITHOUT_OUTPUT) };
+    query.push(format!(", {PLACE} AS place, {output} AS output, {late_result} AS late_result"));
     push_from(&mut query);
     push_filter(&mut query, project_id, filter);
     query.push(" ORDER BY t.ordinal, ts.script LIMIT ").push_bind(limit);
@@ -257,7 +299,7 @@ pub async fn fetch(
     record_id: RecordId,
 ) -> Result<Option<RecordRow>, Error> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    query.push(format!(", {PLACE} AS place, coalesce(r.output, '') AS output"));
+    query.push(format!(", {PLACE} AS place, coalesce(r.output, '') AS output, r.late_result"));
     push_from(&mut query);
     query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
     query.push(" AND k.task_id = ").push_bind(record_id.task_id.0);
@@ -273,10 +315,17 @@ const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WH
                      THEN 'queued' WHEN x.script = ts.script THEN 'stopped' WHEN x.script < ts.script \
                      THEN 'behind_stopped' ELSE 'nowhere' END";
 
+/// Late result of a record, for a list without outputs.
+const WITHOUT_OUTPUT: &str = "r.late_result || '{\"output\": \"\"}'";
+
 const SELECT_RECORD: &str =
     "SELECT k.task_id, t.ordinal, ts.script, k.attempt, ts.script_id, ts.name, k.command_type, k.command,
     t.desktop_id, coalesce(d.computer_name, '') AS computer_name, t.wave, k.gray, k.status AS task_status,
-    r.outcome::text AS outcome, r.exit_code, r.started_at, r.ended_at, coalesce(r.reason, '') AS reason,
+    r.outcome::text AS outcome, r.exit_code,
+    CASE WHEN r.outcome IS NOT NULL THEN r.started_at
+         WHEN b.status = 'LEASED' AND (b.started->0)::int4 = ts.script
+             THEN to_timestamp((b.started->1)::float8 / 1000) END AS started_at,
+    r.ended_at, coalesce(r.reason, '') AS reason,
     r.interpreter, r.signal, r.containment, r.left_processes, r.left_processes_count";
 
 /// A page visits few rows, so it may look up the whereabouts of each. Ended targets need no lookup.
@@ -287,7 +336,7 @@ fn push_from(query: &mut QueryBuilder<Postgres>) {
           LEFT JOIN deferred_target s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
           LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal
           LEFT JOIN LATERAL (
-              SELECT b.status FROM batch b
+              SELECT b.status, b.started->(t.ordinal::text) AS started FROM batch b
               WHERE r.outcome IS NULL AND k.ended_at IS NULL AND b.task_id = k.task_id AND t.ordinal = ANY(b.ordinals)
               LIMIT 1) AS b ON true",
     );
@@ -410,6 +459,7 @@ struct Listed {
     left_processes: Option<Json<Vec<LeftProcess>>>,
     left_processes_count: Option<i32>,
     output: String,
+    late_result: Option<Json<LateResult>>,
 }
 
 impl TryFrom<Listed> for RecordRow {
@@ -449,6 +499,7 @@ impl TryFrom<Listed> for RecordRow {
                 left_processes: row.left_processes.map(|named| named.0).unwrap_or_default(),
                 left_processes_count: count("record", row.left_processes_count.unwrap_or_default())?,
             },
+            late_result: row.late_result.map(|late| late.0),
         })
     }
 }

@@ -139,6 +139,7 @@ impl Rows for TaskRows<'_> {
         let (connection, task_id, now) = (&mut *self.connection, *task_id, *now);
         wave::apply(connection, task_id, &changes.waves).await?;
         record::insert(connection, task_id, changes.attempt, &changes.records).await?;
+        record::add_late(connection, task_id, changes.attempt, &changes.late_results, now).await?;
         failure::add(connection, task_id, &changes.failures).await?;
         batch::apply(connection, task_id, &changes.batches, now).await?;
         deferred_target::apply(connection, task_id, project_id, &changes.deferred).await?;

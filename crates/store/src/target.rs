@@ -122,6 +122,8 @@ struct RawState {
     time_zone: Option<String>,
     agent_id: Option<String>,
     changed_at: Option<Timestamp>,
+    full_until: Option<Timestamp>,
+    has_backlog: Option<bool>,
     batch_id: Option<Uuid>,
     leased_by: Option<String>,
     delivered_to: Option<String>,
@@ -131,7 +133,9 @@ impl TryFrom<RawState> for TargetRow {
     type Error = Error;
 
     fn try_from(raw: RawState) -> Result<Self, Error> {
-        let RawState { worker_id, draining, time_zone, agent_id, changed_at, .. } = raw;
+        let RawState {
+            worker_id, draining, time_zone, agent_id, changed_at, full_until, has_backlog, ..
+        } = raw;
         let lease = raw.batch_id.zip(raw.leased_by).map(|(batch_id, leased_by)| {
             Ok::<_, Error>(TargetLease {
                 batch_id: BatchId(batch_id),
@@ -146,7 +150,16 @@ impl TryFrom<RawState> for TargetRow {
             first_script: count("target", raw.first_script)?,
             has_ended: raw.has_ended,
             stop: raw.stop.map(|script| count("target_stop", script)).transpose()?,
-            presence: RawPresence { worker_id, draining, time_zone, agent_id, changed_at }.presence()?,
+            presence: RawPresence {
+                worker_id,
+                draining,
+                time_zone,
+                agent_id,
+                changed_at,
+                full_until,
+                has_backlog,
+            }
+            .presence()?,
         })
     }
 }
@@ -170,7 +183,8 @@ pub(crate) async fn states(
                   EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = t.ordinal AND r.script = 0)
                       AS "has_ended!",
                   x.script AS "stop?", w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", l.batch_id AS "batch_id?",
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
+                  NULL::bool AS has_backlog, l.batch_id AS "batch_id?",
                   l.worker_id AS "leased_by?", l.agent_id AS "delivered_to?"
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
@@ -205,7 +219,12 @@ pub(crate) async fn next_states(
         RawState,
         r#"SELECT t.ordinal, t.desktop_id, t.first_script, false AS "has_ended!", x.script AS "stop?",
                   w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", NULL::uuid AS batch_id,
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
+                  -- Earlier targets go first to a desktop that lacked room.
+                  d.full_until IS NOT NULL AND EXISTS (
+                      SELECT FROM deferred_target e WHERE e.project_id = d.project_id AND e.desktop_id = d.desktop_id
+                          AND NOT e.maybe_delivered AND NOT e.suspended AND e.not_before IS NULL) AS has_backlog,
+                  NULL::uuid AS batch_id,
                   NULL::text AS leased_by, NULL::text AS delivered_to
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
@@ -296,13 +315,14 @@ pub async fn story(
     connection: &mut Connection,
     task_id: TaskId,
     desktop_id: &str,
+    now: Timestamp,
 ) -> Result<Option<TargetHistory>, Error> {
     let row = sqlx::query!(
         r#"SELECT t.ordinal, t.wave, t.first_script, d.worker_id AS "online_at?",
                   (SELECT p->>'reason' FROM jsonb_array_elements(k.plan_picks) AS p
                    WHERE (p->>'ordinal')::int8 = t.ordinal LIMIT 1) AS pick,
                   s.deliver_by AS "waits_until?", s.not_before AS "not_before?", s.suspended AS "deferred_target_held?",
-                  s.worker_deaths AS "worker_deaths?",
+                  s.worker_deaths AS "worker_deaths?", CASE WHEN d.full_until > $3 THEN s.wait_until END AS busy_until,
                   b.worker_id AS "worker_id?", b.status AS "batch_status?", b.created_at AS "cut_at?", b.suspended AS "batch_suspended?",
                   x.created_at AS "stop_asked_at?"
            FROM target t JOIN task k USING (task_id)
@@ -313,6 +333,7 @@ pub async fn story(
            WHERE t.desktop_id = $2 AND t.task_id = $1 LIMIT 1"#,
         task_id.0,
         desktop_id,
+        now,
     )
     .fetch_optional(connection)
     .await?;
@@ -326,6 +347,7 @@ pub async fn story(
             waits: row.waits_until.map(|until| Waits {
                 until,
                 not_before: row.not_before,
+                busy_until: row.busy_until,
                 is_suspended: row.deferred_target_held.unwrap_or(false),
                 worker_deaths: row
                     .worker_deaths

@@ -46,6 +46,8 @@ pub fn desktop(number: u32) -> DesktopFacts {
         tags: BTreeMap::new(),
         time_zone: String::new(),
         agent_id: String::new(),
+        incarnation: 0,
+        run_id: String::new(),
         connected_at: Timestamp::UNIX_EPOCH,
         certificate: None,
     }

@@ -1,5 +1,7 @@
 //! Dispatches the targets of a batch to their agents.
 
+use std::time::Instant;
+
 use proto::{
     agent::{AttachResponse, ExecutionKey, Order, attach_response::Message},
     order::Signer,
@@ -8,6 +10,7 @@ use proto::{
 };
 
 use telemetry::{metric, trace};
+use tokio::sync::mpsc::error::TrySendError;
 use tracing::Instrument as _;
 
 use crate::{
@@ -79,13 +82,20 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
         // may hold the batch.
         let is_ours = scripts.is_some() && !is_over(worker, lease_until_unix_ms);
         let held_for = HandOut { desktop, agent_id: &target.agent_id, batch_id: &batch_id };
-        if !(is_ours && hand_out(worker, key, held_for, order, part.map(|part| part.answer))) {
+        let sent = if is_ours {
+            hand_out(worker, key, held_for, order, part.map(|part| part.answer))
+        } else {
+            Err(NotSent::NotReached)
+        };
+        if let Err(cause) = sent {
             let returned = ReturnedTarget {
                 task_id: task_id.clone(),
                 batch_id: batch_id.clone(),
                 ordinal: target.ordinal,
                 desktop_id: target.desktop_id,
                 handed: false,
+                given_back: false,
+                is_full: cause == NotSent::Full,
             };
             worker.reports.send(Item::Returned(returned)).await;
         }
@@ -107,30 +117,54 @@ struct HandOut<'a> {
     batch_id: &'a str,
 }
 
-/// Sends an order; false if it certainly was not sent.
+/// Cause why an order was certainly not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotSent {
+    /// The lease is over, or the agent is not connected.
+    NotReached,
+    /// The desktop has no room for orders.
+    Full,
+}
+
+/// Sends an order.
+///
+/// # Errors
+///
+/// When it certainly was not sent.
 fn hand_out(
     worker: &Worker,
     key: ExecutionKey,
     to: HandOut<'_>,
     order: Order,
     signed: Option<&Answer>,
-) -> bool {
+) -> Result<(), NotSent> {
     let HandOut { desktop, agent_id, batch_id } = to;
-    let Some((session, to_agent)) = worker.registry.find_known(&desktop, agent_id) else { return false };
+    let found = worker.registry.find_known(&desktop, agent_id);
+    let (session, to_agent) = found.ok_or(NotSent::NotReached)?;
+    if worker.registry.is_full(&desktop, session) {
+        return Err(NotSent::Full);
+    }
     // Reserves the channel first: a target recorded as in flight is certain to be sent, after its
     // signer.
     let messages = if signed.is_some() { 2 } else { 1 };
-    let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
+    let permits = match to_agent.try_reserve_many(messages) {
+        Ok(permits) => permits,
+        Err(TrySendError::Closed(())) => return Err(NotSent::NotReached),
+        Err(TrySendError::Full(())) => {
+            worker.registry.set_full(&desktop, session, Instant::now());
+            return Err(NotSent::Full);
+        }
+    };
     let held = InFlightTarget { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
     if !worker.in_flight.hold(key.clone(), held) {
         // Already in flight from an earlier batch: its result settles this batch too.
-        return true;
+        return Ok(());
     }
     // A connection that closed before the target was recorded would never return it; one that
     // closes later will.
     if worker.registry.find(&desktop).is_none_or(|(current, _)| current != session) {
         worker.in_flight.release([&key]);
-        return false;
+        return Err(NotSent::NotReached);
     }
     let signer = signed.filter(|answer| worker.registry.shows_first(&desktop, session, answer.signer));
     let signer = signer.map(|answer| Message::Signer(Signer { certificate: answer.certificate().to_vec() }));
@@ -138,7 +172,7 @@ fn hand_out(
         permit.send(Ok(AttachResponse { message: Some(message) }));
     }
     metric::ORDERS.increment(1, &[]);
-    true
+    Ok(())
 }
 
 fn order(

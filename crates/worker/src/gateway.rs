@@ -1,17 +1,21 @@
 //! Agent gateway: one long stream for each desktop.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::limits;
 use futures::Stream;
 use mtls::{Certified, Identity};
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, OrderResult, Welcome,
+        AttachRequest, AttachResponse, OrderResult, OrderReturn, Started, StartedScript, Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
-    scheduler::{DesktopKey, TargetResult},
+    scheduler::{DesktopKey, ReturnedTarget, StartedTarget, TargetResult},
     types::{Certificate, Desktop, Time},
 };
 use telemetry::{metric, trace};
@@ -20,7 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    registry::{self, Connected, SessionId},
+    registry::{Connected, SessionId},
     report_queue::Item,
     state::Worker,
 };
@@ -139,8 +143,8 @@ async fn serve(
         );
     }
     let desktop = Desktop { connected_at_unix_ms: proto::unix_ms(Some(worker.clock.now())), ..desktop };
-    if worker.registry.is_another_agents(&key, &desktop) {
-        return refuse(&to_agent, registry::elsewhere());
+    if let Err(status) = worker.registry.check_claim(&key, &desktop) {
+        return refuse(&to_agent, status);
     }
     let welcome = Welcome { worker_id: worker.worker_id.clone(), time: time(worker) };
     let welcome = attach_response::Message::Welcome(welcome);
@@ -150,7 +154,7 @@ async fn serve(
     // The registry holds the only other sender: when it drops that, the stream ends and the agent
     // dials another worker.
     let weak = to_agent.downgrade();
-    let Some(connected) = worker.registry.connect(key.clone(), desktop.clone(), to_agent) else { return };
+    let Ok(connected) = worker.registry.connect(key.clone(), desktop.clone(), to_agent) else { return };
     let Connected { session, replaced, mut known } = connected;
     if let Some(older) = replaced {
         give_back(worker, older).await;
@@ -174,14 +178,16 @@ async fn serve(
         }
         match message {
             attach_request::Message::Result(result) => take_result(worker, &key, &agent_id, result).await,
+            attach_request::Message::Started(started) => take_started(worker, session, started),
+            attach_request::Message::OrderReturn(returned) => {
+                take_return(worker, &key, session, returned).await;
+            }
+            attach_request::Message::DesktopUpdate(_) => {
+                tracing::debug!(desktop_id = key.desktop_id, "update of the description ignored");
+            }
             attach_request::Message::TimeRequest(_) => tell_time(worker, &weak),
             attach_request::Message::Hello(_) => {
                 tracing::warn!(desktop_id = key.desktop_id, "agent sent a second hello");
-            }
-            attach_request::Message::Started(_)
-            | attach_request::Message::DesktopUpdate(_)
-            | attach_request::Message::OrderReturn(_) => {
-                tracing::debug!(desktop_id = key.desktop_id, "message ignored: not supported yet");
             }
         }
     }
@@ -252,6 +258,34 @@ fn tell_time(worker: &Worker, to_agent: &WeakToAgent) {
 async fn give_back(worker: &Worker, session: SessionId) {
     for returned in worker.in_flight.release_session(session) {
         worker.reports.send(Item::Returned(returned)).await;
+    }
+}
+
+/// Takes back an order that has not started.
+async fn take_return(worker: &Worker, desktop: &DesktopKey, session: SessionId, order: OrderReturn) {
+    let returned = order.key.and_then(|key| worker.in_flight.give_back(&key, session));
+    let Some(returned) = returned else {
+        tracing::debug!(
+            desktop_id = desktop.desktop_id,
+            "order given back that this connection did not deliver"
+        );
+        return;
+    };
+    tracing::debug!(desktop_id = desktop.desktop_id, reason = order.reason, "order given back");
+    if order.is_full {
+        worker.registry.set_full(desktop, session, Instant::now());
+    }
+    worker.reports.send(Item::Returned(ReturnedTarget { is_full: order.is_full, ..returned })).await;
+}
+
+/// Collects started scripts of targets that this connection delivered.
+fn take_started(worker: &Worker, session: SessionId, started: Started) {
+    for StartedScript { key, script, started_at_unix_ms } in started.scripts {
+        let Some(key) = key else { continue };
+        let Some(batch_id) = worker.in_flight.batch_on(&key, session) else { continue };
+        let (task_id, ordinal, attempt) = (key.task_id.clone(), key.ordinal, key.attempt);
+        let started = StartedTarget { task_id, batch_id, ordinal, attempt, script, started_at_unix_ms };
+        worker.started.add(key, started);
     }
 }
 

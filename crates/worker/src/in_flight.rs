@@ -1,7 +1,7 @@
 //! Targets in flight: leased targets until their results are stored.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -78,6 +78,12 @@ impl InFlight {
         self.lock().targets.get(key).map(|held| held.batch_id.clone())
     }
 
+    /// Batch that delivered a target on this connection; `None` if it is not in flight there.
+    pub(crate) fn batch_on(&self, key: &ExecutionKey, session: SessionId) -> Option<String> {
+        let inner = self.lock();
+        inner.targets.get(key).filter(|held| held.session == session).map(|held| held.batch_id.clone())
+    }
+
     /// Desktop and connection to which a target was dispatched; `None` if it is not in flight.
     pub(crate) fn handed_out_on(&self, key: &ExecutionKey) -> Option<(DesktopKey, SessionId)> {
         self.lock().targets.get(key).map(|held| (held.desktop.clone(), held.session))
@@ -123,6 +129,8 @@ impl InFlight {
                     ordinal: key.ordinal,
                     desktop_id: held.desktop.desktop_id,
                     handed: true,
+                    given_back: false,
+                    is_full: false,
                 });
             }
         }
@@ -131,8 +139,39 @@ impl InFlight {
         returned
     }
 
+    /// Removes a target that its agent gives back, and returns it for the report. `None` if this
+    /// connection did not deliver it.
+    pub(crate) fn give_back(&self, key: &ExecutionKey, session: SessionId) -> Option<ReturnedTarget> {
+        let mut inner = self.lock();
+        if inner.targets.get(key).is_none_or(|held| held.session != session) {
+            return None;
+        }
+        let held = inner.targets.remove(key)?;
+        inner.let_go(&held.batch_id);
+        drop(inner);
+        self.changed.notify_waiters();
+        Some(ReturnedTarget {
+            task_id: key.task_id.clone(),
+            batch_id: held.batch_id,
+            ordinal: key.ordinal,
+            desktop_id: held.desktop.desktop_id,
+            handed: false,
+            given_back: true,
+            is_full: false,
+        })
+    }
+
+    /// Number of targets in flight on each of these connections.
+    pub(crate) fn count_by_session(&self, sessions: &HashSet<SessionId>) -> HashMap<SessionId, usize> {
+        let mut counts: HashMap<SessionId, usize> = sessions.iter().map(|session| (*session, 0)).collect();
+        for held in self.lock().targets.values() {
+            counts.entry(held.session).and_modify(|count| *count += 1);
+        }
+        counts
+    }
+
     /// Connections with targets in flight.
-    pub(crate) fn busy_sessions(&self) -> std::collections::HashSet<SessionId> {
+    pub(crate) fn busy_sessions(&self) -> HashSet<SessionId> {
         self.lock().targets.values().map(|held| held.session).collect()
     }
 
@@ -224,5 +263,17 @@ mod tests {
         assert_eq!(in_flight.leases().len(), 1);
         in_flight.lose(&[lease(2)]);
         assert!(in_flight.leases().is_empty());
+    }
+
+    #[test]
+    fn only_the_connection_of_a_target_gives_it_back() {
+        let in_flight = InFlight::default();
+        in_flight.open(lease(1));
+        in_flight.hold(key(0), held(1));
+        assert_eq!(in_flight.give_back(&key(0), SessionId(2)), None);
+        let returned = in_flight.give_back(&key(0), SessionId(1)).unwrap();
+        assert!(returned.given_back && !returned.handed);
+        assert!(in_flight.leases().is_empty());
+        assert_eq!(in_flight.give_back(&key(0), SessionId(1)), None);
     }
 }

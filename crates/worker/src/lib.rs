@@ -23,8 +23,10 @@ mod renew;
 mod report_queue;
 mod reporter;
 mod retry;
+mod room;
 mod run;
 mod scheduler;
+mod started;
 mod state;
 mod stops;
 

@@ -61,13 +61,12 @@ fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse
             if !worker.registry.is_connected(&key) {
                 worker.presence.disconnected(key);
             }
-        } else if answer.refused.contains(&key) {
-            tracing::warn!(
-                project_id = key.project_id,
-                desktop_id = key.desktop_id,
-                "connection refused: the desktop has a newer connection or another agent"
-            );
-            worker.registry.refuse(&key, &desktop, registry::elsewhere());
+        } else if let Some(refused) =
+            answer.refused.iter().find(|refused| refused.desktop.as_ref() == Some(&key))
+        {
+            let (project_id, desktop_id) = (&key.project_id, &key.desktop_id);
+            tracing::error!(project_id, desktop_id, reason = refused.reason, "connection refused");
+            worker.registry.refuse(&key, &desktop, registry::claim_refused(refused));
         } else {
             worker.registry.is_known(&key, &desktop);
         }

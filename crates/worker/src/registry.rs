@@ -1,19 +1,25 @@
 //! Registry of the agents' connections.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
-use domain::{desktop::RETIRED, enrolment::REVOKED};
-use proto::{agent::AttachResponse, order_signing::Hash, scheduler::DesktopKey, types::Desktop};
+use domain::{desktop::RETIRED, enrolment::REVOKED, identity};
+use proto::{
+    agent::{AttachResponse, Rival, attach_response::Message},
+    order_signing::Hash,
+    scheduler::{DesktopKey, RefusedDesktop},
+    types::Desktop,
+};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use crate::order_proofs::ShownSigners;
+use crate::{order_proofs::ShownSigners, room::Room};
 
 /// Id of one connection of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +36,7 @@ struct Session {
     /// Whether a scheduler has accepted the connection.
     known: watch::Sender<bool>,
     shown: ShownSigners,
+    room: Room,
 }
 
 /// Newly registered connection.
@@ -43,15 +50,46 @@ pub(crate) struct Connected {
 }
 
 impl Session {
-    /// Whether this connection is alive and belongs to another agent.
+    /// Whether this connection is alive and belongs to another process. A copy of a data directory
+    /// has the same agent id and another run.
     fn is_another(&self, desktop: &Desktop) -> bool {
-        self.desktop.agent_id != desktop.agent_id && !self.to_agent.is_closed()
+        let identity =
+            |desktop: &Desktop| (desktop.agent_id.clone(), desktop.incarnation, desktop.run_id.clone());
+        identity(&self.desktop) != identity(desktop) && !self.to_agent.is_closed()
+    }
+
+    /// Refuses a claim of another process while this connection is alive. Sends the name of that
+    /// rival to the connected agent.
+    fn check_claim(&self, desktop: &Desktop) -> Result<(), Status> {
+        if !self.is_another(desktop) {
+            return Ok(());
+        }
+        let rival =
+            Rival { os_host_name: desktop.os_host_name.clone(), ip_address: desktop.ip_address.clone() };
+        let rival = AttachResponse { message: Some(Message::Rival(rival)) };
+        if self.to_agent.try_send(Ok(rival)).is_err() {
+            tracing::debug!(
+                desktop_id = desktop.desktop_id,
+                "name of the rival not sent: the agent's channel is full"
+            );
+        }
+        Err(in_use(&self.desktop))
     }
 }
 
-/// Status for an agent whose desktop has a connection of another agent.
-pub(crate) fn elsewhere() -> Status {
-    Status::already_exists("another agent is connected as this desktop: give each desktop a unique id")
+/// Status for an agent whose claim of a desktop the schedulers refuse. An agent with an outdated
+/// identity gets `ABORTED` and makes a new one; any other claim cannot succeed soon.
+pub(crate) fn claim_refused(refused: &RefusedDesktop) -> Status {
+    if refused.identity_is_outdated {
+        Status::aborted(refused.reason.clone())
+    } else {
+        Status::already_exists(refused.reason.clone())
+    }
+}
+
+/// Status for an agent whose desktop has a connection of another process to this worker.
+fn in_use(holder: &Desktop) -> Status {
+    Status::already_exists(identity::in_use(&holder.os_host_name, &holder.ip_address))
 }
 
 /// Status for an agent whose certificate is revoked.
@@ -82,24 +120,39 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Whether another agent is connected as this desktop; closed connections do not count.
-    pub(crate) fn is_another_agents(&self, key: &DesktopKey, desktop: &Desktop) -> bool {
-        self.lock().get(key).is_some_and(|session| session.is_another(desktop))
+    /// Refuses a claim if another process is connected as this desktop, and sends that process the
+    /// name of its rival. Closed connections do not count.
+    pub(crate) fn check_claim(&self, key: &DesktopKey, desktop: &Desktop) -> Result<(), Status> {
+        self.lock().get(key).map_or(Ok(()), |session| session.check_claim(desktop))
     }
 
-    /// Registers a connection; `None` if another agent is connected as the desktop.
-    pub(crate) fn connect(&self, key: DesktopKey, desktop: Desktop, to_agent: ToAgent) -> Option<Connected> {
+    /// Registers a connection.
+    ///
+    /// # Errors
+    ///
+    /// When another process is connected as the desktop.
+    pub(crate) fn connect(
+        &self,
+        key: DesktopKey,
+        desktop: Desktop,
+        to_agent: ToAgent,
+    ) -> Result<Connected, Status> {
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
         let (told, known) = watch::channel(false);
         let mut sessions = self.lock();
-        if sessions.get(&key).is_some_and(|session| session.is_another(&desktop)) {
-            return None;
-        }
+        sessions.get(&key).map_or(Ok(()), |session| session.check_claim(&desktop))?;
         let replaced = sessions.insert(
             key,
-            Session { id: session, desktop, to_agent, known: told, shown: ShownSigners::default() },
+            Session {
+                id: session,
+                desktop,
+                to_agent,
+                known: told,
+                shown: ShownSigners::default(),
+                room: Room::default(),
+            },
         );
-        Some(Connected { session, replaced: replaced.map(|session| session.id), known })
+        Ok(Connected { session, replaced: replaced.map(|session| session.id), known })
     }
 
     /// Marks a connection as accepted by a scheduler, if its description is still `told`.
@@ -150,6 +203,36 @@ impl Registry {
             return true;
         }
         false
+    }
+
+    /// Records that a desktop has no room for orders.
+    pub(crate) fn set_full(&self, key: &DesktopKey, id: SessionId, now: Instant) {
+        if let Some(session) = self.lock().get_mut(key).filter(|session| session.id == id) {
+            session.room.set_full(now);
+        }
+    }
+
+    /// Whether a connection's desktop has no room for orders.
+    pub(crate) fn is_full(&self, key: &DesktopKey, id: SessionId) -> bool {
+        self.lock().get(key).is_some_and(|session| session.id == id && session.room.is_full())
+    }
+
+    /// Connections without room that may be asked again at `now`.
+    pub(crate) fn full_sessions(&self, now: Instant) -> HashSet<SessionId> {
+        let sessions = self.lock();
+        let may_retry = sessions.values().filter(|session| session.room.may_retry(now));
+        may_retry.map(|session| session.id).collect()
+    }
+
+    /// Records that these connections have room again. Returns their desktops.
+    pub(crate) fn set_free(&self, ids: &HashSet<SessionId>, now: Instant) -> Vec<(DesktopKey, Desktop)> {
+        let mut sessions = self.lock();
+        let free = sessions.iter_mut().filter(|(_, session)| ids.contains(&session.id));
+        free.map(|(key, session)| {
+            session.room.set_free(now);
+            (key.clone(), session.desktop.clone())
+        })
+        .collect()
     }
 
     /// Channel to this agent of a desktop, once a scheduler has accepted the connection. `None` if
@@ -206,7 +289,11 @@ mod tests {
 
     fn connect(registry: &Registry, agent_id: &str) -> (Option<Connected>, Outbox) {
         let (to_agent, outbox) = mpsc::channel(4);
-        (registry.connect(key(), of_agent(agent_id), to_agent), outbox)
+        (registry.connect(key(), of_agent(agent_id), to_agent).ok(), outbox)
+    }
+
+    fn elsewhere() -> Status {
+        claim_refused(&RefusedDesktop::default())
     }
 
     #[test]
@@ -214,14 +301,35 @@ mod tests {
         let registry = Registry::default();
         let (first, mut outbox) = connect(&registry, "one");
         let first = first.unwrap();
-        assert!(registry.is_another_agents(&key(), &of_agent("other")));
         assert!(connect(&registry, "other").0.is_none());
+        assert!(matches!(outbox.try_recv(), Ok(Ok(AttachResponse { message: Some(Message::Rival(_)) }))));
         let (second, alive) = connect(&registry, "one");
         assert_eq!(second.unwrap().replaced, Some(first.session));
         assert!(outbox.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Disconnected));
         // The machine was reinstalled, and the old connection is closed.
         drop(alive);
         assert!(connect(&registry, "other").0.is_some());
+    }
+
+    #[test]
+    fn copy_of_a_connected_agent_is_refused_by_name() {
+        let registry = Registry::default();
+        let of_run = |run_id: &str, host: &str| Desktop {
+            run_id: run_id.into(),
+            os_host_name: host.into(),
+            ip_address: "10.0.0.7".into(),
+            ..of_agent("one")
+        };
+        let (to_agent, mut outbox) = mpsc::channel(4);
+        registry.connect(key(), of_run("r", "first"), to_agent).unwrap();
+        let status = registry.check_claim(&key(), &of_run("s", "second")).unwrap_err();
+        assert_eq!(status.code(), tonic::Code::AlreadyExists);
+        assert!(status.message().contains("first (10.0.0.7)"), "{status}");
+        let Ok(Ok(AttachResponse { message: Some(Message::Rival(rival)) })) = outbox.try_recv() else {
+            panic!("the connected agent must hear of its rival")
+        };
+        assert_eq!(rival.os_host_name, "second");
+        assert!(registry.check_claim(&key(), &of_run("r", "first")).is_ok());
     }
 
     #[test]

@@ -11,8 +11,9 @@ use tonic::service::interceptor::InterceptedService;
 
 use crate::{
     Config, Ready, address, drain, enrolment, gateway, heartbeat, metrics, presence_sync, pull, renew,
-    reporter,
+    reporter, room,
     scheduler::{self, Client, with_deadline},
+    started,
     state::Worker,
     stops,
 };
@@ -89,6 +90,14 @@ pub async fn run(
     parts.spawn({
         let worker = Arc::clone(&worker);
         async move { drain::run(&worker).await }
+    });
+    parts.spawn({
+        let worker = Arc::clone(&worker);
+        async move { room::run(&worker).await }
+    });
+    parts.spawn({
+        let (worker, client) = both(&worker, &client);
+        async move { started::run(&worker, client).await }
     });
     // Not part of pulling, which ends when the drain begins: targets that still run can be stopped.
     parts.spawn({

@@ -14,7 +14,10 @@ use time_sync::{Clock, SampleStart, TimeSample};
 use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
-use crate::{Config, in_flight::InFlight, presence::Presence, registry::Registry, report_queue::Reports};
+use crate::{
+    Config, in_flight::InFlight, presence::Presence, registry::Registry, report_queue::Reports,
+    started::Started,
+};
 
 /// Shared state of one run of the worker.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct Worker {
     pub(crate) in_flight: InFlight,
     pub(crate) presence: Presence,
     pub(crate) reports: Reports,
+    pub(crate) started: Started,
     pub(crate) heartbeat_now: Notify,
     /// Time of the schedulers.
     pub(crate) clock: Clock,
@@ -62,6 +66,7 @@ impl Worker {
             in_flight: InFlight::default(),
             presence: Presence::default(),
             reports: Reports::default(),
+            started: Started::default(),
             heartbeat_now: Notify::new(),
             clock: Clock::new(),
             time_known: SetOnce::new(),

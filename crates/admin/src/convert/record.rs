@@ -4,7 +4,7 @@ use control::RecordRow;
 use domain::{Error, limits::wave_number, process::ProcessReport};
 use proto::{
     Word as _,
-    admin::{Containment, LeftProcess, Outcome, Record, RecordFilter, RecordStatus},
+    admin::{Containment, LateResult, LeftProcess, Outcome, Record, RecordFilter, RecordStatus},
     time,
 };
 
@@ -36,6 +36,19 @@ pub(crate) fn record(row: RecordRow) -> Record {
         containment: containment.map_or(0, |word| Containment::number(word.as_str())),
         left_processes: left_processes.into_iter().map(left_process).collect(),
         left_processes_count,
+        late_result: row.late_result.map(late_result),
+    }
+}
+
+fn late_result(late: domain::record::LateResult) -> LateResult {
+    LateResult {
+        outcome: Outcome::number(late.outcome.as_str()),
+        exit_code: late.exit_code,
+        reason: late.reason,
+        start_time: time(late.started_at),
+        end_time: time(Some(late.ended_at)),
+        receive_time: time(Some(late.received_at)),
+        output: late.output,
     }
 }
 

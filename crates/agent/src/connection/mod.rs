@@ -1,6 +1,7 @@
 //! Connection to a worker.
 
 mod order_verifier;
+mod started;
 mod status_file;
 mod stream;
 

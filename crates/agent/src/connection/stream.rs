@@ -22,14 +22,14 @@ use time_sync::{Backoff, Clock, SampleStart, TimeSample};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming, transport::Endpoint};
+use tonic::{Code, Status, Streaming, transport::Endpoint};
 
-use super::{order_verifier::OrderVerifier, status_file::Attached};
+use super::{order_verifier::OrderVerifier, started::StartedScripts, status_file::Attached};
 use crate::{
     Config, Error,
     error::whole_chain,
     identity::Renewal,
-    journal::blocking,
+    journal::{self, blocking},
     orders::{Answer, Orders},
 };
 
@@ -42,6 +42,10 @@ const OUTBOX: usize = 4;
 /// Duration after which a connection counts as successful and resets the backoff. A connection that
 /// ends at once, for example to a crashing worker, does not.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// Pauses after a refused claim of the desktop. The first is short: an agent that restarts after a
+/// power loss waits for the end of its own former connection.
+const CLAIM_FIRST: Duration = Duration::from_secs(1);
+const CLAIM_MOST: Duration = Duration::from_secs(300);
 /// Interval of time requests. In that time a poor oscillator drifts by 0.3 s.
 const ASK_TIME_EVERY: Duration = Duration::from_secs(600);
 /// Interval of time requests after an answer with a large error.
@@ -83,6 +87,8 @@ pub(crate) struct Link {
     orders: Orders,
     clock: Clock,
     backoff: Backoff,
+    /// Pauses while another process is connected as the desktop, which a person must resolve.
+    claim_backoff: Backoff,
 }
 
 /// Marks the end of a connection because of a new certificate.
@@ -109,7 +115,8 @@ impl Link {
         let desktop = config.desktop.clone();
         let guard = tls.clone().map(|tls| OrderVerifier::new(tls, &desktop));
         let data_dir = config.data_dir.clone();
-        Self { endpoints, data_dir, tls, guard, renewal, desktop, orders, clock, backoff }
+        let claim_backoff = Backoff::doubling(CLAIM_FIRST, CLAIM_MOST);
+        Self { endpoints, data_dir, tls, guard, renewal, desktop, orders, clock, backoff, claim_backoff }
     }
 
     /// Keeps a connection until `stop` is cancelled.
@@ -127,13 +134,31 @@ impl Link {
             if let Some(renewal) = &self.renewal {
                 renewal.refused(endpoint, &status, &self.clock).await;
             }
-            let pause = self.backoff.pause_with_jitter(&mut rand::rng());
+            let pause = match status.code() {
+                Code::AlreadyExists => self.claim_backoff.pause(),
+                Code::Aborted => self.renew_identity().await,
+                _ => self.backoff.pause_with_jitter(&mut rand::rng()),
+            };
             tracing::warn!(
                 worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
                 "connection failed; retrying"
             );
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Replaces an agent id that another start used after this data directory was copied. Returns
+    /// the pause before the next connection.
+    async fn renew_identity(&mut self) -> Duration {
+        let data_dir = self.data_dir.clone();
+        match blocking(move || journal::renew(&data_dir)).await {
+            Ok(agent_id) => {
+                tracing::warn!(agent_id, "the data directory was copied or restored; created a new agent id");
+                self.desktop.agent_id = agent_id;
+            }
+            Err(error) => tracing::error!(%error, "creating a new agent id failed"),
+        }
+        self.backoff.pause_with_jitter(&mut rand::rng())
     }
 
     /// Connects, and reconnects after each certificate renewal; returns the cause of a failure.
@@ -167,6 +192,7 @@ impl Link {
         };
         if begun.elapsed() >= GOOD_AFTER {
             self.backoff.reset();
+            self.claim_backoff.reset();
         }
         ended
     }
@@ -208,7 +234,10 @@ impl Link {
     async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
         let mut last = 0;
         let mut waiting: VecDeque<Answer> = VecDeque::new();
+        // They are from an earlier connection, whose worker has returned these orders itself.
+        drop(self.orders.take_returns());
         self.collect(&mut last, &mut waiting).await;
+        let mut started = StartedScripts::default();
         let mut ask_time_at = self.next_question();
         let mut asked = None;
         loop {
@@ -218,9 +247,9 @@ impl Link {
                 permit = session.outbox.reserve(), if !waiting.is_empty() => {
                     let permit = permit.map_err(|_| closed())?;
                     if let Some(answer) = waiting.pop_front()
-                        && let Some(result) = self.orders.result_of(answer).await
+                        && let Some(message) = self.orders.message_of(answer).await
                     {
-                        permit.send(AttachRequest { message: Some(attach_request::Message::Result(result)) });
+                        permit.send(AttachRequest { message: Some(message) });
                     }
                 }
                 response = session.inbox.message() => {
@@ -241,6 +270,9 @@ impl Link {
                     asked = sent.is_ok().then(|| self.clock.asks());
                     ask_time_at = self.next_question();
                 }
+                () = tokio::time::sleep_until(started.next_at), if self.orders.is_active() => {
+                    started.report(&self.orders, &self.clock, &session.outbox).await;
+                }
                 () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
             }
         }
@@ -251,6 +283,7 @@ impl Link {
             *last = number;
             push(waiting, Answer::FromJournal(key));
         }
+        waiting.extend(self.orders.take_returns().into_iter().map(Answer::Return));
     }
 
     /// Time of the next time request: soon if the error is large, otherwise at a random point of
@@ -298,6 +331,12 @@ impl Link {
             Some(attach_response::Message::Welcome(_)) => {
                 tracing::warn!("welcome ignored: the connection already has one")
             }
+            Some(attach_response::Message::Rival(rival)) => tracing::error!(
+                os_host_name = rival.os_host_name,
+                ip_address = rival.ip_address,
+                "another machine claims this desktop and was refused: give it a desktop id and a data directory \
+                 of its own"
+            ),
             Some(attach_response::Message::Time(_)) => {}
             // Message type of a newer worker, which must cope without an answer.
             None => tracing::warn!("message ignored: unknown type"),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    agent_id,
+    agent_id::{self, Identity},
     event::{Event, Key, Span},
     state::JournalState,
 };
@@ -40,8 +40,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 #[derive(Debug)]
 pub(crate) struct DataDir {
     pub(crate) lock: DirLock,
-    /// Id that belongs to the journal.
-    pub(crate) agent_id: String,
+    /// Identity that belongs to the journal.
+    pub(crate) identity: Identity,
     pub(crate) journal: Journal,
 }
 
@@ -52,9 +52,9 @@ pub(crate) fn open_data_dir(dir: &Path) -> Result<DataDir, Error> {
     let content = read(dir).map_err(failed)?;
     // The new id must be durable before the new journal. After a crash between the two, the old id
     // would otherwise stand for an empty journal.
-    let agent_id = agent_id::load_or_make(dir, content.is_whole)?;
+    let identity = agent_id::load_or_make(dir, content.is_whole)?;
     let journal = Journal::open(dir, content.events).map_err(failed)?;
-    Ok(DataDir { lock, agent_id, journal })
+    Ok(DataDir { lock, identity, journal })
 }
 
 /// Journal file and the state that it describes.

@@ -117,9 +117,9 @@ fn damage_in_the_middle_loses_its_own_line_alone_and_the_file_is_kept_aside() {
     append(&dir, &encode(&finished("b", "")).unwrap());
     let damaged = fs::read(log(&dir)).unwrap();
     let id = fs::read_to_string(dir.path().join("agent-id")).unwrap();
-    let DataDir { agent_id, journal, .. } = opened(dir.path());
+    let DataDir { identity, journal, .. } = opened(dir.path());
     // The damaged line may have been a start.
-    assert_ne!(agent_id, id.trim_end());
+    assert_ne!(identity.agent_id, id.trim_end());
     // A forgotten readable start would let its script start again.
     assert!(result(&journal, "a").is_some() && result(&journal, "b").is_some());
     assert_eq!(fs::read(dir.path().join("journal.damaged")).unwrap(), damaged);
@@ -216,22 +216,22 @@ fn a_directory_that_cannot_be_used_is_an_error_with_its_path() {
 #[test]
 fn crash_before_the_new_journal_leaves_no_old_id() {
     let dir = tempfile::tempdir().unwrap();
-    let old = opened(dir.path()).agent_id;
+    let old = opened(dir.path()).identity.agent_id;
     fs::remove_file(log(&dir)).unwrap();
     let content = read(dir.path()).unwrap();
-    let new = agent_id::load_or_make(dir.path(), content.is_whole).unwrap();
+    let new = agent_id::load_or_make(dir.path(), content.is_whole).unwrap().agent_id;
     assert!(!log(&dir).exists(), "the id precedes the journal");
-    let after_crash = opened(dir.path()).agent_id;
+    let after_crash = opened(dir.path()).identity.agent_id;
     assert!(new != old && after_crash != old);
-    assert_eq!(opened(dir.path()).agent_id, after_crash);
+    assert_eq!(opened(dir.path()).identity.agent_id, after_crash);
 }
 
 #[test]
 fn journal_without_its_first_line_is_whole_if_it_has_another() {
     let dir = tempfile::tempdir().unwrap();
-    let id = opened(dir.path()).agent_id;
+    let id = opened(dir.path()).identity.agent_id;
     fs::write(log(&dir), encode(&finished("a", "")).unwrap()).unwrap();
-    assert_eq!(opened(dir.path()).agent_id, id, "a journal of an earlier version");
+    assert_eq!(opened(dir.path()).identity.agent_id, id, "a journal of an earlier version");
 }
 
 #[test]
@@ -240,8 +240,8 @@ fn complete_last_line_that_is_damaged_is_a_loss() {
         [(&b"00000000 {}\n"[..], true), (b"\0\0\n", true), (b"00000000 {", false), (b"\0", false)]
     {
         let dir = tempfile::tempdir().unwrap();
-        let id = opened(dir.path()).agent_id;
+        let id = opened(dir.path()).identity.agent_id;
         append(&dir, tail);
-        assert_eq!(opened(dir.path()).agent_id != id, is_loss, "{tail:?}");
+        assert_eq!(opened(dir.path()).identity.agent_id != id, is_loss, "{tail:?}");
     }
 }

@@ -5,6 +5,7 @@ mod event;
 mod file;
 mod state;
 
+pub(crate) use agent_id::renew;
 pub(crate) use event::{Event, Key, Record, RunFacts, Span};
 pub(crate) use file::{DataDir, Journal, blocking, open_data_dir};
 pub(crate) use state::{JournalState, RunningOrder};

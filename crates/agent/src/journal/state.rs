@@ -142,6 +142,14 @@ impl JournalState {
         matches!(self.orders.get(key), Some(Order::Finished { .. }))
     }
 
+    /// Script of an order that is running, with its start time in Unix milliseconds; `None` if the
+    /// order is not running.
+    pub(crate) fn running_script(&self, key: &Key) -> Option<(u32, i64)> {
+        let Some(Order::Running(running)) = self.orders.get(key) else { return None };
+        let (script, at) = running.started.last_key_value()?;
+        (!running.finished.contains_key(script)).then_some((*script, *at))
+    }
+
     /// Finished and unacknowledged orders with a number above `after`, in finish order.
     pub(crate) fn unacked_after(&self, after: u64) -> Vec<(u64, Key)> {
         self.unacked.range(after.saturating_add(1)..).map(|(number, key)| (*number, key.clone())).collect()

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    decision::LATE,
     queue::Queue,
     run::{REMOVAL_GRACE, run_order},
     state::{Accepted, Shared},
@@ -56,6 +57,9 @@ impl Dispatcher {
                     running.spawn(run_order(next));
                 }
                 _ = sweep_again.tick() => _sweep = self.shared.scratch.remove_leftovers(),
+                overdue = self.queue.overdue(|| self.shared.now_ms()) => {
+                    overdue.into_iter().for_each(|accepted| accepted.active.give_back(LATE, false));
+                }
                 Some(ended) = running.join_next() => log_panic(ended),
             }
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use proto::{
     ScriptOutcome,
-    agent::{Order, OrderResult},
+    agent::{Order, OrderResult, OrderReturn, attach_request::Message},
     limits::MAX_SCRIPTS_PER_TASK,
 };
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    decision,
+    decision::{self, LATE},
     queue::Queue,
     state::{Accepted, Active, Shared, Standing},
 };
@@ -31,6 +31,8 @@ pub(crate) enum Answer {
     FromJournal(Key),
     /// Refusal of an order. It is not journaled and does not block a later order with the same key.
     Refusal(OrderResult),
+    /// Order that is given back.
+    Return(OrderReturn),
 }
 
 impl Orders {
@@ -77,12 +79,50 @@ impl Orders {
             active.stop_waiting(span).await;
         } else if order.query_only {
             active.skip(span).await;
-        } else if self.shared.is_full().await {
-            active.reject(span, "too many results of this desktop are unacknowledged").await;
-        } else if let Err(refused) = self.queue.push(Accepted { active, order, span, recovered: None }) {
-            refused.active.reject(span, "too many orders are queued on this desktop").await;
+        } else {
+            self.enqueue(Accepted { active, order, span, recovered: None }).await;
         }
         None
+    }
+
+    /// Queues an order. An order that the desktop has no room for is given back. An order that
+    /// arrives after its deadline is rejected: it was delivered late.
+    async fn enqueue(&self, accepted: Accepted) {
+        if accepted.is_late(self.shared.now_ms()) {
+            let Accepted { active, span, .. } = accepted;
+            active.reject(span, LATE).await;
+        } else if self.shared.is_full().await {
+            accepted.active.give_back("too many results of this desktop are unacknowledged", true);
+        } else if let Err(refused) = self.queue.push(accepted) {
+            refused.active.give_back("too many orders are queued on this desktop", true);
+        }
+    }
+
+    /// Takes the orders to give back to the worker.
+    pub(crate) fn take_returns(&self) -> Vec<OrderReturn> {
+        std::mem::take(&mut self.shared.returns())
+    }
+
+    /// Whether an order is queued or running.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.shared.active().is_empty()
+    }
+
+    /// Scripts that run and have started before this time, with their start times; both in Unix
+    /// milliseconds.
+    pub(crate) async fn started_before(&self, ms: i64) -> Vec<(Key, u32, i64)> {
+        let active: Vec<Key> = self.shared.active().keys().cloned().collect();
+        let journal = Arc::clone(&self.shared.journal);
+        let started = blocking(move || {
+            journal.book(|book| {
+                let started = active.into_iter().filter_map(|key| {
+                    let (script, at) = book.running_script(&key)?;
+                    Some((key, script, at))
+                });
+                started.collect::<Vec<_>>()
+            })
+        });
+        started.await.into_iter().filter(|(_, _, at)| *at < ms).collect()
     }
 
     /// Refuses an unverified order. None of its fields is trusted or journaled; otherwise a forged
@@ -152,15 +192,16 @@ impl Orders {
         Some(OrderResult { trace_context, ..result })
     }
 
-    /// Result to send for an answer.
-    pub(crate) async fn result_of(&self, answer: Answer) -> Option<OrderResult> {
+    /// Message to send for an answer.
+    pub(crate) async fn message_of(&self, answer: Answer) -> Option<Message> {
         match answer {
-            Answer::FromJournal(key) => self.result(key).await,
-            Answer::Refusal(result) => Some(result),
+            Answer::FromJournal(key) => self.result(key).await.map(Message::Result),
+            Answer::Refusal(result) => Some(Message::Result(result)),
+            Answer::Return(returned) => Some(Message::OrderReturn(returned)),
         }
     }
 
-    /// Returns when an order may have finished since the last call.
+    /// Returns when an order may have finished, or is to be given back, since the last call.
     pub(crate) async fn finished(&self) {
         self.shared.finished.notified().await;
     }

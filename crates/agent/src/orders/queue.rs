@@ -3,12 +3,15 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use proto::limits::MAX_ORDERS_PER_AGENT;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use super::state::Accepted;
+
+const LOOK_AT_TIME_EVERY: Duration = Duration::from_secs(60);
 
 /// Bounded queue that can remove any order: a stopped order may have hours of other orders before
 /// it. It is not part of `Shared`: the orders would keep it, and each other, alive forever.
@@ -16,6 +19,8 @@ use super::state::Accepted;
 pub(super) struct Queue {
     waiting: Mutex<VecDeque<Accepted>>,
     arrived: Notify,
+    /// Notifies the wait for the next deadline.
+    deadline_changed: Notify,
 }
 
 impl Queue {
@@ -32,6 +37,7 @@ impl Queue {
         waiting.push_back(order);
         drop(waiting);
         self.arrived.notify_one();
+        self.deadline_changed.notify_one();
         Ok(())
     }
 
@@ -44,6 +50,25 @@ impl Queue {
                 Some(order) => return order,
                 None => self.arrived.notified().await,
             }
+        }
+    }
+
+    /// Waits until the deadline of a queued order passes, by the time of `now_ms`, and removes all
+    /// orders: the control plane keeps their sequence and sends them again. Cancel-safe.
+    pub(super) async fn overdue(&self, now_ms: impl Fn() -> i64) -> Vec<Accepted> {
+        loop {
+            let first = self.waiting().iter().filter_map(Accepted::deadline_ms).min();
+            let now = now_ms();
+            let pause = match first {
+                Some(first) if first < now => return self.waiting().drain(..).collect(),
+                Some(first) => {
+                    let ms = u64::try_from(first.saturating_sub(now)).unwrap_or_default();
+                    // Waits in steps, because the clock may be adjusted.
+                    Duration::from_millis(ms.saturating_add(1)).min(LOOK_AT_TIME_EVERY)
+                }
+                None => Duration::MAX,
+            };
+            let _changed = timeout(pause, self.deadline_changed.notified()).await;
         }
     }
 

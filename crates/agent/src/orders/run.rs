@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{
-    decision::{self, STOPPED_BEFORE, Turn},
+    decision::{self, LATE, STOPPED_BEFORE, Turn},
     state::{Accepted, Active, Shared},
 };
 use crate::{
@@ -36,17 +36,14 @@ pub(super) async fn run_order(accepted: Accepted) {
 }
 
 async fn run_traced(accepted: Accepted) {
+    let is_late = accepted.is_late(accepted.active.shared.now_ms());
     let Accepted { active, mut order, span, recovered } = accepted;
     let mut results: Vec<Record> = Vec::new();
     if let Some(recovered) = recovered {
         let Some(known) = active.recover(&mut order, recovered).await else { return };
         results = known;
-    } else {
-        let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < active.shared.now_ms();
-        // A late start is a failure; a stop is not.
-        if is_late && !active.stop.reaches(span.first) {
-            return active.reject(span, "the delivery deadline passed before it could start").await;
-        }
+    } else if is_late && !active.stop.reaches(span.first) {
+        return active.give_back(LATE, false);
     }
     for (number, script) in (0..).zip(&order.scripts).skip(results.len()) {
         let now = active.shared.now_ms();

@@ -43,6 +43,7 @@ pub(crate) fn new(
         leaving: TaskTracker::new(),
         active: Mutex::new(HashMap::new()),
         traces: Traces::default(),
+        returns: Mutex::default(),
         finished: Notify::new(),
         stop,
         at_stop: if config.ends_scripts { AgentStop::EndScripts } else { AgentStop::Detach },

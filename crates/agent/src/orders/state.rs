@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use proto::{ScriptOutcome, agent::Order};
+use proto::{
+    ScriptOutcome,
+    agent::{Order, OrderReturn},
+};
 use time_sync::Clock;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,8 +24,8 @@ use crate::{
     scratch::Scratch,
 };
 
-/// Maximum size of unacknowledged results. Above it orders are rejected, so that the agent does not
-/// fill the disk.
+/// Maximum size of unacknowledged results. Above it orders are given back, so that the agent does
+/// not fill the disk.
 pub(super) const MAX_UNACKED_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
@@ -40,6 +43,9 @@ pub(super) struct Shared {
     /// Queued and running orders with their stop positions.
     pub(super) active: Mutex<HashMap<Key, Arc<StopPoint>>>,
     pub(super) traces: Traces,
+    /// Orders to give back on the present connection.
+    pub(super) returns: Mutex<Vec<OrderReturn>>,
+    /// Notifies the connection of finished orders and of orders to give back.
     pub(super) finished: Notify,
     pub(super) stop: CancellationToken,
     /// What `stop` does to running scripts.
@@ -78,6 +84,18 @@ pub(super) enum Standing {
     Finished,
 }
 
+impl Accepted {
+    /// Whether the order must not start any more at `now_ms`.
+    pub(super) fn is_late(&self, now_ms: i64) -> bool {
+        self.deadline_ms().is_some_and(|deadline_ms| deadline_ms < now_ms)
+    }
+
+    /// Start deadline in Unix milliseconds; `None` without one.
+    pub(super) fn deadline_ms(&self) -> Option<i64> {
+        Some(self.order.deliver_by_unix_ms).filter(|deadline_ms| *deadline_ms != 0)
+    }
+}
+
 impl Active {
     /// Registers an order; `None` if it is already queued or running.
     pub(super) fn new(shared: &Arc<Shared>, key: &Key, trace_context: Option<String>) -> Option<Self> {
@@ -114,6 +132,17 @@ impl Active {
         self.finish(results).await;
     }
 
+    /// Gives an order back that has not started. It is no longer active when the worker hears of it,
+    /// so that the order may come again. With `is_full` the worker sends no more orders for now.
+    pub(super) fn give_back(self, reason: &str, is_full: bool) {
+        let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+        tracing::info!(?key, reason, "order given back");
+        drop(self);
+        let returned = OrderReturn { key: Some(key.into()), reason: reason.to_owned(), is_full };
+        shared.returns().push(returned);
+        shared.finished.notify_one();
+    }
+
     /// Ends an order that was stopped in the queue.
     pub(super) async fn stop_waiting(self, span: Span) {
         let now = self.shared.now_ms();
@@ -136,6 +165,10 @@ impl Shared {
 
     pub(super) fn active(&self) -> MutexGuard<'_, HashMap<Key, Arc<StopPoint>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn returns(&self) -> MutexGuard<'_, Vec<OrderReturn>> {
+        self.returns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn record(&self, event: Event) {

@@ -81,6 +81,11 @@ impl Session {
         self.responses.send(Ok(AttachResponse { message: Some(message) })).await.unwrap();
     }
 
+    /// Ends the stream with a status.
+    pub(crate) async fn refuse(&self, status: Status) {
+        self.responses.send(Err(status)).await.unwrap();
+    }
+
     pub(crate) async fn order(&self, order: Order) {
         self.send(attach_response::Message::Order(order)).await;
     }
@@ -93,11 +98,19 @@ impl Session {
         self.send(attach_response::Message::Ack(ResultAck { key: Some(key) })).await;
     }
 
-    /// Next result of the agent.
+    /// Next result of the agent. Reports of started scripts are skipped.
     pub(crate) async fn result(&mut self) -> OrderResult {
-        match soon(self.requests.message()).await.unwrap().unwrap().message {
-            Some(attach_request::Message::Result(result)) => result,
-            other => panic!("not a result: {other:?}"),
+        loop {
+            match self.request().await {
+                attach_request::Message::Result(result) => return result,
+                attach_request::Message::Started(_) => {}
+                other => panic!("not a result: {other:?}"),
+            }
         }
+    }
+
+    /// Next message of the agent.
+    pub(crate) async fn request(&mut self) -> attach_request::Message {
+        soon(self.requests.message()).await.unwrap().unwrap().message.unwrap()
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
 mod agent_process;
+mod connection;
 mod documented;
 mod fake_worker;
 mod script_process;

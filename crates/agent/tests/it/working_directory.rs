@@ -146,7 +146,7 @@ async fn read_only_leftover_does_not_keep_the_agent_from_starting() {
 }
 
 /// Damage that a script may do to the directories that the agent needs.
-const SABOTAGE: [(&str, &str); 12] = [
+const SABOTAGE: [(&str, &str); 14] = [
     ("scripts-mode", "chmod 000 .."),
     ("scripts-gone", "rm -rf ../../scripts"),
     ("scripts-file", "cd ../..; rm -rf scripts; touch scripts"),
@@ -157,6 +157,8 @@ const SABOTAGE: [(&str, &str); 12] = [
     ("id-new", "mkdir -p ../../agent-id.new/x; rm ../../agent-id"),
     ("id-pipe", "rm ../../agent-id; mkfifo ../../agent-id"),
     ("id-bytes", "printf '\\377' > ../../agent-id"),
+    ("count-low", "echo 0 > ../../incarnation"),
+    ("count-dir", "rm ../../incarnation; mkdir ../../incarnation"),
     ("lock", "rm ../../lock; mkdir -p ../../lock/x"),
     ("attached", "rm ../../attached; mkdir -p ../../attached/x"),
 ];

@@ -6,6 +6,7 @@ use domain::{
     limits::wave_number,
     outcome::Outcome,
     process::{Containment, LeftProcess},
+    record::LateResult,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -70,6 +71,41 @@ pub(crate) struct NativeRecord {
     end_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
+    /// Result that arrived after the outcome was decided to be UNKNOWN. It changes no count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late_result: Option<NativeLateResult>,
+}
+
+/// Result of a script that arrived after its deadline.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeLateResult {
+    /// SUCCESS, FAILED, TIMEOUT, REJECTED, STOPPED or SKIPPED.
+    outcome: &'static str,
+    exit_code: Option<i32>,
+    reason: Option<String>,
+    #[schema(format = DateTime)]
+    start_time: Option<String>,
+    #[schema(format = DateTime)]
+    end_time: String,
+    /// Time at which the result arrived.
+    #[schema(format = DateTime)]
+    receive_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+}
+
+impl From<LateResult> for NativeLateResult {
+    fn from(late: LateResult) -> Self {
+        Self {
+            outcome: late.outcome.as_str(),
+            exit_code: late.exit_code,
+            reason: Some(late.reason).filter(|reason| !reason.is_empty()),
+            start_time: late.started_at.map(time),
+            end_time: time(late.ended_at),
+            receive_time: time(late.received_at),
+            output: Some(late.output),
+        }
+    }
 }
 
 /// A process that outlived its script.
@@ -119,6 +155,7 @@ impl From<RecordRow> for NativeRecord {
             start_time: row.started_at.map(time),
             end_time: row.ended_at.map(time),
             output: Some(row.output),
+            late_result: row.late_result.map(NativeLateResult::from),
         }
     }
 }

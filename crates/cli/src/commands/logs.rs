@@ -9,7 +9,7 @@ use domain::{
     process::{LeftProcess, left_sentence},
 };
 use proto::{
-    admin::{Outcome, Record, RecordFilter, RecordStatus},
+    admin::{LateResult, Outcome, Record, RecordFilter, RecordStatus},
     word,
 };
 
@@ -18,6 +18,7 @@ use crate::{
     Error,
     client::{self, Session},
     completion::{self, LATEST},
+    format::time,
     output::{Format, List},
     sanitize::{sanitize, sanitize_line},
 };
@@ -69,15 +70,18 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
             return list.end("");
         }
         console.paged();
-        for record in &records {
-            let head = head(record, task_id);
+        let parts = records.iter().flat_map(|record| {
+            let late = record.late_result.iter().map(|late| (late_head(late), output(&late.output, form)));
+            std::iter::once((head(record, task_id), output(&record.output, form))).chain(late)
+        });
+        for (head, output) in parts {
             // With a pager, nothing else may write to the terminal.
             if console.is_paged() {
                 console.print(&format!("{}\n", console.out.bold(&head)))?;
             } else {
                 console.say(&console.err.bold(&head));
             }
-            console.print(&output(record, form))?;
+            console.print(&output)?;
         }
         return console.finish();
     }
@@ -141,13 +145,20 @@ struct Form {
     is_terminal: bool,
 }
 
+/// Formats the header line of a late result.
+fn late_head(late: &LateResult) -> String {
+    let exit = late.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+    let outcome = word::<Outcome>(late.outcome);
+    format!("-- late result, received {}: {outcome}{exit}", time(late.receive_time.as_ref()))
+}
+
 /// Returns the output of a script. Raw output for a file or a program is exact. Otherwise it has no
 /// control characters, and a final line end unless it is empty.
-fn output(record: &Record, form: Form) -> String {
+fn output(output: &str, form: Form) -> String {
     let text = match form {
-        Form { is_raw: true, is_terminal: false } => return record.output.clone(),
-        Form { is_raw: true, is_terminal: true } => sanitize(&record.output),
-        Form { is_raw: false, .. } => sanitize(&plain(&record.output)),
+        Form { is_raw: true, is_terminal: false } => return output.to_owned(),
+        Form { is_raw: true, is_terminal: true } => sanitize(output),
+        Form { is_raw: false, .. } => sanitize(&plain(output)),
     };
     if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }
 }
@@ -161,12 +172,11 @@ mod tests {
     #[test]
     fn output_is_plain_unless_raw() {
         let printed = "10%\r100%\n\u{1b}[31mred\u{1b}[0m\u{7}";
-        let record = Record { output: printed.into(), ..Record::default() };
-        let of = |is_raw, is_terminal| output(&record, Form { is_raw, is_terminal });
+        let of = |is_raw, is_terminal| output(printed, Form { is_raw, is_terminal });
         assert_eq!((of(false, false).as_str(), of(false, true).as_str()), ("100%\nred\n", "100%\nred\n"));
         assert_eq!(of(true, false), printed);
         assert_eq!(of(true, true), "10%100%\n[31mred[0m\n", "a terminal obeys nothing");
-        assert_eq!(output(&Record::default(), Form { is_raw: false, is_terminal: false }), "");
+        assert_eq!(output("", Form { is_raw: false, is_terminal: false }), "");
     }
 
     #[test]

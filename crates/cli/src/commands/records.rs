@@ -97,6 +97,7 @@ impl ListItem for Record {
         Column::number("attempt").wide(),
         Column::text("interpreter").wide(),
         Column::number("left").wide(),
+        Column::text("late").wide(),
         Column::text("reason").wide(),
     ];
 
@@ -118,6 +119,7 @@ impl ListItem for Record {
             } else {
                 self.left_processes_count.to_string()
             }),
+            Cell::word(self.late_result.as_ref().map_or("", |late| word::<Outcome>(late.outcome))),
             cell(&self.reason),
         ]
     }

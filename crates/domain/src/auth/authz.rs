@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-use crate::{Error, FieldPath, Reason, limits};
+use crate::{Error, FieldPath, Reason, ids::canonical, limits};
 
 pub use super::action::{ALL, Action, Resource};
 
@@ -154,12 +154,25 @@ struct Rule {
     effect: Effect,
     actions: Vec<WildMatch>,
     resources: Vec<WildMatch>,
+    /// The same patterns in canonical form, for ids of desktops.
+    desktops: Vec<WildMatch>,
 }
 
 /// Rights of a principal: all its policies, compiled for decisions.
 #[derive(Debug, Clone, Default)]
 pub struct Rights {
     rules: Vec<Rule>,
+}
+
+impl Rule {
+    /// Returns whether the rule is about a resource with this name. `of_desktop` is the canonical
+    /// name of a desktop: ids that differ only in case or Unicode form name one desktop.
+    fn covers(&self, name: &str, of_desktop: Option<&str>) -> bool {
+        match of_desktop {
+            Some(name) => self.desktops.iter().any(|pattern| pattern.matches(name)),
+            None => self.resources.iter().any(|pattern| pattern.matches(name)),
+        }
+    }
 }
 
 impl Rights {
@@ -174,6 +187,11 @@ impl Rights {
                     .resource
                     .iter()
                     .map(|pattern| WildMatch::new(short_form(pattern)))
+                    .collect(),
+                desktops: statement
+                    .resource
+                    .iter()
+                    .map(|pattern| WildMatch::new(&canonical(short_form(pattern))))
                     .collect(),
             })
             .collect();
@@ -194,7 +212,8 @@ impl Rights {
         for resource in resources {
             let name = resource.to_string();
             let mut allowed = false;
-            for rule in rules.iter().filter(|rule| rule.resources.iter().any(|it| it.matches(&name))) {
+            let of_desktop = matches!(resource, Resource::Desktop(_)).then(|| canonical(&name));
+            for rule in rules.iter().filter(|rule| rule.covers(&name, of_desktop.as_deref())) {
                 if rule.effect == Effect::Deny {
                     return Err(Error::new(
                         Reason::PolicyDenies,

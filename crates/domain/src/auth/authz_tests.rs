@@ -35,6 +35,17 @@ fn every_resource_of_a_call_must_be_allowed() {
 }
 
 #[test]
+fn deny_covers_a_desktop_in_any_case_and_form() {
+    let deny = r#"{"Version": "5.0", "Statement": [
+        {"Effect": "Deny", "Action": ["workspace:scripts:*"], "Resource": ["desktop:Bu\u0308ro-*"]}]}"#;
+    let rights = rights(&[EVERYTHING, deny]);
+    for id in ["b\u{fc}ro-1", "B\u{dc}RO-1", "Bu\u{308}ro-1"] {
+        assert!(rights.check(Action::Execute, [Resource::Desktop(id)]).is_err(), "{id}");
+    }
+    assert!(rights.check(Action::Execute, [Resource::Desktop("buro-1")]).is_ok());
+}
+
+#[test]
 fn deny_wins_and_published_resource_form_is_accepted() {
     let rights = rights(&[EVERYTHING, DENY_BOSS]);
     assert!(rights.check(Action::Execute, [Resource::Desktop("boss")]).is_ok());

@@ -102,6 +102,9 @@ pub struct Waits {
     pub is_suspended: bool,
     /// Number of workers that died while they held the target.
     pub worker_deaths: u16,
+    /// Time until which it waits for its desktop, which has no room for orders; `None` if the desktop
+    /// has room.
+    pub busy_until: Option<Timestamp>,
 }
 
 /// State of a target that is in a batch.
@@ -168,6 +171,8 @@ pub struct HistoryRecord {
     pub reason: String,
     /// Facts about the process of the script.
     pub process: ProcessReport,
+    /// Outcome and exit code of a result that arrived too late, with the time of its arrival.
+    pub late: Option<(Outcome, Option<i32>, Timestamp)>,
 }
 
 /// Data of an explanation, in addition to the target's history.
@@ -223,7 +228,9 @@ fn explain_records(sentences: &mut Vec<Sentence>, records: &[HistoryRecord]) -> 
     let mut is_known = false;
     for record in records {
         if let Some(started_at) = record.started_at {
-            sentences.push(Sentence::at(started_at, format!("{} started", record.name)));
+            let so_far =
+                if record.status == RecordStatus::Running { " and has been running since" } else { "" };
+            sentences.push(Sentence::at(started_at, format!("{} started{so_far}", record.name)));
         }
         let (Some(ended_at), RecordStatus::Ended(outcome)) = (record.ended_at, record.status) else {
             continue;
@@ -238,6 +245,12 @@ fn explain_records(sentences: &mut Vec<Sentence>, records: &[HistoryRecord]) -> 
         sentences.push(Sentence::at(ended_at, format!("{} ended as {outcome}{why}", record.name)));
         if let Some(left) = record.process.left_sentence() {
             sentences.push(Sentence::at(ended_at, format!("{}: {left}", record.name)));
+        }
+        if let Some((outcome, exit_code, received_at)) = record.late {
+            let exit = exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+            let text =
+                format!("a late result of {} arrived and changes no count: {outcome}{exit}", record.name);
+            sentences.push(Sentence::at(received_at, text));
         }
     }
     is_known
@@ -295,11 +308,15 @@ fn why_it_waits(waits: &Waits, story: &TargetHistory, around: &ExplainContext) -
         return format!("the target waits for its window, which opens at {}", moment(not_before));
     }
     let until = moment(waits.until);
-    match &story.online_at {
-        Some(worker_id) => {
+    match (&story.online_at, waits.busy_until) {
+        (Some(worker_id), Some(busy_until)) => format!(
+            "the desktop is online at worker {worker_id} and busy: the target waits for room, at most until {}",
+            moment(busy_until)
+        ),
+        (Some(worker_id), None) => {
             format!("the desktop is online at worker {worker_id}, and the target waits for a slot")
         }
-        None => format!(
+        (None, _) => format!(
             "the desktop is offline: the target ends as UNDELIVERED unless it connects before {until}"
         ),
     }

@@ -43,7 +43,8 @@ fn delivery() -> DeliveryState {
 #[test]
 fn target_that_did_not_run_has_a_reason() {
     let running = around(TaskStatus::Running, WaveStatus::Open);
-    let waits = Waits { until: at(600), not_before: None, is_suspended: false, worker_deaths: 0 };
+    let waits =
+        Waits { until: at(600), not_before: None, is_suspended: false, worker_deaths: 0, busy_until: None };
     let handed = delivery();
     let online = |waits| TargetHistory { online_at: Some("w".into()), waits: Some(waits), ..story() };
     let away = TargetHistory { waits: Some(waits), ..story() };
@@ -80,6 +81,12 @@ fn target_that_did_not_run_has_a_reason() {
             online(Waits { not_before: Some(at(50)), ..waits }),
             running.clone(),
             "the desktop is online at worker w, and the target waits for a slot",
+        ),
+        (
+            online(Waits { busy_until: Some(at(900)), ..waits }),
+            running.clone(),
+            "the desktop is online at worker w and busy: the target waits for room, at most until \
+             1970-01-01T00:15:00Z",
         ),
         (
             TargetHistory { waits: Some(Waits { is_suspended: true, ..waits }), ..story() },
@@ -121,6 +128,7 @@ fn what_ran_is_told_in_order() {
         ended_at: Some(at(started + 5)),
         reason: reason.into(),
         process: ProcessReport::default(),
+        late: None,
     };
     let around = ExplainContext {
         wave: HistoryWave { opened_at: Some(at(1)), ..around(TaskStatus::Failed, WaveStatus::Closed).wave },
@@ -190,6 +198,7 @@ fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
             ended_at: Some(at(9)),
             reason: reason.into(),
             process: ProcessReport::default(),
+            late: None,
         };
         let around =
             ExplainContext { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
@@ -229,7 +238,38 @@ fn processes_that_outlived_a_script_are_told() {
             left_processes_count: 1,
             ..ProcessReport::default()
         },
+        late: None,
     };
     let around = ExplainContext { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
     assert_eq!(last(&story(), &around), "it: left 1 process running: 4711 sleep 1000 (root)");
+}
+
+#[test]
+fn running_script_and_late_result_have_their_times() {
+    let record = HistoryRecord {
+        name: "it".into(),
+        status: RecordStatus::Running,
+        exit_code: None,
+        started_at: Some(at(7)),
+        ended_at: None,
+        reason: String::new(),
+        late: None,
+        process: ProcessReport::default(),
+    };
+    let ended = HistoryRecord {
+        status: RecordStatus::Ended(Outcome::Unknown),
+        ended_at: Some(at(60)),
+        late: Some((Outcome::Failed, Some(3), at(90))),
+        ..record.clone()
+    };
+    for (record, second, text) in [
+        (record, 7, "it started and has been running since"),
+        (ended, 90, "a late result of it arrived and changes no count: FAILED, exit code 3"),
+    ] {
+        let around =
+            ExplainContext { records: vec![record], ..around(TaskStatus::Running, WaveStatus::Open) };
+        let told = desktop(&story(), &around);
+        let wanted = Sentence { at: Some(at(second)), text: text.into() };
+        assert!(told.contains(&wanted), "{told:?}");
+    }
 }

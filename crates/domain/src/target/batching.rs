@@ -26,6 +26,20 @@ pub struct LocatedTarget {
     /// Id of the agent that may have started the target; `None` if the target was certainly never
     /// delivered.
     pub delivered_to: Option<String>,
+    /// Whether the desktop takes an order for the target now: it is not busy, and no earlier target
+    /// waits for it.
+    pub has_room: bool,
+    /// Script that is known to have started; `None` if none is known.
+    pub started: Option<StartedScript>,
+}
+
+/// A script that an agent has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartedScript {
+    /// Place of the script in the task, from 0.
+    pub script: u16,
+    /// Start time by the agent's clock.
+    pub at: Timestamp,
 }
 
 impl LocatedTarget {
@@ -46,6 +60,8 @@ pub struct Member {
     pub desktop_id: DesktopId,
     /// Id of the only agent that may start the target; empty for an agent without an id.
     pub agent_id: String,
+    /// Script that is known to have started; `None` if none is known.
+    pub started: Option<StartedScript>,
 }
 
 /// Result of batching.
@@ -53,7 +69,7 @@ pub struct Member {
 pub struct BatchPlan {
     /// Batches in the order of workers. Each batch lists its targets in the order of the plan.
     pub batches: Vec<(WorkerId, Vec<Member>)>,
-    /// Targets whose desktop is offline.
+    /// Targets whose desktop is offline or busy.
     pub deferred: Vec<Member>,
     /// Targets that a former agent of their desktop may have started. Their outcome cannot be
     /// determined.
@@ -68,9 +84,11 @@ pub fn batch_by_worker(targets: impl IntoIterator<Item = LocatedTarget>, batch_s
     let (mut deferred, mut replaced) = (Vec::new(), Vec::new());
     for target in targets {
         let is_replaced = target.is_replaced();
-        let LocatedTarget { ordinal, desktop_id, worker_id, agent_id, delivered_to, .. } = target;
-        let member = |agent_id| Member { ordinal, desktop_id, agent_id };
-        match worker_id {
+        let LocatedTarget {
+            ordinal, desktop_id, worker_id, agent_id, delivered_to, has_room, started, ..
+        } = target;
+        let member = |agent_id| Member { ordinal, desktop_id, agent_id, started };
+        match worker_id.filter(|_| has_room || is_replaced) {
             _ if is_replaced => replaced.push(member(delivered_to.unwrap_or_default())),
             Some(worker_id) => by_worker.entry(worker_id).or_default().push(member(agent_id)),
             None => deferred.push(member(delivered_to.unwrap_or_default())),
@@ -149,6 +167,8 @@ mod tests {
             time_zone: String::new(),
             agent_id: String::new(),
             delivered_to: None,
+            has_room: true,
+            started: None,
         }
     }
 
@@ -207,6 +227,21 @@ mod tests {
         assert_eq!(of(&cut.batches[0].1), [(0, "new".into()), (1, "same".into())]);
         assert_eq!(of(&cut.deferred), [(3, "former".into())]);
         assert_eq!(of(&cut.replaced), [(2, "former".into()), (4, "former".into()), (5, String::new())]);
+    }
+
+    #[test]
+    fn busy_desktop_gets_nothing_unless_its_agent_was_replaced() {
+        let busy = |ordinal, delivered_to: Option<&str>| LocatedTarget {
+            worker_id: Some("w".parse().unwrap()),
+            agent_id: "present".into(),
+            delivered_to: delivered_to.map(str::to_owned),
+            has_room: false,
+            ..placed(ordinal)
+        };
+        let cut = batch_by_worker([busy(0, None), busy(1, Some("present")), busy(2, Some("former"))], 10);
+        assert!(cut.batches.is_empty());
+        assert_eq!(cut.deferred.iter().map(|member| member.ordinal).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(cut.replaced.iter().map(|member| member.ordinal).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub fn within(deadlines: Deadlines, closes_at: Timestamp) -> Deadlines {
     deadlines.later(-sooner)
 }
 
+/// Maximum time that a target waits for a connected desktop that is busy. A busy desktop does not
+/// use up the delivery timeout.
+pub const BUSY_WAIT: TimeDelta = TimeDelta::hours(24);
+
 /// Minimum time to deliver a target whose desktop connected in time, however long the target then
 /// waited for a slot.
 pub const HAND_OUT: TimeDelta = TimeDelta::minutes(1);

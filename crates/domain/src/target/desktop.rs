@@ -42,6 +42,10 @@ pub struct DesktopFacts {
     pub time_zone: String,
     /// Id that the agent generated at its first start; empty for an agent without one.
     pub agent_id: String,
+    /// Number of starts of the agent with this id, from 1; 0 if the agent does not count them.
+    pub incarnation: u64,
+    /// Random id of this start of the agent; empty if it has none.
+    pub run_id: String,
     /// Time at which the connection was made.
     pub connected_at: Timestamp,
     /// Certificate of the connection; `None` without TLS.
@@ -73,6 +77,7 @@ impl DesktopFacts {
             ("agent_version", &self.agent_version),
             ("time_zone", &self.time_zone),
             ("agent_id", &self.agent_id),
+            ("run_id", &self.run_id),
         ];
         let serial = self.certificate.iter().map(|shown| ("certificate.serial", &shown.serial));
         let tags = self.tags.iter().flat_map(|(key, value)| [("tags", key), ("tags", value)]);
@@ -132,6 +137,8 @@ mod tests {
             tags: (0..MAX_TAGS_PER_DESKTOP).map(|number| (number.to_string(), text())).collect(),
             time_zone: text(),
             agent_id: text(),
+            incarnation: 1,
+            run_id: text(),
             connected_at: Timestamp::UNIX_EPOCH,
             certificate: None,
         }

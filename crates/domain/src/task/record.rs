@@ -6,7 +6,13 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Error, Reason, error::shorten, ids::TaskId, outcome::Outcome, task::TaskStatus};
+use chrono::SecondsFormat;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Reason, Timestamp, batching::StartedScript, error::shorten, ids::TaskId, outcome::Outcome,
+    task::TaskStatus,
+};
 
 /// One script on one target in one attempt. Its text form is the record id in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +100,38 @@ impl RecordStatus {
             Self::Ended(outcome) => outcome.status_and_result_code(),
         }
     }
+}
+
+/// Adds to the reason of an unknown outcome whether a script is known to have begun.
+pub fn with_start(outcome: Outcome, reason: &str, started: Option<StartedScript>) -> String {
+    match (outcome, started) {
+        (Outcome::Unknown, Some(StartedScript { script, at })) => {
+            let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            format!("{reason}; script {} began at {at}", u32::from(script) + 1)
+        }
+        (Outcome::Unknown, None) => format!("{reason}; whether a script began is not known"),
+        _ => reason.to_owned(),
+    }
+}
+
+/// Result of a script that arrived after its target had ended as UNKNOWN. It changes neither the
+/// outcome nor a tally.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateResult {
+    /// Outcome that the agent reported.
+    pub outcome: Outcome,
+    /// Exit code; `None` if the script was killed or never started.
+    pub exit_code: Option<i32>,
+    /// Start time by the agent's clock; `None` if the script never started.
+    pub started_at: Option<Timestamp>,
+    /// End time by the agent's clock.
+    pub ended_at: Timestamp,
+    /// Captured output of the script.
+    pub output: String,
+    /// Reason of the outcome; empty for a success.
+    pub reason: String,
+    /// Time at which the result arrived.
+    pub received_at: Timestamp,
 }
 
 /// Reason of a record whose script succeeded in the original task of a retry.

@@ -1,7 +1,7 @@
 //! Admission: opens a task's next wave when its start conditions are met, and admits targets of the
 //! open wave.
 
-use domain::{Timestamp, ids::TaskId};
+use domain::{Timestamp, deadline::BUSY_WAIT, ids::TaskId};
 
 use super::{Engine, room::Room};
 use crate::{
@@ -64,6 +64,7 @@ impl<F: Faults> Engine<F> {
             task_id: rollout.task_id(),
             wave,
             deadlines: rollout.facts.deadlines(rollout.now),
+            wait_until: rollout.now + BUSY_WAIT,
             maybe_delivered: false,
             worker_deaths: 0,
         };

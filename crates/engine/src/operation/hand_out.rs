@@ -104,12 +104,12 @@ fn by_terms<F: Faults>(
     let forgets_agents = rollout.breaks(Rule::ForgetAgents);
     let mut groups: BTreeMap<_, (BatchTerms, Vec<LocatedTarget>)> = BTreeMap::new();
     for row in deferred {
-        let BatchTerms { wave, maybe_delivered, worker_deaths, deadlines, .. } = row.terms;
+        let BatchTerms { wave, maybe_delivered, worker_deaths, deadlines, wait_until, .. } = row.terms;
         rollout.undefer(wave, row.member.ordinal, maybe_delivered);
         rollout.note_stop(row.member.ordinal, row.stop);
-        let key = (maybe_delivered, worker_deaths, deadlines.deliver_by, deadlines.finish_by);
+        let key = (maybe_delivered, worker_deaths, deadlines.deliver_by, deadlines.finish_by, wait_until);
         let group = groups.entry(key).or_insert_with(|| (row.terms, Vec::new()));
-        group.1.push(row.placed(forgets_agents));
+        group.1.push(row.placed(forgets_agents, rollout.now));
     }
     groups.into_values().collect()
 }

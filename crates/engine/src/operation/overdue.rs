@@ -4,7 +4,6 @@
 use domain::{
     Timestamp,
     batching::{LocatedTarget, Member},
-    deadline::HAND_OUT,
     outcome::Outcome,
     quarantine,
 };
@@ -106,10 +105,10 @@ impl<F: Faults> Engine<F> {
 }
 
 fn put_off<F: Faults>(rollout: &mut Rollout<F>, deferred: &[DeferredRow]) {
-    let deliver_by = rollout.now + HAND_OUT;
+    let (now, delivery) = (rollout.now, rollout.facts.timeouts.delivery);
     let later = deferred.iter().map(|row| {
         let deadlines = row.terms.deadlines;
-        (row.member.ordinal, deadlines.later(deliver_by - deadlines.deliver_by))
+        (row.member.ordinal, deadlines.later(row.put_off(now, delivery) - deadlines.deliver_by))
     });
     rollout.changes().deferred.set_deadlines.extend(later);
 }
@@ -129,7 +128,7 @@ fn wait_for_next_window<F: Faults>(
     let placed = place_again(rollout, &members, targets, false);
     let (waits, overdue): (Vec<LocatedTarget>, Vec<LocatedTarget>) =
         placed.into_iter().partition(|target| rollout.missed_window(target, &terms.deadlines));
-    let fresh = BatchTerms { deadlines: rollout.facts.deadlines(rollout.now), ..*terms };
+    let fresh = rollout.fresh(terms);
     // The targets were never delivered, so no agent that received them can have been replaced.
     let _never_replaced = rollout.dispatch_to_workers(&fresh, waits);
     members
@@ -141,14 +140,17 @@ fn wait_for_next_window<F: Faults>(
 fn records<F: Faults>(rollout: &Rollout<F>, overdue: &[(BatchTerms, Member)]) -> Vec<NewRecord> {
     let of_target = |(terms, member): &(BatchTerms, Member)| {
         let outcome = rollout.expired(terms)?;
-        let reason = reason(outcome, terms.worker_deaths);
-        Some(rollout.without_result(member.ordinal, &member.desktop_id, outcome, reason))
+        Some(rollout.without_result(member, outcome, reason(outcome, terms, rollout.now)))
     };
     overdue.iter().filter_map(of_target).flatten().collect()
 }
 
-const fn reason(outcome: Outcome, worker_deaths: u16) -> &'static str {
+fn reason(outcome: Outcome, terms: &BatchTerms, now: Timestamp) -> &'static str {
+    let BatchTerms { worker_deaths, wait_until, .. } = *terms;
     match outcome {
+        Outcome::Undelivered if wait_until <= now => {
+            "the desktop was busy or not reached for 24 hours, and took no order for the target"
+        }
         Outcome::Undelivered => "the desktop was not reached before the delivery deadline",
         _ if quarantine::is_quarantined(worker_deaths) => {
             "quarantined after every worker that held it died; no result arrived before the deadline"

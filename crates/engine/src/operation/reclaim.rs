@@ -101,7 +101,7 @@ pub(super) fn place_again<F: Faults>(
     let remembers = maybe_delivered && !rollout.breaks(Rule::ForgetAgents);
     let place = |member: &Member| {
         let presence = targets.get(&member.ordinal).and_then(|target| target.presence.as_ref());
-        placed(member, presence, remembers.then(|| member.agent_id.clone()))
+        placed(member, presence, remembers.then(|| member.agent_id.clone()), rollout.now)
     };
     members.iter().map(place).collect()
 }

@@ -60,7 +60,7 @@ impl<F: Faults> Engine<F> {
         let is_first = script == target.first_script;
         let desktop_id = target.desktop_id.clone();
         if is_first && self.take_undelivered(rows, &mut rollout, ordinal).await? {
-            let member = Member { ordinal, desktop_id, agent_id: String::new() };
+            let member = Member { ordinal, desktop_id, agent_id: String::new(), started: None };
             let records = rollout.stopped(&member, script);
             rollout.count(&mut targets, records);
             self.settle(rows, &mut rollout).await?;

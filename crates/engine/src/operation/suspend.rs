@@ -175,7 +175,7 @@ fn release_batches<F: Faults>(rollout: &mut Rollout<F>, batches: Vec<BatchRow>) 
     let waits_again = has_window && !rollout.breaks(Rule::ReleaseIgnoresWindow);
     for batch in batches {
         if waits_again && !batch.terms.maybe_delivered {
-            let terms = BatchTerms { deadlines: rollout.facts.deadlines(rollout.now), ..batch.terms };
+            let terms = rollout.fresh(&batch.terms);
             rollout.changes().batches.delete.push(batch.batch_id);
             rollout.defer(&terms, None, batch.members);
         } else {

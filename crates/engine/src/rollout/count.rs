@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    batching::Member,
     fingerprint::{Fingerprint, fingerprint, sample, within_limit},
     outcome::Outcome,
     policy::Weight,
-    record::DONE_EARLIER_REASON,
+    record::{self, DONE_EARLIER_REASON},
 };
 
 use super::{Rollout, Targets};
@@ -108,16 +109,18 @@ impl<F: Faults> Rollout<F> {
         });
     }
 
-    /// Creates records for all scripts of a target without a result.
-    pub(crate) fn without_result(
-        &self,
-        ordinal: u32,
-        desktop_id: &domain::ids::DesktopId,
-        outcome: Outcome,
-        reason: &str,
-    ) -> Vec<NewRecord> {
+    /// Creates records for all scripts of a target without a result. An unknown outcome says whether
+    /// a script is known to have begun.
+    pub(crate) fn without_result(&self, member: &Member, outcome: Outcome, reason: &str) -> Vec<NewRecord> {
+        let Member { ordinal, desktop_id, started, .. } = member;
+        let reason = record::with_start(outcome, reason, *started);
         let record = |script| {
-            NewRecord::without_result(ordinal, desktop_id.clone(), script, outcome, self.now, reason)
+            let started_at = started.filter(|started| started.script == script).map(|started| started.at);
+            let desktop_id = desktop_id.clone();
+            NewRecord {
+                started_at,
+                ..NewRecord::without_result(*ordinal, desktop_id, script, outcome, self.now, &reason)
+            }
         };
         (0..self.facts.script_count).map(record).collect()
     }

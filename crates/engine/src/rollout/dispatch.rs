@@ -2,6 +2,7 @@
 
 use domain::{
     batching::{self, LocatedTarget, Member, StartGroup},
+    deadline::BUSY_WAIT,
     ids::DesktopId,
     outcome::Outcome,
     quarantine,
@@ -27,8 +28,14 @@ pub(crate) struct DispatchedTargets {
 }
 
 impl<F: Faults> Rollout<F> {
-    /// Creates batches for the workers that hold the desktops. Defers targets of disconnected
-    /// desktops and targets whose window is closed.
+    /// Returns terms with the deadlines of a target that is admitted now.
+    pub(crate) fn fresh(&self, terms: &BatchTerms) -> BatchTerms {
+        let deadlines = self.facts.deadlines(self.now);
+        BatchTerms { deadlines, wait_until: self.now + BUSY_WAIT, ..*terms }
+    }
+
+    /// Creates batches for the workers that hold the desktops. Defers targets of disconnected or
+    /// busy desktops and targets whose window is closed.
     pub(crate) fn dispatch_to_workers(
         &mut self,
         terms: &BatchTerms,
@@ -36,7 +43,8 @@ impl<F: Faults> Rollout<F> {
     ) -> DispatchedTargets {
         let mut handed = DispatchedTargets::default();
         for StartGroup { deadlines, not_before, targets } in self.by_window(placed, terms) {
-            let terms = BatchTerms { deadlines, ..*terms };
+            let wait_until = not_before.map_or(terms.wait_until, |opens_at| opens_at + BUSY_WAIT);
+            let terms = BatchTerms { deadlines, wait_until, ..*terms };
             let mut cut = batching::batch_by_worker(targets, quarantine::batch_size(terms.worker_deaths));
             handed.replaced.append(&mut cut.replaced);
             if not_before.is_some() {
@@ -146,7 +154,7 @@ impl<F: Faults> Rollout<F> {
         let stopped = self.stopped_before_start(&mut members, targets);
         let placed = members.iter().filter_map(|member| {
             let target = targets.get(&member.ordinal)?;
-            Some(placed(member, target.presence.as_ref(), None))
+            Some(placed(member, target.presence.as_ref(), None, self.now))
         });
         let placed = placed.collect();
         // The targets were never delivered, so no agent that received them can have been replaced.
@@ -160,9 +168,9 @@ impl<F: Faults> Rollout<F> {
     /// ready by then.
     pub(crate) fn end_replaced(&mut self, replaced: &[Member], targets: &mut Targets) {
         let mut records = Vec::new();
-        for Member { ordinal, desktop_id, .. } in replaced {
-            let (ordinal, desktop_id): (u32, DesktopId) = (*ordinal, desktop_id.clone());
-            records.extend(self.without_result(ordinal, &desktop_id, Outcome::Unknown, REPLACED_REASON));
+        for member in replaced {
+            records.extend(self.without_result(member, Outcome::Unknown, REPLACED_REASON));
+            let (ordinal, desktop_id): (u32, DesktopId) = (member.ordinal, member.desktop_id.clone());
             self.effect(Effect::Replaced { ordinal, desktop_id });
         }
         self.count(targets, records);
@@ -171,5 +179,10 @@ impl<F: Faults> Rollout<F> {
 
 /// Creates the member of a target that no agent has received yet.
 fn member(target: &TargetRow) -> Member {
-    Member { ordinal: target.ordinal, desktop_id: target.desktop_id.clone(), agent_id: String::new() }
+    Member {
+        ordinal: target.ordinal,
+        desktop_id: target.desktop_id.clone(),
+        agent_id: String::new(),
+        started: None,
+    }
 }

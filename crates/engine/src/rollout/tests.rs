@@ -108,12 +108,19 @@ fn record(ordinal: u32, outcome: Outcome) -> NewRecord {
 
 fn terms(maybe_delivered: bool) -> BatchTerms {
     let deadlines = facts().deadlines(Timestamp::UNIX_EPOCH);
-    BatchTerms { task_id: task_id(), wave: 1, deadlines, maybe_delivered, worker_deaths: 0 }
+    BatchTerms {
+        task_id: task_id(),
+        wave: 1,
+        deadlines,
+        wait_until: deadlines.deliver_by,
+        maybe_delivered,
+        worker_deaths: 0,
+    }
 }
 
 fn member(ordinal: u32) -> Member {
     let desktop_id = format!("d{ordinal}").parse().unwrap();
-    Member { ordinal, desktop_id, agent_id: String::new() }
+    Member { ordinal, desktop_id, agent_id: String::new(), started: None }
 }
 
 #[test]
@@ -147,9 +154,16 @@ fn halt_withdraws_what_the_same_decision_hands_out() {
             time_zone: String::new(),
             agent_id: String::new(),
             changed_at: Timestamp::UNIX_EPOCH,
+            full_until: None,
+            has_backlog: false,
         };
         let delivered_to = maybe_delivered.then(String::new);
-        let placed = crate::row::deferred::placed(&member(ordinal), Some(&presence), delivered_to);
+        let placed = crate::row::deferred::placed(
+            &member(ordinal),
+            Some(&presence),
+            delivered_to,
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(rollout.dispatch_to_workers(&terms(maybe_delivered), vec![placed]).targets, 1);
     }
     rollout.defer(&terms(false), None, vec![member(3)]);

@@ -18,6 +18,8 @@ pub struct BatchTerms {
     pub wave: u16,
     /// Deadlines of its targets.
     pub deadlines: Deadlines,
+    /// Time until which the targets wait for desktops that are connected and busy.
+    pub wait_until: Timestamp,
     /// Whether an earlier lease may have delivered the targets to their agents.
     pub maybe_delivered: bool,
     /// Number of workers that died while they held the targets.

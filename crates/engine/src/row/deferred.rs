@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use domain::{
     Timestamp,
     batching::{LocatedTarget, Member},
+    deadline::HAND_OUT,
     quarantine,
 };
 
@@ -57,7 +58,9 @@ impl DeferredRow {
 
     /// Returns whether the state of the desktop allows a dispatch at `now`.
     pub fn is_reachable(&self, now: Timestamp) -> bool {
-        let is_there = |presence: &Presence| presence.holder().is_some() && self.came_in_time(presence);
+        let is_there = |presence: &Presence| {
+            presence.holder().is_some() && self.came_in_time(presence) && presence.has_room(now)
+        };
         !self.suspended
             && !self.waits_for_window(now)
             && !quarantine::is_quarantined(self.terms.worker_deaths)
@@ -74,11 +77,13 @@ impl DeferredRow {
             && (!maybe_delivered || deadlines.finish_by <= observed_until)
     }
 
-    /// Returns whether the target only waits for a slot and its deadline is near. The margin covers
-    /// a desktop that moves between workers at that moment.
+    /// Returns whether the target only waits for a slot, or for its busy desktop, and its deadline is
+    /// near. The margin covers a desktop that moves between workers at that moment.
     pub fn waits_for_place(&self, now: Timestamp) -> bool {
         let is_there = |presence: &Presence| {
-            presence.worker_id.is_some() && presence.changed_at < self.terms.deadlines.deliver_by
+            presence.worker_id.is_some()
+                && presence.changed_at < self.terms.deadlines.deliver_by
+                && (presence.has_room(now) || now < self.terms.wait_until)
         };
         !self.suspended
             && !self.terms.maybe_delivered
@@ -87,16 +92,25 @@ impl DeferredRow {
             && self.presence.as_ref().is_some_and(is_there)
     }
 
+    /// Returns the new `deliver_by` of a target that only waits. A target that waits for a slot is
+    /// delivered as soon as it gets one. A target that waits for its busy desktop keeps its whole
+    /// delivery time, in case the desktop disconnects.
+    pub fn put_off(&self, now: Timestamp, delivery: TimeDelta) -> Timestamp {
+        let is_busy = self.presence.as_ref().is_some_and(|presence| !presence.has_room(now));
+        let least = now + HAND_OUT;
+        if is_busy { (now + delivery).min(self.terms.wait_until).max(least) } else { least }
+    }
+
     /// Returns the latest deadline that [`Self::waits_for_place`] considers near at `now`.
     pub fn near(now: Timestamp) -> Timestamp {
         now + RECONNECTS
     }
 
     /// Returns the target with the worker that holds its desktop.
-    pub(crate) fn placed(&self, forgets_agents: bool) -> LocatedTarget {
+    pub(crate) fn placed(&self, forgets_agents: bool, now: Timestamp) -> LocatedTarget {
         let delivered_to =
             (self.terms.maybe_delivered && !forgets_agents).then(|| self.member.agent_id.clone());
-        placed(&self.member, self.presence.as_ref(), delivered_to)
+        placed(&self.member, self.presence.as_ref(), delivered_to, now)
     }
 }
 
@@ -106,6 +120,7 @@ pub(crate) fn placed(
     member: &Member,
     presence: Option<&Presence>,
     delivered_to: Option<String>,
+    now: Timestamp,
 ) -> LocatedTarget {
     LocatedTarget {
         ordinal: member.ordinal,
@@ -114,5 +129,7 @@ pub(crate) fn placed(
         time_zone: presence.map(|presence| presence.time_zone.clone()).unwrap_or_default(),
         agent_id: presence.map(|presence| presence.agent_id.clone()).unwrap_or_default(),
         delivered_to,
+        has_room: presence.is_none_or(|presence| presence.has_room(now) && !presence.has_backlog),
+        started: member.started,
     }
 }

@@ -15,9 +15,19 @@ pub struct Presence {
     pub agent_id: String,
     /// Time at which the desktop last connected or disconnected.
     pub changed_at: Timestamp,
+    /// Time until which the desktop has no room for orders; `None` if it never lacked room.
+    pub full_until: Option<Timestamp>,
+    /// Whether earlier targets wait for the desktop, which lacked room before. False where it was not
+    /// requested.
+    pub has_backlog: bool,
 }
 
 impl Presence {
+    /// Returns whether the agent takes orders at `now`.
+    pub fn has_room(&self, now: Timestamp) -> bool {
+        self.full_until.is_none_or(|until| until <= now)
+    }
+
     /// Returns the worker that accepts work for the desktop; `None` while it is offline or its
     /// worker drains.
     pub fn holder(&self) -> Option<&WorkerId> {

@@ -30,6 +30,12 @@ pub struct NewRecord {
 }
 
 impl NewRecord {
+    /// Returns whether the agent knows the outcome. A record whose outcome is unknown adds nothing to
+    /// a stored one.
+    pub fn is_known(&self) -> bool {
+        self.outcome != Outcome::Unknown
+    }
+
     /// Creates the record of a script without a result.
     pub fn without_result(
         ordinal: u32,

@@ -284,6 +284,16 @@ impl Cluster {
         Process::spawn(&mut command, &self.log("agents"))
     }
 
+    /// Starts an agent of this desktop over another data directory. `name` is the name of the
+    /// directory and of the log.
+    pub(crate) fn agent_over(&self, number: usize, name: &str, worker: usize) -> Process {
+        let mut command = Command::new(agent_binary());
+        command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
+        command.arg(self.directory.path().join(name));
+        command.args(["--worker", &format!("{}://{}", self.scheme(), self.workers[worker].0)]);
+        Process::spawn(&mut command, &self.log(name))
+    }
+
     pub(crate) fn add_agents(&mut self, number: usize) -> Vec<String> {
         for _ in 0..number {
             let agent = self.agent(self.agents.len());

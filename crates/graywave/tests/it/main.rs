@@ -6,6 +6,7 @@ mod access;
 mod backup;
 mod ca;
 mod cli;
+mod cloned_desktops;
 mod cluster;
 mod collector;
 mod dev;

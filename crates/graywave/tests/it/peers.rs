@@ -125,7 +125,7 @@ fn an_agent_that_claims_a_connected_desktop_gets_nothing_of_it() {
     let agents = text(&dev, "agents");
     let status = runtime().block_on(attach(&agents, claimed(&dev, &desktops[0], "stranger"))).unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists);
-    assert!(status.message().contains("give each desktop a unique id"), "{status}");
+    assert!(status.message().contains("desktop id and a data directory of its own"), "{status}");
     // A complete agent under that id retries repeatedly and runs nothing.
     let log = directory.path().join("stranger.log");
     let mut command = Command::new(agent_binary());
@@ -135,7 +135,7 @@ fn an_agent_that_claims_a_connected_desktop_gets_nothing_of_it() {
         .arg(directory.path().join("stranger"));
     let _stranger = Process::spawn(&mut command, &log);
     wait_for("a second refusal", || {
-        let refusals = fs::read_to_string(&log).ok()?.matches("another agent is connected").count();
+        let refusals = fs::read_to_string(&log).ok()?.matches("another machine is connected").count();
         (refusals >= 2).then_some(())
     });
     let data = directory.path().join("data");

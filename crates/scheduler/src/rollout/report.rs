@@ -2,17 +2,26 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use chrono::TimeDelta;
 use domain::{
     Timestamp,
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
 };
 use engine::{Report, ReportedTarget, Rows as _, ScriptResult};
-use store::{Error, TaskRows};
+use store::{
+    Error, TaskRows,
+    batch::{self, StartedTarget},
+    desktop,
+};
 use telemetry::{metric, trace};
 use tracing::{Instrument as _, Span};
 
 use super::ENGINE;
 use crate::Scheduler;
+
+/// Maximum time for which a desktop counts as full. Its worker reports earlier that it has room
+/// again; this time covers a lost report.
+const FULL_FOR: TimeDelta = TimeDelta::minutes(2);
 
 /// Results of all scripts of one target.
 #[derive(Debug, Clone)]
@@ -48,6 +57,10 @@ pub struct ReturnedTarget {
     pub ordinal: u32,
     /// False only if the target was certainly never delivered to its agent.
     pub handed: bool,
+    /// Whether the agent gave the target back: it has certainly not started.
+    pub given_back: bool,
+    /// Desktop of the target if it has no room for orders; `None` if it has.
+    pub full: Option<DesktopId>,
 }
 
 /// Result of storing a report.
@@ -92,11 +105,14 @@ impl Scheduler {
         for result in results {
             by_task.entry(result.task_id).or_default().0.push(result);
         }
+        let full: Vec<(TaskId, DesktopId)> =
+            returned.iter().filter_map(|target| Some((target.task_id, target.full.clone()?))).collect();
         for target in returned {
             by_task.entry(target.task_id).or_default().1.push(target);
         }
         let mut answer = ReportAnswer::default();
         let begun = Instant::now();
+        self.store_full(worker_id, full, now).await?;
         for (task_id, (results, returned)) in by_task {
             note(task_id, &results);
             let span = span_of(task_id, worker_id, &results);
@@ -118,6 +134,25 @@ impl Scheduler {
         metric::REPORT_SECONDS.observe_duration(begun.elapsed(), &[]);
         metric::RESULTS_REFUSED.increment(answer.refused.len() as u64, &[]);
         Ok(answer)
+    }
+
+    /// Stores which desktops have no room, before their targets are deferred: otherwise the targets
+    /// would be dispatched again at once.
+    async fn store_full(
+        &self,
+        worker_id: &WorkerId,
+        full: Vec<(TaskId, DesktopId)>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if full.is_empty() {
+            return Ok(());
+        }
+        desktop::set_full(&mut *self.store.acquire().await?, worker_id, &full, now + FULL_FOR).await
+    }
+
+    /// Stores started scripts, so that running records have a start time.
+    pub async fn add_started(&self, worker_id: &WorkerId, started: &[StartedTarget]) -> Result<(), Error> {
+        batch::add_started(&mut *self.store.acquire().await?, worker_id, started).await
     }
 
     async fn report_task(&self, report: Report, now: Timestamp) -> Result<ReportAnswer, Error> {
@@ -144,9 +179,9 @@ impl TargetReport {
 }
 
 impl ReturnedTarget {
-    const fn returned(self) -> engine::ReturnedTarget {
-        let Self { batch_id, ordinal, handed, .. } = self;
-        engine::ReturnedTarget { batch_id, ordinal, handed }
+    fn returned(self) -> engine::ReturnedTarget {
+        let Self { batch_id, ordinal, handed, given_back, .. } = self;
+        engine::ReturnedTarget { batch_id, ordinal, handed, given_back }
     }
 }
 

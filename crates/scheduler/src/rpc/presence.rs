@@ -2,11 +2,12 @@
 
 use domain::{
     desktop::DesktopFacts,
+    identity::Refusal,
     ids::{DesktopId, ProjectId},
     limits,
 };
 use proto::{
-    scheduler::{DesktopKey, UpdatePresenceRequest, UpdatePresenceResponse},
+    scheduler::{DesktopKey, RefusedDesktop, UpdatePresenceRequest, UpdatePresenceResponse},
     types::Desktop,
 };
 use tonic::{Request, Response, Status};
@@ -46,8 +47,10 @@ pub(super) async fn handle(
         .ok_or_else(|| Status::failed_precondition("unknown worker: send a heartbeat first"))?;
     for one in refused {
         match one {
-            presence::Refused::Elsewhere(project_id, desktop_id) => {
-                answer.refused.push(desktop_key(&project_id, &desktop_id));
+            presence::Refused::Claim(project_id, desktop_id, refusal) => {
+                let desktop = Some(desktop_key(&project_id, &desktop_id));
+                let Refusal { reason, identity_is_outdated } = refusal;
+                answer.refused.push(RefusedDesktop { desktop, reason, identity_is_outdated });
             }
             presence::Refused::Revoked(project_id, desktop_id) => {
                 answer.revoked.push(desktop_key(&project_id, &desktop_id));
@@ -77,7 +80,8 @@ fn well_formed(connected: Vec<Desktop>, answer: &mut UpdatePresenceResponse) -> 
                     project_id, desktop_id, reason = %error,
                     "desktop refused: malformed description"
                 );
-                answer.refused.push(key);
+                let (desktop, reason) = (Some(key), error.to_string());
+                answer.refused.push(RefusedDesktop { desktop, reason, identity_is_outdated: false });
             }
         }
     }

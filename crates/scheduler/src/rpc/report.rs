@@ -1,6 +1,7 @@
 //! Reports: results, and targets that a worker returns.
 
 use domain::{
+    batching::StartedScript,
     ids::{BatchId, TaskId},
     limits,
     process::{self, LeftProcess, ProcessReport},
@@ -10,6 +11,7 @@ use proto::{
     scheduler::{Refused, ReportRequest, ReportResponse},
     unix_ms_in_range,
 };
+use store::batch::StartedTarget;
 use tonic::{Request, Response, Status};
 
 use super::{context::Service, error::too_many, peer::called};
@@ -20,8 +22,8 @@ pub(super) async fn handle(
     service: &Service,
     request: Request<ReportRequest>,
 ) -> Result<Response<ReportResponse>, Status> {
-    let (caller, ReportRequest { worker_id, results, returned, .. }) = called(request);
-    if results.len() + returned.len() > limits::MAX_RESULTS_PER_REPORT {
+    let (caller, ReportRequest { worker_id, results, returned, started }) = called(request);
+    if results.len() + returned.len() + started.len() > limits::MAX_RESULTS_PER_REPORT {
         return Err(too_many("results", limits::MAX_RESULTS_PER_REPORT));
     }
     let worker_id = caller.is(&worker_id)?;
@@ -42,6 +44,11 @@ pub(super) async fn handle(
             Ok(target) => returns.push(target),
             Err(error) => refused.push(Refused { task_id, ordinal, reason: error.to_string() }),
         }
+    }
+    // A malformed one costs only the start time of a running record.
+    let started: Vec<StartedTarget> = started.into_iter().filter_map(started_target).collect();
+    if !started.is_empty() {
+        service.done(service.scheduler.add_started(&worker_id, &started)).await?;
     }
     let answer =
         service.done(service.scheduler.report(&worker_id, reports, returns, service.scheduler.now())).await?;
@@ -69,6 +76,18 @@ fn returned_target(target: proto::scheduler::ReturnedTarget) -> Result<ReturnedT
         batch_id: target.batch_id.parse()?,
         ordinal: target.ordinal,
         handed: target.handed,
+        given_back: target.given_back,
+        full: if target.is_full { Some(target.desktop_id.parse()?) } else { None },
+    })
+}
+
+fn started_target(target: proto::scheduler::StartedTarget) -> Option<StartedTarget> {
+    let at = unix_ms_in_range("started_at_unix_ms", target.started_at_unix_ms).ok()??;
+    Some(StartedTarget {
+        task_id: target.task_id.parse().ok()?,
+        batch_id: target.batch_id.parse().ok()?,
+        ordinal: target.ordinal,
+        script: StartedScript { script: target.script.try_into().ok()?, at },
     })
 }
 

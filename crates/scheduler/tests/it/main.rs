@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
+mod busy_desktops;
 mod concurrency;
 mod deadlines;
 mod gate;
 mod grpc;
 mod harness;
+mod identity;
+mod late_results;
 mod leases;
 mod offline_desktops;
 mod policy;

@@ -348,6 +348,8 @@ async fn a_result_from_a_journal_and_a_return_keep_the_count_of_who_waits() {
         batch_id: batches[0].batch.batch_id,
         ordinal,
         handed,
+        given_back: false,
+        full: None,
     };
     // One returns unstarted; one may have been delivered.
     let back = vec![returned(0, false), returned(1, true)];

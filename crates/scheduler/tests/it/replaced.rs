@@ -25,7 +25,8 @@ async fn disconnect(harness: &Harness, from: &WorkerId, leased: &Leased, handed:
     let gone = [(project(), desktop_id(0))];
     harness.engine.presence(from, &[], &gone, after(second)).await.unwrap();
     let (task_id, batch_id) = (leased.batch.terms.task_id, leased.batch.batch_id);
-    let returned = vec![ReturnedTarget { task_id, batch_id, ordinal: 0, handed }];
+    let returned =
+        vec![ReturnedTarget { task_id, batch_id, ordinal: 0, handed, given_back: false, full: None }];
     harness.engine.report(from, Vec::new(), returned, after(second)).await.unwrap();
 }
 
@@ -125,7 +126,8 @@ async fn replaced_agent_halts_at_the_threshold() {
     let member = leased[0].batch.members.iter().find(|member| member.desktop_id == desktop_id(0)).unwrap();
     let (batch_id, ordinal) = (leased[0].batch.batch_id, member.ordinal);
     harness.engine.presence(&w, &[], &[(project(), desktop_id(0))], after(1)).await.unwrap();
-    let returned = vec![ReturnedTarget { task_id, batch_id, ordinal, handed: true }];
+    let returned =
+        vec![ReturnedTarget { task_id, batch_id, ordinal, handed: true, given_back: false, full: None }];
     harness.engine.report(&w, Vec::new(), returned, after(1)).await.unwrap();
     connect(&harness, &w, "new", 2).await;
     harness.reap(after(2)).await;

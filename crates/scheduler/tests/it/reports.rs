@@ -116,7 +116,8 @@ async fn a_returned_target_is_delivered_again_when_its_desktop_is_back() {
     let batch_id = leased[0].batch.batch_id;
     let gone = [(testkit::project(), desktop_id(0))];
     assert!(harness.engine.presence(&w, &[], &gone, after(1)).await.unwrap().is_some());
-    let returned = ReturnedTarget { task_id, batch_id, ordinal: 0, handed: false };
+    let returned =
+        ReturnedTarget { task_id, batch_id, ordinal: 0, handed: false, given_back: false, full: None };
     harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
     harness.reap(after(2)).await;
     assert!(harness.lease(&w, 100, after(2)).await.is_empty(), "its desktop is disconnected");
@@ -139,7 +140,14 @@ async fn a_result_from_a_journal_settles_a_straggler() {
     harness.online(&w, 0..1, start()).await;
     let task_id = harness.submit_and_cut(Submit::default()).await;
     let leased = harness.lease(&w, 100, start()).await;
-    let returned = ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal: 0, handed: true };
+    let returned = ReturnedTarget {
+        task_id,
+        batch_id: leased[0].batch.batch_id,
+        ordinal: 0,
+        handed: true,
+        given_back: false,
+        full: None,
+    };
     harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target WHERE maybe_delivered").await, 1);
     let journal = result(task_id, None, 0, Outcome::Success);
@@ -175,7 +183,14 @@ async fn what_comes_back_in_the_report_that_halts_the_task_is_withdrawn() {
     let mut failed = results(&leased[0], Outcome::Failed);
     failed.truncate(1);
     let back = (1..3)
-        .map(|ordinal| ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal, handed: false })
+        .map(|ordinal| ReturnedTarget {
+            task_id,
+            batch_id: leased[0].batch.batch_id,
+            ordinal,
+            handed: false,
+            given_back: false,
+            full: None,
+        })
         .collect();
     harness.engine.report(&w, failed, back, after(1)).await.unwrap();
     let task = harness.task(task_id).await;

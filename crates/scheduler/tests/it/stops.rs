@@ -239,8 +239,14 @@ async fn a_stopped_target_that_comes_back_unstarted_is_stopped_and_not_undeliver
         harness.submit_and_cut(Submit { targets: 3, gray: Some((2, 1)), ..Submit::default() }).await;
     let leased = harness.lease(&w, 10, start()).await;
     stop_target(&harness, task_id, 1, 1).await;
-    let returned =
-        scheduler::ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal: 1, handed: false };
+    let returned = scheduler::ReturnedTarget {
+        task_id,
+        batch_id: leased[0].batch.batch_id,
+        ordinal: 1,
+        handed: false,
+        given_back: false,
+        full: None,
+    };
     harness.engine.report(&w, Vec::new(), vec![returned], after(2)).await.unwrap();
     assert_eq!(outcomes(&harness).await, [(1, "STOPPED".to_owned())]);
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);

@@ -1,6 +1,6 @@
 //! Applies the changes of a decision, in the order of their fields.
 
-use domain::{batching::Member, gate::Results, ids::BatchId, wave::OtherWaves};
+use domain::{batching::Member, deadline::BUSY_WAIT, gate::Results, ids::BatchId, wave::OtherWaves};
 use engine::{
     BatchChanges, Changes, DeferredChanges,
     row::{NewRecord, WaveRow},
@@ -96,6 +96,8 @@ impl TaskTable {
         for (batch_id, deadlines) in &changes.release {
             self.update(batch_id, |batch| {
                 (batch.row.suspended, batch.row.terms.deadlines) = (false, *deadlines);
+                let wait_until = &mut batch.row.terms.wait_until;
+                *wait_until = (*wait_until).max(deadlines.deliver_by + BUSY_WAIT);
             });
         }
     }
@@ -118,8 +120,10 @@ impl TaskTable {
             let Some(row) = self.deferred.get_mut(ordinal) else { continue };
             row.terms.deadlines = *deadlines;
         }
-        for (ordinal, _) in &changes.release {
-            self.deferred.get_mut(ordinal).into_iter().for_each(|row| row.suspended = false);
+        for (ordinal, deadlines) in &changes.release {
+            let Some(row) = self.deferred.get_mut(ordinal) else { continue };
+            row.suspended = false;
+            row.terms.wait_until = row.terms.wait_until.max(deadlines.deliver_by + BUSY_WAIT);
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) fn insert_project(
         time_zone: zone(desktop).to_owned(),
         agent_id: "0".to_owned(),
         changed_at: now,
+        full_until: None,
+        has_backlog: false,
     };
     let rows = desktop_ids.iter().zip(first_desktop..);
     let rows = rows.map(|(desktop_id, desktop)| (desktop_id.clone(), presence(desktop)));

@@ -6,9 +6,10 @@ use domain::{
     quarantine,
 };
 use engine::row::{LeaseChoice, ReadyBatch};
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{BatchRow, Raw};
+use super::{BatchRow, Raw, started::StartedByOrdinal};
 use crate::{
     Connection, Error,
     codec::{count, int2, int4},
@@ -96,7 +97,7 @@ pub(crate) async fn lease(
            WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
            RETURNING b.task_id, b.batch_id, b.wave, b.worker_id, b.epoch, b.lease_until, true AS "has_holder!", b.ordinals,
                      b.desktop_ids, b.agent_ids, b.maybe_delivered, b.query_only, b.suspended, b.stop, b.worker_deaths, b.deliver_by,
-                     b.finish_by"#,
+                     b.finish_by, b.wait_until, b.started AS "started: Json<StartedByOrdinal>" "#,
         &task_ids,
         &batch_ids,
         lease_until,
@@ -124,9 +125,9 @@ async fn split(
     let head_id = BatchId(Uuid::now_v7());
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, epoch,
-                            maybe_delivered, query_only, stop, deliver_by, finish_by, created_at, worker_deaths)
+                            maybe_delivered, query_only, stop, deliver_by, finish_by, created_at, worker_deaths, wait_until, started)
          SELECT task_id, $4, wave, worker_id, ordinals[:$3], desktop_ids[:$3], agent_ids[:$3], status, epoch,
-                maybe_delivered, query_only, stop, deliver_by, finish_by, created_at, worker_deaths
+                maybe_delivered, query_only, stop, deliver_by, finish_by, created_at, worker_deaths, wait_until, started
          FROM batch WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,

@@ -3,6 +3,7 @@
 
 mod due;
 mod lease;
+mod started;
 mod update;
 
 use domain::{
@@ -16,6 +17,9 @@ pub use engine::row::{BatchRow, BatchTerms};
 use engine::row::{Whereabouts, WithdrawableBatch};
 pub use lease::{LeaseKey, end_leases_of, renew};
 pub(crate) use lease::{leasable, lease};
+use sqlx::types::Json;
+use started::StartedByOrdinal;
+pub use started::{StartedTarget, add_started};
 pub(crate) use update::apply;
 use uuid::Uuid;
 
@@ -42,6 +46,8 @@ struct Raw {
     worker_deaths: i16,
     deliver_by: Timestamp,
     finish_by: Timestamp,
+    wait_until: Timestamp,
+    started: Json<StartedByOrdinal>,
 }
 
 impl TryFrom<Raw> for BatchRow {
@@ -54,6 +60,7 @@ impl TryFrom<Raw> for BatchRow {
                 task_id: TaskId(raw.task_id),
                 wave: count("batch", raw.wave)?,
                 deadlines: Deadlines { deliver_by: raw.deliver_by, finish_by: raw.finish_by },
+                wait_until: raw.wait_until,
                 maybe_delivered: raw.maybe_delivered,
                 worker_deaths: count("batch", raw.worker_deaths)?,
             },
@@ -64,7 +71,7 @@ impl TryFrom<Raw> for BatchRow {
             query_only: raw.query_only,
             suspended: raw.suspended,
             stop: raw.stop,
-            members: members(raw.ordinals, raw.desktop_ids, raw.agent_ids)?,
+            members: members(raw.ordinals, raw.desktop_ids, raw.agent_ids, &raw.started)?,
         })
     }
 }
@@ -73,6 +80,7 @@ fn members(
     ordinals: Vec<i32>,
     desktop_ids: Vec<String>,
     agent_ids: Vec<String>,
+    started: &StartedByOrdinal,
 ) -> Result<Vec<Member>, Error> {
     ordinals
         .into_iter()
@@ -83,6 +91,7 @@ fn members(
                 ordinal: count("batch", ordinal)?,
                 desktop_id: text_id("batch", desktop_id)?,
                 agent_id,
+                started: started::of(started, ordinal)?,
             })
         })
         .collect()
@@ -98,7 +107,8 @@ pub(crate) async fn lock(
         Raw,
         r#"SELECT task_id, batch_id, wave, worker_id, epoch, CASE WHEN status = 'LEASED' THEN lease_until END AS lease_until,
                   EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining) AS "has_holder!",
-                  ordinals, desktop_ids, agent_ids, maybe_delivered, query_only, suspended, stop, worker_deaths, deliver_by, finish_by
+                  ordinals, desktop_ids, agent_ids, maybe_delivered, query_only, suspended, stop, worker_deaths, deliver_by, finish_by,
+                  wait_until, started AS "started: Json<StartedByOrdinal>"
            FROM batch b WHERE task_id = $1 AND batch_id = ANY($2) ORDER BY batch_id FOR UPDATE OF b"#,
         task_id.0,
         &batch_ids.iter().map(|batch_id| batch_id.0).collect::<Vec<_>>(),
@@ -117,7 +127,7 @@ pub(crate) async fn lock_suspended(
         Raw,
         r#"SELECT task_id, batch_id, wave, worker_id, epoch, CASE WHEN status = 'LEASED' THEN lease_until END AS lease_until,
                   true AS "has_holder!", ordinals, desktop_ids, agent_ids, maybe_delivered, query_only, suspended, stop, worker_deaths,
-                  deliver_by, finish_by
+                  deliver_by, finish_by, wait_until, started AS "started: Json<StartedByOrdinal>"
            FROM batch WHERE task_id = $1 AND suspended ORDER BY batch_id FOR UPDATE"#,
         task_id.0,
     )

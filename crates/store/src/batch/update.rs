@@ -3,11 +3,13 @@
 use domain::{
     Timestamp,
     batching::Member,
+    deadline::BUSY_WAIT,
     ids::{BatchId, TaskId},
 };
 use engine::{BatchChanges, StopMark, row::NewBatch};
 use uuid::Uuid;
 
+use super::started;
 use crate::{
     Connection, Error,
     codec::{int2, int4},
@@ -46,13 +48,17 @@ pub(crate) async fn apply(
     }
     if !release.is_empty() {
         sqlx::query!(
-            "UPDATE batch b SET suspended = false, deliver_by = n.deliver_by, finish_by = n.finish_by
-             FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS n (batch_id, deliver_by, finish_by)
+            "UPDATE batch b SET suspended = false, deliver_by = n.deliver_by, finish_by = n.finish_by,
+                 -- A released target has its whole time again.
+                 wait_until = greatest(b.wait_until, n.wait_until)
+             FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+                  AS n (batch_id, deliver_by, finish_by, wait_until)
              WHERE b.task_id = $1 AND b.batch_id = n.batch_id",
             task_id.0,
             &raw_ids(release.iter().map(|(batch_id, _)| batch_id)),
             &release.iter().map(|(_, deadlines)| deadlines.deliver_by).collect::<Vec<_>>(),
             &release.iter().map(|(_, deadlines)| deadlines.finish_by).collect::<Vec<_>>(),
+            &release.iter().map(|(_, deadlines)| deadlines.deliver_by + BUSY_WAIT).collect::<Vec<_>>(),
         )
         .execute(&mut *connection)
         .await?;
@@ -179,14 +185,14 @@ async fn store(
         || batches.iter().zip(&ids).flat_map(|(batch, id)| batch.members.iter().map(move |it| (id, it)));
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, maybe_delivered,
-                            query_only, suspended, stop, deliver_by, finish_by, created_at, worker_deaths)
+                            query_only, suspended, stop, deliver_by, finish_by, created_at, worker_deaths, wait_until, started)
          SELECT $1, b.batch_id, b.wave, b.worker_id, m.ordinals, m.desktop_ids, m.agent_ids, 'READY', b.maybe_delivered,
-                b.query_only, b.suspended, b.stop, b.deliver_by, b.finish_by, $2, b.worker_deaths
+                b.query_only, b.suspended, b.stop, b.deliver_by, b.finish_by, $2, b.worker_deaths, b.wait_until, b.started
          FROM unnest($3::uuid[], $4::int2[], $5::text[], $6::bool[], $7::bool[], $8::bool[], $9::bool[],
-                     $10::timestamptz[], $11::timestamptz[], $12::int2[])
+                     $10::timestamptz[], $11::timestamptz[], $12::int2[], $17::timestamptz[], $18::jsonb[])
                   WITH ORDINALITY
                   AS b (batch_id, wave, worker_id, maybe_delivered, query_only, suspended, stop, deliver_by, finish_by, worker_deaths,
-                        place)
+                        wait_until, started, place)
          JOIN (SELECT batch_id, array_agg(ordinal ORDER BY ordinal) AS ordinals,
                       array_agg(desktop_id ORDER BY ordinal) AS desktop_ids,
                       array_agg(agent_id ORDER BY ordinal) AS agent_ids
@@ -210,6 +216,8 @@ async fn store(
         &members().map(|(_, member)| int4(member.ordinal)).collect::<Vec<_>>(),
         &members().map(|(_, member)| member.desktop_id.as_str().to_owned()).collect::<Vec<_>>(),
         &members().map(|(_, member)| member.agent_id.clone()).collect::<Vec<_>>(),
+        &batches.iter().map(|batch| batch.terms.wait_until).collect::<Vec<_>>(),
+        &batches.iter().map(|batch| serde_json::json!(started::by_ordinal(&batch.members))).collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;

@@ -6,8 +6,8 @@ use engine::{DueTimes, Duty, DutyKind, row::DeferredRow};
 
 use crate::{Connection, Error, codec::int2, duty::find_duties};
 
-/// Finds targets that may be dispatched now: their desktop is connected, and connected before their
-/// deadline.
+/// Finds targets that may be dispatched now: their desktop is connected, has room, and connected before
+/// their deadline.
 pub(crate) async fn reachable(
     connection: &mut Connection,
     now: Timestamp,
@@ -22,8 +22,10 @@ pub(crate) async fn reachable(
                JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                WHERE NOT s.suspended AND (s.not_before IS NULL OR s.not_before <= $2)
                  AND (s.maybe_delivered OR d.presence_at < s.deliver_by) AND s.worker_deaths < $3
+                 AND (d.full_until IS NULL OR d.full_until <= $2)
                LIMIT $1) AS found
-           GROUP BY task_id"#,
+           -- The targets of a desktop that lacked room go in the order of their tasks.
+           GROUP BY task_id ORDER BY task_id"#,
         limit,
         now,
         int2(quarantine::QUARANTINE_AFTER),
@@ -51,7 +53,7 @@ pub(crate) async fn overdue_targets(
     )
 }
 
-/// Finds targets that only wait for a slot and whose deadline is near.
+/// Finds targets that only wait for a slot or for their busy desktop, and whose deadline is near.
 pub(crate) async fn nearly_overdue(
     connection: &mut Connection,
     now: Timestamp,
@@ -65,6 +67,7 @@ pub(crate) async fn nearly_overdue(
                WHERE s.deliver_by <= $1 AND NOT s.maybe_delivered AND NOT s.suspended
                  AND (s.not_before IS NULL OR s.not_before <= $2)
                  AND d.worker_id IS NOT NULL AND d.presence_at < s.deliver_by
+                 AND (d.full_until IS NULL OR d.full_until <= $2 OR s.wait_until > $2)
                LIMIT $3) AS found
            GROUP BY task_id"#,
         DeferredRow::near(now),

@@ -11,7 +11,7 @@ pub(crate) use update::apply;
 
 use crate::{
     Connection, Error,
-    codec::{count, int2, int4, text_id},
+    codec::{count, int2, int4, started, text_id},
     presence::RawPresence,
 };
 
@@ -24,6 +24,9 @@ struct Raw {
     worker_deaths: i16,
     deliver_by: Timestamp,
     finish_by: Timestamp,
+    wait_until: Timestamp,
+    started_script: Option<i16>,
+    started_at: Option<Timestamp>,
     suspended: bool,
     not_before: Option<Timestamp>,
     stop: Option<i16>,
@@ -32,28 +35,40 @@ struct Raw {
     time_zone: Option<String>,
     agent_id: Option<String>,
     changed_at: Option<Timestamp>,
+    full_until: Option<Timestamp>,
 }
 
 impl Raw {
     fn row(self, task_id: TaskId) -> Result<DeferredRow, Error> {
-        let Self { worker_id, draining, time_zone, agent_id, changed_at, .. } = self;
+        let Self { worker_id, draining, time_zone, agent_id, changed_at, full_until, .. } = self;
         Ok(DeferredRow {
             member: Member {
                 ordinal: count("deferred_target", self.ordinal)?,
                 desktop_id: text_id("deferred_target", self.desktop_id)?,
                 agent_id: self.delivered_to,
+                started: started("deferred_target", self.started_script.zip(self.started_at))?,
             },
             terms: BatchTerms {
                 task_id,
                 wave: count("deferred_target", self.wave)?,
                 deadlines: Deadlines { deliver_by: self.deliver_by, finish_by: self.finish_by },
+                wait_until: self.wait_until,
                 maybe_delivered: self.maybe_delivered,
                 worker_deaths: count("deferred_target", self.worker_deaths)?,
             },
             suspended: self.suspended,
             not_before: self.not_before,
             stop: self.stop.map(|script| count("target_stop", script)).transpose()?,
-            presence: RawPresence { worker_id, draining, time_zone, agent_id, changed_at }.presence()?,
+            presence: RawPresence {
+                worker_id,
+                draining,
+                time_zone,
+                agent_id,
+                changed_at,
+                full_until,
+                has_backlog: None,
+            }
+            .presence()?,
         })
     }
 }
@@ -72,9 +87,9 @@ pub(crate) async fn fetch(
     let raw = sqlx::query_as!(
         Raw,
         r#"SELECT s.ordinal, s.desktop_id, s.agent_id AS delivered_to, s.wave, s.maybe_delivered, s.worker_deaths, s.deliver_by,
-                  s.finish_by, s.suspended, s.not_before, x.script AS "stop?", w.worker_id AS "worker_id?",
+                  s.finish_by, s.wait_until, s.started_script, s.started_at, s.suspended, s.not_before, x.script AS "stop?", w.worker_id AS "worker_id?",
                   w.draining AS "draining?", d.time_zone AS "time_zone?", d.agent_id AS "agent_id?",
-                  d.presence_at AS "changed_at?"
+                  d.presence_at AS "changed_at?", d.full_until AS "full_until?"
            FROM deferred_target s
            LEFT JOIN target_stop x ON x.task_id = s.task_id AND x.ordinal = s.ordinal
            LEFT JOIN desktop d ON d.project_id = s.project_id AND d.desktop_id = s.desktop_id
@@ -95,9 +110,9 @@ pub(crate) async fn suspended(
 ) -> Result<Vec<DeferredRow>, Error> {
     let raw = sqlx::query_as!(
         Raw,
-        r#"SELECT ordinal, desktop_id, agent_id AS delivered_to, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, suspended,
-                  not_before, NULL::int2 AS stop, NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone,
-                  NULL::text AS agent_id, NULL::timestamptz AS changed_at
+        r#"SELECT ordinal, desktop_id, agent_id AS delivered_to, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, wait_until,
+                  started_script, started_at, suspended, not_before, NULL::int2 AS stop, NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone,
+                  NULL::text AS agent_id, NULL::timestamptz AS changed_at, NULL::timestamptz AS full_until
            FROM deferred_target WHERE task_id = $1 AND suspended ORDER BY ordinal"#,
         task_id.0,
     )
@@ -118,18 +133,21 @@ pub(crate) async fn reachable_of_wave(
 ) -> Result<Vec<DeferredRow>, Error> {
     let raw = sqlx::query_as!(
         Raw,
-        r#"SELECT c.ordinal, c.desktop_id, c.delivered_to, c.wave, c.maybe_delivered, c.worker_deaths, c.deliver_by, c.finish_by, c.suspended,
-                  c.not_before, x.script AS "stop?", c.worker_id AS "worker_id?", c.draining AS "draining?",
-                  c.time_zone AS "time_zone?", c.agent_id AS "agent_id?", c.presence_at AS "changed_at?"
+        r#"SELECT c.ordinal, c.desktop_id, c.delivered_to, c.wave, c.maybe_delivered, c.worker_deaths, c.deliver_by, c.finish_by, c.wait_until,
+                  c.started_script, c.started_at, c.suspended, c.not_before, x.script AS "stop?", c.worker_id AS "worker_id?", c.draining AS "draining?",
+                  c.time_zone AS "time_zone?", c.agent_id AS "agent_id?", c.presence_at AS "changed_at?",
+                  c.full_until AS "full_until?"
            FROM (
                SELECT s.ordinal, s.desktop_id, s.agent_id AS delivered_to, s.wave, s.maybe_delivered, s.worker_deaths, s.deliver_by,
-                      s.finish_by, s.suspended, s.not_before, w.worker_id, w.draining, d.time_zone, d.agent_id, d.presence_at,
+                      s.finish_by, s.wait_until, s.started_script, s.started_at, s.suspended, s.not_before, w.worker_id, w.draining,
+                      d.time_zone, d.agent_id, d.presence_at, d.full_until,
                       row_number() OVER (PARTITION BY s.maybe_delivered ORDER BY s.ordinal) AS place
                FROM deferred_target s
                JOIN desktop d USING (project_id, desktop_id)
                JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                WHERE s.task_id = $1 AND s.wave = $2 AND NOT s.suspended AND (s.not_before IS NULL OR s.not_before <= $4)
                  AND (s.maybe_delivered OR d.presence_at < s.deliver_by) AND s.worker_deaths < $5
+                 AND (d.full_until IS NULL OR d.full_until <= $4)
            ) AS c
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = c.ordinal
            WHERE c.maybe_delivered OR c.place <= $3

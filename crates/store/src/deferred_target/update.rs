@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    deadline::Deadlines,
+    deadline::{BUSY_WAIT, Deadlines},
     ids::{ProjectId, TaskId},
 };
 use engine::{DeferredChanges, row::NewDeferred};
@@ -78,14 +78,18 @@ async fn set(
         return Ok(());
     }
     sqlx::query!(
-        "UPDATE deferred_target s SET suspended = suspended AND $5, deliver_by = n.deliver_by, finish_by = n.finish_by
-         FROM unnest($2::int4[], $3::timestamptz[], $4::timestamptz[]) AS n (ordinal, deliver_by, finish_by)
+        "UPDATE deferred_target s SET suspended = suspended AND $5, deliver_by = n.deliver_by, finish_by = n.finish_by,
+             -- A released target has its whole time again.
+             wait_until = CASE WHEN $5 THEN s.wait_until ELSE greatest(s.wait_until, n.wait_until) END
+         FROM unnest($2::int4[], $3::timestamptz[], $4::timestamptz[], $6::timestamptz[])
+              AS n (ordinal, deliver_by, finish_by, wait_until)
          WHERE s.task_id = $1 AND s.ordinal = n.ordinal",
         task_id.0,
         &deadlines.iter().map(|(ordinal, _)| int4(*ordinal)).collect::<Vec<_>>(),
         &deadlines.iter().map(|(_, deadlines)| deadlines.deliver_by).collect::<Vec<_>>(),
         &deadlines.iter().map(|(_, deadlines)| deadlines.finish_by).collect::<Vec<_>>(),
         keeps_hold,
+        &deadlines.iter().map(|(_, deadlines)| deadlines.deliver_by + BUSY_WAIT).collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;
@@ -103,13 +107,16 @@ async fn store(
     }
     let flags = |of: fn(&NewDeferred) -> bool| -> Vec<bool> { deferred.iter().map(of).collect() };
     let times = |of: fn(&NewDeferred) -> Timestamp| -> Vec<Timestamp> { deferred.iter().map(of).collect() };
+    let started = || deferred.iter().map(|new| new.member.started);
     sqlx::query!(
         "INSERT INTO deferred_target (task_id, ordinal, project_id, desktop_id, agent_id, wave, maybe_delivered, worker_deaths, deliver_by,
-                                finish_by, suspended, not_before)
-         SELECT $1, ordinal, $2, desktop_id, agent_id, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, suspended, not_before
+                                finish_by, suspended, not_before, wait_until, started_script, started_at)
+         SELECT $1, ordinal, $2, desktop_id, agent_id, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, suspended, not_before,
+                wait_until, started_script, started_at
          FROM unnest($3::int4[], $4::text[], $5::text[], $6::int2[], $7::bool[], $8::int2[], $9::timestamptz[],
-                     $10::timestamptz[], $11::bool[], $12::timestamptz[])
-              AS n (ordinal, desktop_id, agent_id, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, suspended, not_before)",
+                     $10::timestamptz[], $11::bool[], $12::timestamptz[], $13::timestamptz[], $14::int2[], $15::timestamptz[])
+              AS n (ordinal, desktop_id, agent_id, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, suspended, not_before,
+                    wait_until, started_script, started_at)",
         task_id.0,
         project_id.as_str(),
         &deferred.iter().map(|new| int4(new.member.ordinal)).collect::<Vec<_>>(),
@@ -122,6 +129,9 @@ async fn store(
         &times(|new| new.terms.deadlines.finish_by),
         &flags(|new| new.suspended),
         &deferred.iter().map(|new| new.not_before).collect::<Vec<_>>() as &[Option<Timestamp>],
+        &times(|new| new.terms.wait_until),
+        &started().map(|it| it.map(|it| int2(it.script))).collect::<Vec<_>>() as &[Option<i16>],
+        &started().map(|it| it.map(|it| it.at)).collect::<Vec<_>>() as &[Option<Timestamp>],
     )
     .execute(connection)
     .await?;

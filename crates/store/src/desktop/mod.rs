@@ -1,8 +1,9 @@
-//! Desktops and their presence. Presence is written in bulk, on change.
+//! Desktops: their attributes and lists.
 
+mod connection;
 mod lifecycle;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use domain::{
     Timestamp,
@@ -14,10 +15,15 @@ use domain::{
 };
 use sqlx::{Postgres, QueryBuilder, types::Json};
 
+pub(crate) use self::connection::columns;
+pub use self::connection::{Holding, connected, disconnected, holdings, set_full, worker_gone};
 pub use self::lifecycle::{
     StoredTags, disconnect, lock_tags, put_operator_tags, retire, retired_among, unretire,
 };
-use crate::{Connection, Error, codec::text_id};
+use crate::{
+    Connection, Error,
+    codec::{count, text_id},
+};
 
 /// A desktop in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,165 +185,10 @@ pub async fn find(
         .collect()
 }
 
-/// Stores the desktops that a worker now holds: inserts new ones and updates known ones. A desktop
-/// that moves from another worker keeps its connection time. Operator tags stay and take
-/// precedence.
-///
-/// Returns the refused desktops. A desktop is refused if it is retired (see [`retired_among`]). It
-/// is also refused if another worker holds a connection to another agent, or a newer one to the
-/// same agent.
-pub async fn connected(
-    connection: &mut Connection,
-    worker_id: &WorkerId,
-    desktops: &[DesktopFacts],
-    now: Timestamp,
-) -> Result<Vec<(ProjectId, DesktopId)>, Error> {
-    let column = |field: fn(&DesktopFacts) -> &str| -> Vec<String> {
-        desktops.iter().map(|desktop| field(desktop).to_owned()).collect()
-    };
-    let tags: Vec<serde_json::Value> =
-        desktops.iter().map(|desktop| serde_json::json!(desktop.tags)).collect();
-    let connected_at: Vec<Timestamp> = desktops.iter().map(|desktop| desktop.connected_at).collect();
-    let shown = || desktops.iter().map(|desktop| desktop.certificate.as_ref());
-    let serials: Vec<Option<String>> = shown().map(|shown| shown.map(|it| it.serial.clone())).collect();
-    let not_before: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_before)).collect();
-    let not_after: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_after)).collect();
-    let taken = sqlx::query!(
-        "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
-                              availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
-                              certificate_serial, certificate_not_before, certificate_not_after,
-                              tags, worker_id, created_at, presence_at)
-         SELECT *, agent_tags, $11, $12, $12
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[],
-                     $16::text[], $17::timestamptz[], $18::timestamptz[])
-              AS new (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
-                      availability_zone, agent_version, agent_tags)
-         ORDER BY new.project_id, new.desktop_id
-         ON CONFLICT (project_id, desktop_id) DO UPDATE SET
-             computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
-             os_type = excluded.os_type, ip_address = excluded.ip_address, pool_id = excluded.pool_id,
-             availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
-             agent_tags = excluded.agent_tags, tags = excluded.agent_tags || desktop.operator_tags,
-             time_zone = excluded.time_zone, agent_id = excluded.agent_id,
-             connected_at = excluded.connected_at, worker_id = excluded.worker_id,
-             certificate_serial = excluded.certificate_serial,
-             certificate_not_before = excluded.certificate_not_before,
-             certificate_not_after = excluded.certificate_not_after,
-             -- The connection that was revoked is replaced by this one.
-             revoked_worker_id = NULLIF(desktop.revoked_worker_id, excluded.worker_id),
-             presence_at = CASE WHEN desktop.worker_id IS NULL THEN excluded.presence_at ELSE desktop.presence_at END
-         -- A worker knows best whom it is connected to itself.
-         WHERE desktop.retired_at IS NULL
-           AND (desktop.worker_id IS NULL OR desktop.worker_id = excluded.worker_id
-                OR desktop.agent_id = excluded.agent_id AND desktop.connected_at <= excluded.connected_at)
-         RETURNING project_id, desktop_id",
-        &column(|desktop| desktop.project_id.as_str()),
-        &column(|desktop| desktop.desktop_id.as_str()),
-        &column(|desktop| &desktop.computer_name),
-        &column(|desktop| &desktop.os_host_name),
-        &column(|desktop| &desktop.os_type),
-        &column(|desktop| &desktop.ip_address),
-        &column(|desktop| &desktop.pool_id),
-        &column(|desktop| &desktop.availability_zone),
-        &column(|desktop| &desktop.agent_version),
-        &tags,
-        worker_id.as_str(),
-        now,
-        &column(|desktop| &desktop.time_zone),
-        &column(|desktop| &desktop.agent_id),
-        &connected_at,
-        &serials as &[Option<String>],
-        &not_before as &[Option<Timestamp>],
-        &not_after as &[Option<Timestamp>],
-    )
-    .fetch_all(connection)
-    .await?;
-    let taken: HashSet<(&str, &str)> =
-        taken.iter().map(|row| (row.project_id.as_str(), row.desktop_id.as_str())).collect();
-    let key = |desktop: &DesktopFacts| (desktop.project_id.clone(), desktop.desktop_id.clone());
-    let is_taken =
-        |desktop: &&DesktopFacts| taken.contains(&(desktop.project_id.as_str(), desktop.desktop_id.as_str()));
-    Ok(desktops.iter().filter(|desktop| !is_taken(desktop)).map(key).collect())
-}
-
-/// Splits desktop keys into two arrays for a statement.
-pub(crate) fn columns(desktops: &[(ProjectId, DesktopId)]) -> (Vec<String>, Vec<String>) {
-    desktops.iter().map(|(project_id, desktop_id)| (project_id.to_string(), desktop_id.to_string())).unzip()
-}
-
-/// Stores that a worker lost desktops. A desktop that another worker holds by now keeps that
-/// presence.
-pub async fn disconnected(
-    connection: &mut Connection,
-    worker_id: &WorkerId,
-    desktops: &[(ProjectId, DesktopId)],
-    now: Timestamp,
-) -> Result<(), Error> {
-    let (project_ids, desktop_ids) = columns(desktops);
-    sqlx::query!(
-        "UPDATE desktop d SET worker_id = NULL, presence_at = $4
-         FROM (SELECT d.project_id, d.desktop_id
-               FROM desktop d JOIN unnest($2::text[], $3::text[]) AS gone (project_id, desktop_id)
-                   USING (project_id, desktop_id)
-               WHERE d.worker_id = $1 ORDER BY project_id, desktop_id FOR UPDATE OF d) AS held
-         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
-        worker_id.as_str(),
-        &project_ids,
-        &desktop_ids,
-        now,
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!(
-        "UPDATE desktop d SET revoked_worker_id = NULL
-         FROM (SELECT d.project_id, d.desktop_id
-               FROM desktop d JOIN unnest($2::text[], $3::text[]) AS gone (project_id, desktop_id)
-                   USING (project_id, desktop_id)
-               WHERE d.revoked_worker_id = $1 ORDER BY project_id, desktop_id FOR UPDATE OF d) AS held
-         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
-        worker_id.as_str(),
-        &project_ids,
-        &desktop_ids,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Clears the presence of all desktops of a worker.
-pub async fn worker_gone(
-    connection: &mut Connection,
-    worker_id: &WorkerId,
-    now: Timestamp,
-) -> Result<u64, Error> {
-    let done = sqlx::query!(
-        "UPDATE desktop d SET worker_id = NULL, presence_at = $2
-         FROM (SELECT project_id, desktop_id FROM desktop WHERE worker_id = $1
-               ORDER BY project_id, desktop_id FOR UPDATE) AS held
-         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
-        worker_id.as_str(),
-        now,
-    )
-    .execute(&mut *connection)
-    .await?;
-    // The worker's connections ended with it, so it has none left to close.
-    sqlx::query!(
-        "UPDATE desktop d SET revoked_worker_id = NULL
-         FROM (SELECT project_id, desktop_id FROM desktop WHERE revoked_worker_id = $1
-               ORDER BY project_id, desktop_id FOR UPDATE) AS held
-         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
-        worker_id.as_str(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
-}
-
 /// Columns of a desktop in a list.
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-            agent_version, tags, time_zone, agent_id, connected_at, certificate_serial, certificate_not_before,
+            agent_version, tags, time_zone, agent_id, incarnation, run_id, connected_at, certificate_serial, certificate_not_before,
             certificate_not_after, worker_id, created_at, presence_at, operator_tags, retired_at, retired_by
      FROM desktop WHERE project_id = ";
 
@@ -448,6 +299,8 @@ struct Listed {
     tags: Json<BTreeMap<String, String>>,
     time_zone: String,
     agent_id: String,
+    incarnation: i64,
+    run_id: String,
     connected_at: Timestamp,
     certificate_serial: Option<String>,
     certificate_not_before: Option<Timestamp>,
@@ -478,6 +331,8 @@ impl TryFrom<Listed> for DesktopRow {
                 tags: row.tags.0,
                 time_zone: row.time_zone,
                 agent_id: row.agent_id,
+                incarnation: count("desktop", row.incarnation)?,
+                run_id: row.run_id,
                 connected_at: row.connected_at,
                 certificate: certificate(
                     row.certificate_serial,

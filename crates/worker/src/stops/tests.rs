@@ -33,7 +33,7 @@ fn desktop(id: &str) -> DesktopKey {
 /// Connects an agent whose channel holds `room` messages before the first is read.
 fn attach(worker: &Worker, id: &str, room: usize) -> Outbox {
     let (to_agent, outbox): (ToAgent, Outbox) = mpsc::channel(room);
-    worker.registry.connect(desktop(id), Desktop::default(), to_agent);
+    worker.registry.connect(desktop(id), Desktop::default(), to_agent).unwrap();
     worker.registry.is_known(&desktop(id), &Desktop::default());
     outbox
 }

@@ -12,7 +12,7 @@ use std::{
 use chrono::TimeDelta;
 use proto::{
     ScriptOutcome,
-    agent::{ExecutionKey, Order},
+    agent::{ExecutionKey, Order, OrderReturn},
     limits::MAX_ORDERS_PER_AGENT,
     types::{Desktop, Script},
 };
@@ -130,6 +130,10 @@ pub(crate) async fn gone(mark: &str) {
     }
 }
 
+fn returned(ordinal: u32, reason: &str, is_full: bool) -> OrderReturn {
+    OrderReturn { key: Some(ExecutionKey::from(key(ordinal))), reason: reason.to_owned(), is_full }
+}
+
 /// Returns when the fifo has been written to.
 async fn written(fifo: &Path) {
     let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(fifo).unwrap();
@@ -185,15 +189,16 @@ async fn a_deadline_is_judged_by_the_time_that_was_told() {
 }
 
 #[tokio::test]
-async fn while_too_much_waits_to_be_acknowledged_orders_are_refused() {
+async fn order_is_given_back_while_results_are_unacknowledged() {
     let rig = rig(4);
     let result =
         Record { output: "x".repeat(MAX_UNACKED_BYTES), ..Record::bare(0, ScriptOutcome::Success, "", 1) };
     rig.journal.record(Event::Finished { key: key(1), results: vec![result] });
+    assert_eq!(rig.orders.accept(order(2, &["echo yes"])).await, None);
     let reason = "too many results of this desktop are unacknowledged";
-    assert_eq!(rig.run(order(2, &["echo no"])).await, [row("REJECTED", reason, "")]);
+    assert_eq!(rig.orders.take_returns(), [returned(2, reason, true)]);
     rig.orders.acked(key(1)).await;
-    assert_eq!(rig.run(order(3, &["echo yes"])).await, [row("SUCCESS", "", "yes\n")]);
+    assert_eq!(rig.run(order(2, &["echo yes"])).await, [row("SUCCESS", "", "yes\n")]);
 }
 
 #[tokio::test]
@@ -252,7 +257,7 @@ async fn what_cannot_run_here_is_rejected_before_it_is_journaled_as_started() {
 }
 
 #[tokio::test]
-async fn beyond_the_queue_orders_are_refused_and_a_running_or_waiting_one_is_not_taken_twice() {
+async fn order_beyond_the_queue_is_given_back_and_taken_later() {
     let rig = rig(1);
     let (up, go) = (rig.fifo("up"), rig.fifo("go"));
     let content = format!("echo > {}; cat {}", up.display(), go.display());
@@ -266,11 +271,57 @@ async fn beyond_the_queue_orders_are_refused_and_a_running_or_waiting_one_is_not
         assert_eq!(rig.orders.accept(order(duplicate, &["true"])).await, None);
         assert_eq!(rig.orders.result(key(duplicate)).await, None);
     }
-    let refused = rig.run(order(waiting + 1, &["true"])).await;
-    assert_eq!(refused, [row("REJECTED", "too many orders are queued on this desktop", "")]);
+    assert_eq!(rig.orders.accept(order(waiting + 1, &["true"])).await, None);
+    let reason = "too many orders are queued on this desktop";
+    assert_eq!(rig.orders.take_returns(), [returned(waiting + 1, reason, true)]);
     blocking(move || fs::write(go, "go").unwrap()).await;
     assert_eq!(rig.result(0).await, [row("SUCCESS", "", "go")]);
     assert_eq!(rig.result(waiting).await, [row("SUCCESS", "", "")]);
+    assert_eq!(rig.run(order(waiting + 1, &["true"])).await, [row("SUCCESS", "", "")]);
+}
+
+#[tokio::test]
+async fn overdue_queue_is_given_back_in_order() {
+    let rig = rig(1);
+    let (up, go) = (rig.fifo("up"), rig.fifo("go"));
+    let content = format!("echo > {}; cat {}", up.display(), go.display());
+    assert_eq!(rig.orders.accept(order(0, &[&content])).await, None);
+    written(&up).await;
+    let now = rig.clock.now().timestamp_millis();
+    for (ordinal, deliver_by_unix_ms) in [(1, now + 60_000), (2, now + 300), (3, 0)] {
+        let waiting = Order { deliver_by_unix_ms, ..order(ordinal, &["echo late"]) };
+        assert_eq!(rig.orders.accept(waiting).await, None);
+    }
+    let mut given_back = Vec::new();
+    let all = async {
+        while given_back.len() < 3 {
+            rig.orders.finished().await;
+            given_back.append(&mut rig.orders.take_returns());
+        }
+    };
+    timeout(SOON, all).await.unwrap();
+    let late = "the delivery deadline passed before it could start";
+    assert_eq!(given_back, [1, 2, 3].map(|ordinal| returned(ordinal, late, false)));
+    // The same order comes again.
+    assert_eq!(rig.orders.accept(order(2, &["echo now"])).await, None);
+    blocking(move || fs::write(go, "go").unwrap()).await;
+    assert_eq!(rig.result(2).await, [row("SUCCESS", "", "now\n")]);
+}
+
+#[tokio::test]
+async fn running_script_has_a_start_until_it_ends() {
+    let rig = rig(1);
+    let (up, go) = (rig.fifo("up"), rig.fifo("go"));
+    let content = format!("echo > {}; cat {}", up.display(), go.display());
+    let before = rig.clock.now().timestamp_millis();
+    assert_eq!(rig.orders.accept(order(1, &["true", &content])).await, None);
+    written(&up).await;
+    let started = rig.orders.started_before(i64::MAX).await;
+    assert!(matches!(&started[..], [(at, 1, ms)] if *at == key(1) && *ms >= before), "{started:?}");
+    assert!(rig.orders.started_before(before).await.is_empty(), "only scripts that started before");
+    blocking(move || fs::write(go, "go").unwrap()).await;
+    rig.result(1).await;
+    assert!(rig.orders.started_before(i64::MAX).await.is_empty());
 }
 
 #[tokio::test]

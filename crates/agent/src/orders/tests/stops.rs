@@ -183,14 +183,13 @@ async fn a_late_order_that_is_stopped_has_not_failed() {
     let (content, up, go) = rig.waits("one");
     rig.accept(order(1, &[&content])).await;
     written(&up).await;
-    let late = |ordinal| Order {
+    let late = |ordinal, stop_script| Order {
         deliver_by_unix_ms: rig.clock.now().timestamp_millis() - 1,
+        stop_script: Some(stop_script),
         ..order(ordinal, &["true", "true"])
     };
-    rig.accept(late(2)).await;
-    rig.accept(late(3)).await;
-    rig.orders.stop(&key(2), 0).await;
-    rig.orders.stop(&key(3), 1).await;
+    rig.accept(late(2, 0)).await;
+    rig.accept(late(3, 1)).await;
     let_go(go).await;
     assert_eq!(rig.result(2).await, [row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")]);
     let late = "the delivery deadline passed before it could start";

@@ -68,6 +68,9 @@ pub struct ReturnedTarget {
     pub ordinal: u32,
     /// Whether the agent may have received the target. False only when it certainly did not.
     pub handed: bool,
+    /// Whether the agent gave the target back. It has certainly not started then, also if an earlier
+    /// batch delivered it: the journal of that agent does not know it.
+    pub given_back: bool,
 }
 
 /// A result that is refused.
@@ -230,12 +233,20 @@ fn store_results<F: Faults>(
         *per_batch.entry(batch_id).or_default() += 1;
     }
     rollout.changes().batches.results.extend(per_batch);
+    let ordinals: Vec<u32> = results.iter().map(|result| result.ordinal).collect();
+    let now = rollout.now;
+    let is_late = |result: &ReportedTarget| {
+        targets
+            .get(&result.ordinal)
+            .is_some_and(|target| target.has_ended && target.desktop_id == result.desktop_id)
+    };
+    let late = results.iter().filter(|result| is_late(result)).cloned();
+    let late: Vec<NewRecord> = late.flat_map(|result| records_of(result, now)).collect();
+    rollout.changes().late_results.extend(late.into_iter().filter(NewRecord::is_known));
     // Every delivered target of an ended task has its record, so this result was counted before.
     if rollout.facts.status.is_ended() {
         return 0;
     }
-    let ordinals: Vec<u32> = results.iter().map(|result| result.ordinal).collect();
-    let now = rollout.now;
     let records = results.into_iter().flat_map(|result| records_of(result, now)).collect();
     let ended = rollout.count(targets, records);
     for ordinal in ordinals {

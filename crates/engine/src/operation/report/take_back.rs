@@ -26,6 +26,8 @@ pub(super) fn take_back<F: Faults>(
         let returned = returned.iter().filter(|target| target.batch_id == batch_id);
         let handed: HashSet<u32> =
             returned.clone().filter(|target| target.handed).map(|target| target.ordinal).collect();
+        let given_back: HashSet<u32> =
+            returned.clone().filter(|target| target.given_back).map(|target| target.ordinal).collect();
         let wanted: HashSet<u32> = returned.map(|target| target.ordinal).collect();
         let (taken, left): (Vec<Member>, Vec<Member>) =
             batch.members.into_iter().partition(|member| wanted.contains(&member.ordinal));
@@ -35,9 +37,10 @@ pub(super) fn take_back<F: Faults>(
         rollout.take_from_batch(batch_id, left);
         let unended = |member: &Member| targets.get(&member.ordinal).is_some_and(|target| !target.has_ended);
         let taken = taken.into_iter().filter(unended).collect::<Vec<_>>();
-        let (mut maybe, mut never): (Vec<Member>, Vec<Member>) = taken
-            .into_iter()
-            .partition(|member| batch.terms.maybe_delivered || handed.contains(&member.ordinal));
+        let (mut maybe, mut never): (Vec<Member>, Vec<Member>) =
+            taken.into_iter().partition(|Member { ordinal, .. }| {
+                (batch.terms.maybe_delivered || handed.contains(ordinal)) && !given_back.contains(ordinal)
+            });
         for (maybe_delivered, members) in [(false, &mut never), (true, &mut maybe)] {
             rollout.requeue_as(status, &BatchTerms { maybe_delivered, ..batch.terms }, members, targets);
         }

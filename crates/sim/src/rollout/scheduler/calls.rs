@@ -174,7 +174,8 @@ impl World {
             by_task.entry(task).or_default().0.push(result);
         }
         for Returned { target, batch, handed } in returned {
-            let returned = ReturnedTarget { batch_id: batch, ordinal: target.ordinal, handed };
+            let returned =
+                ReturnedTarget { batch_id: batch, ordinal: target.ordinal, handed, given_back: false };
             by_task.entry(target.task).or_default().1.push(returned);
         }
         for (task, (results, returned)) in by_task {

@@ -402,7 +402,12 @@ impl Pair {
         for member in members {
             if self.rng.random_bool(0.25) {
                 let handed = self.rng.random_bool(0.6);
-                returned.push(ReturnedTarget { batch_id, ordinal: member.ordinal, handed });
+                returned.push(ReturnedTarget {
+                    batch_id,
+                    ordinal: member.ordinal,
+                    handed,
+                    given_back: false,
+                });
             } else if self.rng.random_bool(0.7) {
                 results.push(ReportedTarget {
                     ordinal: member.ordinal,
