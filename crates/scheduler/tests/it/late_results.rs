@@ -22,7 +22,7 @@ async fn first_late_result_is_kept_beside_the_outcome() {
     let leased = harness.lease(&w, 10, after(1)).await;
     let batch_id = leased[0].batch.batch_id;
     let finish_by = leased[0].batch.terms.deadlines.finish_by;
-    harness.engine.reap(finish_by, finish_by).await.unwrap();
+    harness.engine.reap(DueTimes::at(finish_by)).await.unwrap();
     let record_id = RecordId { task_id, ordinal: 0, script: 0, attempt: 1 };
     let before = fetch(&harness, record_id).await;
     assert_eq!((before.outcome(), before.late_result), (Some(Outcome::Unknown), None));
@@ -78,7 +78,7 @@ async fn running_record_has_its_start_and_unknown_names_it() {
     harness.engine.forget_worker(&w, None, after(3)).await.unwrap();
     harness.reap(after(4)).await;
     let finish_by = leased[0].batch.terms.deadlines.finish_by;
-    harness.engine.reap(finish_by, finish_by).await.unwrap();
+    harness.engine.reap(DueTimes::at(finish_by)).await.unwrap();
     let (known, unknown) = (fetch(&harness, id(0)).await, fetch(&harness, id(1)).await);
     assert!(known.reason.ends_with("; script 1 began at 2027-01-15T08:00:02Z"), "{}", known.reason);
     assert_eq!(known.started_at, Some(after(2)));
