@@ -142,13 +142,14 @@ async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_sta
             ),
             format!(
                 "INSERT INTO deferred_target (task_id, ordinal, project_id, desktop_id, wave, maybe_delivered,
-                                              deliver_by, finish_by)
-                 VALUES ('{id}', 0, 'p', 'd', 1, false, now(), now())"
+                                              deliver_by, finish_by, wait_until)
+                 VALUES ('{id}', 0, 'p', 'd', 1, false, now(), now(), now())"
             ),
             format!(
                 "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, maybe_delivered,
-                                    query_only, deliver_by, finish_by, created_at)
-                 VALUES ('{id}', '{id}', 1, 'w', '{{0}}', '{{d}}', '{{a}}', 'READY', false, false, now(), now(), now())"
+                                    query_only, deliver_by, finish_by, wait_until, created_at)
+                 VALUES ('{id}', '{id}', 1, 'w', '{{0}}', '{{d}}', '{{a}}', 'READY', false, false, now(), now(), now(),
+                         now())"
             ),
         ] {
             execute(&mut connection, &statement).await.unwrap();
