@@ -191,11 +191,8 @@ async fn malformed_desktop_is_refused_alone() {
         disconnected: Vec::new(),
     };
     let answer = client(&harness).update_presence(request).await.unwrap().into_inner();
-    let refused: Vec<&str> = answer
-        .refused
-        .iter()
-        .map(|refused| refused.desktop.as_ref().unwrap().desktop_id.as_str())
-        .collect();
+    let refused: Vec<&str> =
+        answer.refused.iter().map(|refused| refused.desktop.as_ref().unwrap().desktop_id.as_str()).collect();
     assert_eq!(refused, ["far", ""]);
     assert_eq!(harness.count("SELECT count(*) FROM desktop WHERE desktop_id = 'good'").await, 1);
 }

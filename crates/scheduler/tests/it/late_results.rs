@@ -1,7 +1,7 @@
 //! Results after the deadline, and started scripts without a result.
 
 use domain::{batching::StartedScript, outcome::Outcome, record::RecordId};
-use engine::ScriptResult;
+use engine::{DueTimes, ScriptResult};
 use scheduler::TargetReport;
 use store::{batch::StartedTarget, record};
 use testkit::{Submit, project};
