@@ -13,6 +13,14 @@ use rustix::{
     system::uname,
 };
 
+/// Tag with the way in which this desktop tracks the processes of scripts: CGROUP or MARK.
+pub(crate) const CONTAINMENT_TAG: &str = "graywave/containment";
+/// Tag with name and version of the operating system; missing if unknown.
+const OS_VERSION_TAG: &str = "graywave/os-version";
+/// Tag of a desktop whose data directory is mounted with this option: scripts there run, but cannot
+/// execute their own files.
+const NOEXEC_TAG: (&str, &str) = ("graywave/data-dir", "noexec");
+
 /// Reads the facts of this machine into its description. `worker` is the host and port of the
 /// connection, for the machine's own address in that network; a configured address stays.
 pub(crate) fn refresh(described: &Desktop, data_dir: &Path, worker: Option<(&str, u16)>) -> Desktop {
@@ -20,13 +28,17 @@ pub(crate) fn refresh(described: &Desktop, data_dir: &Path, worker: Option<(&str
         "" => worker.and_then(own_address).map(|address| address.to_string()).unwrap_or_default(),
         configured => configured.to_owned(),
     };
+    let mut tags = described.tags.clone();
+    tags.extend(os_version().map(|version| (OS_VERSION_TAG.to_owned(), version)));
+    if statvfs(data_dir).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::NOEXEC)) {
+        tags.insert(NOEXEC_TAG.0.to_owned(), NOEXEC_TAG.1.to_owned());
+    }
     Desktop {
         ip_address,
         os_host_name: uname().nodename().to_string_lossy().into_owned(),
-        os_version: os_version().unwrap_or_default(),
         // Without a known zone, time windows are read in UTC.
         time_zone: iana_time_zone::get_timezone().unwrap_or_default(),
-        data_dir_noexec: statvfs(data_dir).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::NOEXEC)),
+        tags,
         ..described.clone()
     }
 }

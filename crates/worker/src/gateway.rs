@@ -182,8 +182,10 @@ async fn serve(
             attach_request::Message::OrderReturn(returned) => {
                 take_return(worker, &key, session, returned).await;
             }
-            attach_request::Message::DesktopUpdate(_) => {
-                tracing::debug!(desktop_id = key.desktop_id, "update of the description ignored");
+            attach_request::Message::DesktopUpdate(update) => {
+                if let Some(desktop) = worker.registry.update(&key, session, update) {
+                    worker.presence.connected(key.clone(), desktop);
+                }
             }
             attach_request::Message::TimeRequest(_) => tell_time(worker, &weak),
             attach_request::Message::Hello(_) => {

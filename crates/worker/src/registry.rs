@@ -195,6 +195,16 @@ impl Registry {
         self.lock().contains_key(key)
     }
 
+    /// Takes changed facts of a machine into the description of its desktop, and returns that. `None`
+    /// if a newer connection has replaced this one. The identity of the desktop never changes.
+    pub(crate) fn update(&self, key: &DesktopKey, id: SessionId, update: Desktop) -> Option<Desktop> {
+        let Desktop { os_host_name, ip_address, time_zone, tags, .. } = update;
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(key).filter(|session| session.id == id)?;
+        session.desktop = Desktop { os_host_name, ip_address, time_zone, tags, ..session.desktop.clone() };
+        Some(session.desktop.clone())
+    }
+
     /// Removes a connection; false if a newer one has replaced it.
     pub(crate) fn disconnect(&self, key: &DesktopKey, id: SessionId) -> bool {
         let mut sessions = self.lock();
@@ -294,6 +304,24 @@ mod tests {
 
     fn elsewhere() -> Status {
         claim_refused(&RefusedDesktop::default())
+    }
+
+    #[test]
+    fn update_changes_facts_and_no_identity() {
+        let registry = Registry::default();
+        let (to_agent, _inbox) = tokio::sync::mpsc::channel(1);
+        let known = Desktop { desktop_id: "d".into(), agent_id: "a".into(), ..Desktop::default() };
+        let Ok(connected) = registry.connect(key(), known.clone(), to_agent) else { panic!() };
+        let update = Desktop {
+            desktop_id: "other".into(),
+            agent_id: "other".into(),
+            time_zone: "Europe/Berlin".into(),
+            ..Desktop::default()
+        };
+        let updated = registry.update(&key(), connected.session, update.clone()).unwrap();
+        assert_eq!(updated, Desktop { time_zone: "Europe/Berlin".into(), ..known });
+        registry.disconnect(&key(), connected.session);
+        assert_eq!(registry.update(&key(), connected.session, update), None);
     }
 
     #[test]

@@ -19,7 +19,10 @@ use proto::{
 };
 use rand::seq::SliceRandom as _;
 use time_sync::{Backoff, Clock, SampleStart, TimeSample};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{interval_at, timeout},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, transport::Endpoint};
@@ -28,6 +31,7 @@ use super::{order_verifier::OrderVerifier, started::StartedScripts, status_file:
 use crate::{
     Config, Error,
     error::whole_chain,
+    facts,
     identity::Renewal,
     journal::{self, blocking},
     orders::{Answer, Orders},
@@ -48,6 +52,8 @@ const CLAIM_FIRST: Duration = Duration::from_secs(1);
 const CLAIM_MOST: Duration = Duration::from_secs(300);
 /// Interval of time requests. In that time a poor oscillator drifts by 0.3 s.
 const ASK_TIME_EVERY: Duration = Duration::from_secs(600);
+/// Interval at which the facts of this machine are read again.
+const FACTS_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval of time requests after an answer with a large error.
 const ASK_TIME_SOON: Duration = Duration::from_secs(2);
 
@@ -71,6 +77,17 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
             .tcp_nodelay(true))
     };
     config.worker_urls.iter().map(endpoint).collect()
+}
+
+/// Warns if the environment names a proxy, which the agent does not use.
+pub(crate) fn warn_of_proxy() {
+    const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let is_set = |variable: &&str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    if let Some(variable) = VARIABLES.into_iter().find(is_set) {
+        tracing::warn!(
+            "{variable} is not used: the agent connects to its workers directly; open a route to their port"
+        );
+    }
 }
 
 /// Connection to a worker.
@@ -98,6 +115,8 @@ struct Renewed;
 struct Session {
     outbox: mpsc::Sender<AttachRequest>,
     inbox: Streaming<AttachResponse>,
+    /// Description that the worker has.
+    described: Desktop,
 }
 
 impl Link {
@@ -137,6 +156,11 @@ impl Link {
             let pause = match status.code() {
                 Code::AlreadyExists => self.claim_backoff.pause(),
                 Code::Aborted => self.renew_identity().await,
+                // The certificate is revoked.
+                Code::PermissionDenied => {
+                    self.orders.stop_all();
+                    self.backoff.pause_with_jitter(&mut rand::rng())
+                }
                 _ => self.backoff.pause_with_jitter(&mut rand::rng()),
             };
             tracing::warn!(
@@ -187,7 +211,7 @@ impl Link {
             }
         };
         let ended = tokio::select! {
-            ended = self.serve(session) => ended.map(|never| match never {}),
+            ended = self.serve(endpoint, session) => ended.map(|never| match never {}),
             () = renewed => Ok(Renewed),
         };
         if begun.elapsed() >= GOOD_AFTER {
@@ -209,7 +233,8 @@ impl Link {
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (outbox, requests) = mpsc::channel(OUTBOX);
         // Queued before the call: the worker may answer only after it has read the hello.
-        let hello = attach_request::Message::Hello(Hello { desktop: Some(self.desktop.clone()) });
+        let described = self.describe(endpoint).await;
+        let hello = attach_request::Message::Hello(Hello { desktop: Some(described.clone()) });
         send(&outbox, hello).await?;
         let asked = self.clock.asks();
         let welcomed = async {
@@ -226,12 +251,34 @@ impl Link {
             .await
             .map_err(|_| Status::deadline_exceeded("waiting for the welcome timed out"))??;
         tracing::info!(worker = %endpoint.uri(), worker_id, "attached");
-        Ok(Session { outbox, inbox })
+        Ok(Session { outbox, inbox, described })
+    }
+
+    /// The desktop with its facts as they are now.
+    async fn describe(&self, endpoint: &Endpoint) -> Desktop {
+        let (desktop, data_dir, uri) = (self.desktop.clone(), self.data_dir.clone(), endpoint.uri().clone());
+        // Names may be looked up, which has no time limit of its own.
+        let fresh = blocking(move || {
+            let worker = uri.host().zip(uri.port_u16());
+            facts::refresh(&desktop, &data_dir, worker)
+        });
+        timeout(CONNECT_TIMEOUT, fresh).await.unwrap_or_else(|_| self.desktop.clone())
+    }
+
+    /// Sends the description if facts have changed. With a full outbox, the next minute tries again.
+    async fn update(&self, endpoint: &Endpoint, session: &mut Session) {
+        let desktop = self.describe(endpoint).await;
+        if desktop != session.described {
+            let message = attach_request::Message::DesktopUpdate(desktop.clone());
+            if session.outbox.try_send(AttachRequest { message: Some(message) }).is_ok() {
+                session.described = desktop;
+            }
+        }
     }
 
     /// Sends unacknowledged results, then new ones as they finish; receives orders, stops and
     /// acknowledgements.
-    async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
+    async fn serve(&self, endpoint: &Endpoint, mut session: Session) -> Result<Infallible, Status> {
         let mut last = 0;
         let mut waiting: VecDeque<Answer> = VecDeque::new();
         // They are from an earlier connection, whose worker has returned these orders itself.
@@ -240,6 +287,7 @@ impl Link {
         let mut started = StartedScripts::default();
         let mut ask_time_at = self.next_question();
         let mut asked = None;
+        let mut facts_at = interval_at(tokio::time::Instant::now() + FACTS_INTERVAL, FACTS_INTERVAL);
         loop {
             // Reading never waits for writing: a worker may read only after its own messages are
             // read.
@@ -273,6 +321,7 @@ impl Link {
                 () = tokio::time::sleep_until(started.next_at), if self.orders.is_active() => {
                     started.report(&self.orders, &self.clock, &session.outbox).await;
                 }
+                _ = facts_at.tick() => self.update(endpoint, &mut session).await,
                 () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
             }
         }

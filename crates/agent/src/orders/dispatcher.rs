@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     execution::Runs,
-    journal::{JournalState, Key, blocking},
+    journal::{JournalState, Key, RunningOrder, blocking},
 };
 
 /// Time limit for ending running scripts when the agent stops.
@@ -107,6 +107,12 @@ impl Shared {
             .into_iter()
             .flat_map(|(key, count)| (0..count).filter_map(move |script| Runs::id(&key, script).ok()))
             .collect();
+        // Their scripts may work elsewhere, and are attached to later.
+        for RunningOrder { key, current, .. } in self.journal.book(JournalState::running) {
+            if let Some(id) = current.and_then(|(script, _)| Runs::id(&key, script).ok()) {
+                self.scratch.keep(&id);
+            }
+        }
         for id in self.runs.list() {
             if self.is_locked(&id) {
                 self.scratch.keep(&id);

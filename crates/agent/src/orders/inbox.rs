@@ -41,6 +41,15 @@ impl Orders {
         self.shared.end_scripts.clone()
     }
 
+    /// Stops all queued and running orders: the control plane refuses this desktop.
+    pub(crate) fn stop_all(&self) {
+        let active = self.shared.active();
+        if !active.is_empty() {
+            tracing::warn!(orders = active.len(), "stopping all scripts: the control plane refuses this desktop");
+        }
+        active.values().for_each(|stop| stop.ask(0));
+    }
+
     /// Accepts an order. Returns its key if it had finished before and its result must be sent
     /// again.
     pub(crate) async fn accept(&self, mut order: Order) -> Option<Key> {

@@ -2,8 +2,12 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
 };
+
+use proto::agent::Order;
+use rustix::process::geteuid;
 
 use crate::{
     agent_process::{Place, eventually, leave_out},
@@ -82,4 +86,67 @@ async fn script_has_the_variables_of_the_agents_user() {
     let (given, wanted) = script.output.trim_end().split_once('\n').unwrap();
     assert_eq!(given, wanted);
     agent.unwrap().stop();
+}
+
+#[tokio::test]
+async fn script_of_another_user_cannot_read_the_agents_files() {
+    if !geteuid().is_root() || !succeeds(&["id", "nobody"]) {
+        leave_out("only root runs scripts as another user, and nobody must exist");
+        return;
+    }
+    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
+    // The user must reach the data directory.
+    fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let agent = place.start_with(&worker, "", |command| {
+        command.args(["--run-as", "nobody"]);
+    });
+    let mut session = worker.session().await;
+    let data_dir = place.data_dir();
+    let content = format!(
+        "id -un; echo $USER; touch here && echo wrote\n\
+         cat {0}/agent-id {0}/journal.log {0}/runs/*/spec.json 2>/dev/null || echo denied",
+        data_dir.display()
+    );
+    session.order(order("as-nobody", &[&content])).await;
+    let script = session.result().await.scripts.into_iter().next().unwrap();
+    assert_eq!(script.output, "nobody\nnobody\nwrote\ndenied\n", "{}", script.reason);
+    // The order's user wins.
+    session.order(Order { run_as_user: "root".into(), ..order("as-root", &["id -un"]) }).await;
+    let script = session.result().await.scripts.into_iter().next().unwrap();
+    assert_eq!(script.output, "root\n", "{}", script.reason);
+    session.order(Order { run_as_user: "no-such-user".into(), ..order("as-none", &["id -un"]) }).await;
+    let script = session.result().await.scripts.into_iter().next().unwrap();
+    assert_eq!(
+        (script.outcome.as_str(), script.reason.as_str()),
+        ("REJECTED", "cannot run as user \"no-such-user\": no such user")
+    );
+    agent.unwrap().stop();
+}
+
+#[tokio::test]
+async fn agent_as_process_1_reaps_orphans() {
+    if !succeeds(&["unshare", "--pid", "--fork", "--mount-proc", "true"]) {
+        leave_out("this user may not create a namespace of processes");
+        return;
+    }
+    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
+    let mut namespace = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc", env!("CARGO_BIN_EXE_graywave-agent")])
+        .args(["--project", "p1", "--desktop-id", "d1", "--worker", &worker.url, "--data-dir"])
+        .arg(place.data_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut session = worker.session().await;
+    // The runner ends before the process, whose parent is then process 1.
+    session.order(order("orphan", &["setsid sleep 0.5 >/dev/null 2>&1 & exit 0"])).await;
+    assert_eq!(session.result().await.scripts[0].outcome, "SUCCESS");
+    let count = "sleep 1; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l; tr '\\0' ' ' < /proc/1/cmdline";
+    session.order(order("zombies", &[count])).await;
+    let output = session.result().await.scripts[0].output.clone();
+    assert!(output.starts_with("0\n") && output.contains("graywave-agent"), "{output}");
+    namespace.kill().unwrap();
+    namespace.wait().unwrap();
 }
