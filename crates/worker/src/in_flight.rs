@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_lease_is_not_renewed_but_a_newer_one_of_the_same_batch_is() {
+    fn lost_lease_is_not_renewed_but_a_newer_one_is() {
         let in_flight = InFlight::default();
         in_flight.open(lease(2));
         in_flight.lose(&[lease(1)]);

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_agent_replaces_its_connection_and_another_one_is_refused_while_that_is_alive() {
+    fn second_agent_is_refused_and_same_agent_reconnects() {
         let registry = Registry::default();
         let (first, mut outbox) = connect(&registry, "one");
         let first = first.unwrap();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_ended_with_the_certificate_that_was_revoked_and_not_with_a_newer_one() {
+    fn revocation_ends_only_connections_of_its_certificate() {
         let registry = Registry::default();
         let (to_agent, mut outbox) = mpsc::channel(4);
         let certificate = Some(Certificate { serial: "b".into(), ..Certificate::default() });
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn without_certificates_the_connection_of_a_retired_desktop_is_ended() {
+    fn retirement_ends_a_connection_without_certificate() {
         let registry = Registry::default();
         let (_connected, mut outbox) = connect(&registry, "one");
         assert!(!registry.end_revoked(&key(), "a"));

@@ -122,7 +122,7 @@ impl Rig {
 }
 
 #[test]
-fn what_is_signed_is_taken_and_nothing_beside_it_but_the_stop_and_the_trace() {
+fn only_stop_and_trace_may_differ_from_the_signed_order() {
     let rig = rig();
     let terms = terms();
     let taken = rig.guard.check(&rig.order(&terms, "d")).unwrap();
@@ -172,7 +172,7 @@ fn what_is_not_signed_for_this_desktop_is_refused() {
 }
 
 #[test]
-fn a_deadline_that_is_past_by_a_day_is_past_whatever_the_worker_says() {
+fn deadline_a_day_ago_is_past_despite_the_workers_clock() {
     let rig = rig();
     let days_ago = |days: i64| BatchTerms {
         deliver_by_unix_ms: (OffsetDateTime::now_utc() - time::Duration::days(days)).unix_timestamp() * 1_000,

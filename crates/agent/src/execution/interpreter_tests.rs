@@ -14,7 +14,7 @@ fn check_shell(content: &str, program: &str, args: &[&str]) {
 }
 
 #[test]
-fn the_first_line_names_the_interpreter_and_at_most_one_argument() {
+fn shebang_line_gives_interpreter_and_at_most_one_argument() {
     check_shell("", "/bin/sh", &[]);
     check_shell("echo 1", "/bin/sh", &[]);
     check_shell("\n#!/bin/cat", "/bin/sh", &[]);

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_waits_until_its_certificate_is_there_and_is_nobody_elses_to_read() {
+    fn pending_key_is_private_and_kept_until_its_certificate() {
         let place = tempfile::tempdir().unwrap();
         let kept = Kept::open(place.path(), Path::new("ca.crt")).unwrap();
         let key = kept.pending().unwrap();

@@ -110,7 +110,7 @@ fn a_torn_or_corrupt_tail_is_cut_off() {
 }
 
 #[test]
-fn damage_in_the_middle_loses_its_own_line_alone_and_the_file_is_kept_aside() {
+fn damaged_line_is_lost_alone_and_the_file_is_saved_aside() {
     let dir = tempfile::tempdir().unwrap();
     open(&dir).record(finished("a", ""));
     append(&dir, b"00000000 {}\n");
@@ -139,7 +139,7 @@ fn when_the_disk_is_full_nothing_starts_and_later_it_does() {
 }
 
 #[test]
-fn a_finish_that_the_disk_refuses_is_known_and_written_with_the_next_line() {
+fn failed_write_of_a_finish_is_repeated_with_the_next_line() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
     journal.start(key("a"), 0, span(1), 1).unwrap();
@@ -152,7 +152,7 @@ fn a_finish_that_the_disk_refuses_is_known_and_written_with_the_next_line() {
 }
 
 #[test]
-fn opening_drops_the_output_of_what_is_acknowledged_and_of_nothing_else() {
+fn opening_drops_only_the_output_of_acknowledged_results() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
     journal.record(finished("a", "output of a"));
@@ -199,7 +199,7 @@ fn a_data_directory_is_private_and_for_one_agent() {
 }
 
 #[test]
-fn a_dropped_lock_is_free_although_a_child_still_has_its_descriptor() {
+fn dropped_lock_is_free_despite_a_childs_descriptor() {
     let dir = tempfile::tempdir().unwrap();
     let DataDir { lock, .. } = opened(dir.path());
     let _of_a_child = lock.try_clone().unwrap();

@@ -37,7 +37,7 @@ fn unacked(book: &JournalState) -> Vec<String> {
 }
 
 #[test]
-fn results_wait_in_the_order_of_their_finish_until_they_are_acknowledged() {
+fn unacknowledged_results_keep_the_order_of_their_finish() {
     let mut book =
         book_of([started("a", 0, 1), started("b", 0, 1), finished("b"), finished("a"), finished("c")]);
     assert_eq!(unacked(&book), ["b", "a", "c"]);
@@ -61,7 +61,7 @@ fn what_waits_is_counted_until_it_is_acknowledged() {
 }
 
 #[test]
-fn an_acknowledged_result_keeps_its_outcome_and_drops_its_output() {
+fn acknowledged_result_keeps_its_outcome_without_output() {
     let mut book = book_of([finished("a")]);
     assert_eq!(book.result(&key("a")).unwrap().scripts[0].output, "out");
     book.apply(acked("a"));

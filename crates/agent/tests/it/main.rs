@@ -86,7 +86,7 @@ async fn written(fifo: &Path) {
 }
 
 #[tokio::test]
-async fn an_order_is_executed_reported_and_after_its_ack_not_reported_again() {
+async fn executed_order_is_not_reported_again_after_its_ack() {
     let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
     let agent = start(&worker, dir.path());
     let mut session = worker.session().await;
@@ -114,7 +114,7 @@ async fn an_order_is_executed_reported_and_after_its_ack_not_reported_again() {
 }
 
 #[tokio::test]
-async fn results_wait_over_restarts_in_their_order_until_they_are_acknowledged() {
+async fn unacknowledged_results_keep_their_order_over_restarts() {
     let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
     let names = ["w1", "w2", "w3"];
     let mut agent = start(&worker, dir.path());
@@ -176,7 +176,7 @@ async fn a_duplicate_is_answered_from_the_journal() {
 }
 
 #[tokio::test]
-async fn a_script_runs_on_without_a_connection_and_its_result_is_sent_until_acked() {
+async fn disconnected_script_runs_on_and_resends_until_acked() {
     let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
     let (up, go) = (fifo(&dir, "up"), fifo(&dir, "go"));
     let agent = start(&worker, &dir.path().join("data"));

@@ -164,7 +164,7 @@ const SABOTAGE: [(&str, &str); 14] = [
 ];
 
 #[tokio::test]
-async fn damage_to_the_data_directory_stops_neither_scripts_nor_a_start() {
+async fn damaged_data_directory_stops_neither_scripts_nor_start() {
     for (name, content) in SABOTAGE {
         let (place, mut worker) = (Place::unprivileged(), FakeWorker::start().await);
         let Some(agent) = place.start(&worker, "") else { return };

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn program_of_another_interpreter_is_refused_in_every_shell_type() {
+    fn program_of_another_interpreter_is_refused_in_each_shell_type() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.py");
         std::fs::write(&path, "print(1)\n").unwrap();

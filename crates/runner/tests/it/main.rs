@@ -195,7 +195,7 @@ fn stop_request_ends_the_script() {
 }
 
 #[test]
-fn stop_request_over_the_socket_reaches_a_runner_without_its_agent() {
+fn socket_stop_request_reaches_a_runner_without_its_agent() {
     let execution = execution("socket", "touch begun; sleep 300");
     let running = execution.start();
     eventually("the script", || execution.work("begun").exists());

@@ -13,7 +13,7 @@ use crate::harness::{Harness, after, ordinals, results, start, worker};
 const TARGETS: u32 = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_concurrent_reports_through_two_schedulers_give_exact_tallies() {
+async fn concurrent_reports_to_two_schedulers_give_exact_tallies() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..TARGETS, start()).await;
@@ -81,7 +81,7 @@ async fn two_schedulers_cut_and_lease_everything_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn racing_failures_halt_exactly_once_and_never_open_the_next_wave() {
+async fn racing_failures_halt_once_and_open_no_further_wave() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..200, start()).await;

@@ -19,7 +19,7 @@ fn short() -> Submit {
 }
 
 #[tokio::test]
-async fn an_offline_desktop_blocks_nobody_and_is_undelivered_at_its_deadline() {
+async fn offline_desktop_blocks_no_other_and_ends_undelivered() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..1, start()).await;

@@ -56,7 +56,7 @@ async fn one_below_the_threshold_goes_on_and_the_task_still_failed() {
 }
 
 #[tokio::test]
-async fn at_the_threshold_it_halts_and_nothing_of_the_second_wave_is_ever_handed_out() {
+async fn reached_threshold_halts_before_the_second_wave_starts() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..20, start()).await;
@@ -133,7 +133,7 @@ async fn after_a_halt_a_lost_target_is_asked_for_and_must_not_start() {
 }
 
 #[tokio::test]
-async fn a_batch_that_waits_to_be_delivered_again_is_caught_by_the_halt() {
+async fn halt_withdraws_a_batch_that_waits_for_redelivery() {
     let harness = Harness::new().await;
     let (w, v) = (worker("w"), worker("v"));
     harness.online(&w, 0..2, start()).await;

@@ -73,7 +73,7 @@ async fn a_lease_is_renewed_by_its_holder_and_epoch_alone() {
 }
 
 #[tokio::test]
-async fn a_silent_worker_loses_its_desktops_and_its_work_goes_to_who_holds_them_next() {
+async fn silent_worker_loses_desktops_and_work_to_the_next_one() {
     let harness = Harness::new().await;
     let (w, v) = (worker("w"), worker("v"));
     harness.online(&w, 0..4, start()).await;

@@ -88,7 +88,7 @@ async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
 }
 
 #[tokio::test]
-async fn who_comes_back_after_its_deadline_is_too_late_however_late_the_scheduler_looks() {
+async fn desktop_back_after_its_deadline_is_undelivered() {
     let harness = Harness::new().await;
     harness.offline(0..2, start()).await;
     let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
@@ -132,7 +132,7 @@ async fn who_waits_for_a_place_keeps_it_over_a_reconnection() {
 }
 
 #[tokio::test]
-async fn a_quorum_is_looked_at_when_the_last_missing_target_comes_to_wait() {
+async fn quorum_is_checked_once_the_last_target_is_deferred() {
     let harness = Harness::new().await;
     harness.online(&here(), 0..3, start()).await;
     harness.offline(3..4, start()).await;
@@ -181,7 +181,7 @@ async fn forget_all(harness: &Harness) {
 }
 
 #[tokio::test]
-async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
+async fn quorum_skips_offline_desktops_except_in_the_last_wave() {
     let harness = Harness::new().await;
     fleet(&harness, 8, 2).await;
     let policy = RolloutPolicy { quorum: domain::BasisPoints::new(7_500), ..RolloutPolicy::default() };
@@ -288,7 +288,7 @@ async fn a_late_failure_of_a_closed_wave_halts_what_runs_by_then() {
 }
 
 #[tokio::test]
-async fn failures_of_a_closed_wave_and_of_the_open_one_add_up_to_the_tasks_threshold() {
+async fn total_threshold_adds_failures_of_closed_and_open_waves() {
     let harness = Harness::new().await;
     fleet(&harness, 8, 2).await;
     let policy = RolloutPolicy {
@@ -311,7 +311,7 @@ async fn failures_of_a_closed_wave_and_of_the_open_one_add_up_to_the_tasks_thres
 }
 
 #[tokio::test]
-async fn in_strict_mode_who_is_away_is_at_risk_unless_the_task_ignores_it() {
+async fn strict_mode_counts_offline_as_at_risk_unless_ignored() {
     for (ignores, expected) in [(false, 1), (true, 3)] {
         let harness = Harness::new().await;
         harness.offline(0..2, start()).await;
@@ -337,7 +337,7 @@ async fn in_strict_mode_who_is_away_is_at_risk_unless_the_task_ignores_it() {
 }
 
 #[tokio::test]
-async fn a_result_from_a_journal_and_a_return_keep_the_count_of_who_waits() {
+async fn journal_result_or_return_keeps_the_deferred_count() {
     let harness = Harness::new().await;
     fleet(&harness, 2, 2).await;
     let task_id = harness.submit_and_cut(Submit { targets: 4, ..Submit::default() }).await;

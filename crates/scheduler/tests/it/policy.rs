@@ -83,7 +83,7 @@ async fn set_max_concurrency(harness: &Harness, task_id: TaskId, most: Option<u3
 }
 
 #[tokio::test]
-async fn no_more_are_in_flight_than_may_be_and_the_number_can_be_changed() {
+async fn max_concurrency_bounds_in_flight_and_can_change() {
     let harness = Harness::new().await;
     let task_id =
         submit(&harness, Submit { targets: 10, max_concurrency: Some(4), ..Submit::default() }).await;

@@ -67,7 +67,7 @@ impl Fleet {
 }
 
 #[tokio::test]
-async fn a_target_that_kills_its_workers_is_isolated_and_all_others_run() {
+async fn target_that_kills_workers_is_quarantined_and_others_run() {
     const TARGETS: u32 = 600;
     let mut fleet = Fleet::new(TARGETS).await;
     let task_id = fleet

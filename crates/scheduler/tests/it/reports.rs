@@ -43,7 +43,7 @@ async fn one_report_that_names_a_target_twice_counts_it_once() {
 }
 
 #[tokio::test]
-async fn a_late_report_after_the_lease_was_reaped_is_still_a_result_and_counts_once() {
+async fn late_report_after_a_reaped_lease_counts_once() {
     let harness = Harness::new().await;
     let (w, v) = (worker("w"), worker("v"));
     harness.online(&w, 0..1, start()).await;
@@ -66,7 +66,7 @@ async fn a_late_report_after_the_lease_was_reaped_is_still_a_result_and_counts_o
 }
 
 #[tokio::test]
-async fn what_fits_no_target_is_refused_and_keeps_nothing_else_from_being_stored() {
+async fn unknown_target_is_refused_and_other_results_are_stored() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..8, start()).await;
@@ -107,7 +107,7 @@ async fn what_fits_no_target_is_refused_and_keeps_nothing_else_from_being_stored
 }
 
 #[tokio::test]
-async fn a_returned_target_is_delivered_again_when_its_desktop_is_back() {
+async fn returned_target_is_redelivered_once_its_desktop_is_back() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..2, start()).await;
@@ -157,7 +157,7 @@ async fn a_result_from_a_journal_settles_a_straggler() {
 }
 
 #[tokio::test]
-async fn a_report_that_names_a_wave_that_has_not_begun_hides_nothing_from_the_gate() {
+async fn report_for_an_unopened_wave_hides_no_gate_failure() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..5, start()).await;
@@ -173,7 +173,7 @@ async fn a_report_that_names_a_wave_that_has_not_begun_hides_nothing_from_the_ga
 }
 
 #[tokio::test]
-async fn what_comes_back_in_the_report_that_halts_the_task_is_withdrawn() {
+async fn return_in_the_halting_report_is_withdrawn() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..5, start()).await;

@@ -128,7 +128,7 @@ async fn rows(harness: &Harness, task_id: TaskId) -> BTreeMap<String, i64> {
 }
 
 #[tokio::test]
-async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_stays() {
+async fn expired_rows_go_with_their_dependants_and_others_stay() {
     let harness = harness().await;
     let old = ended(&harness, "2020-01-10", "2020-01-11").await;
     // This task is older than 90 days too, but its month is not over.
@@ -188,7 +188,7 @@ async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_sta
 }
 
 #[tokio::test]
-async fn a_task_that_runs_or_has_just_ended_keeps_its_month_and_no_other() {
+async fn running_or_recent_task_keeps_only_its_own_month() {
     let harness = harness().await;
     let long = running(&harness, "2020-01-10").await;
     let short = ended(&harness, "2020-01-10", "2020-01-10").await;
@@ -208,7 +208,7 @@ async fn a_task_that_runs_or_has_just_ended_keeps_its_month_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_retry_stays_as_long_as_what_it_retries_which_may_go_before_it() {
+async fn retry_outlives_the_task_that_it_retries() {
     let harness = harness().await;
     let (old, new) = (
         ended(&harness, "2020-01-10", "2020-06-01").await,

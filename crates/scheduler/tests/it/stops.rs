@@ -58,7 +58,7 @@ async fn a_task_that_nobody_cut_yet_is_over_at_once() {
 }
 
 #[tokio::test]
-async fn what_runs_is_told_until_it_has_ended_and_the_rest_never_starts() {
+async fn stop_is_repeated_until_scripts_end_and_none_starts() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..4, start()).await;
@@ -103,7 +103,7 @@ async fn a_drained_task_lets_what_runs_end_by_itself() {
 }
 
 #[tokio::test]
-async fn what_a_lost_worker_may_have_started_is_stopped_by_the_next_one() {
+async fn next_worker_stops_scripts_of_a_lost_worker() {
     let harness = Harness::new().await;
     let (w, v) = (worker("w"), worker("v"));
     harness.online(&w, 0..1, start()).await;
@@ -121,7 +121,7 @@ async fn what_a_lost_worker_may_have_started_is_stopped_by_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_halted_task_that_is_stopped_stays_halted_and_what_runs_is_ended() {
+async fn stopped_halted_task_stays_halted_and_kills_scripts() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..4, start()).await;
@@ -231,7 +231,7 @@ async fn stops_and_cuts_at_once_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_stopped_target_that_comes_back_unstarted_is_stopped_and_not_undelivered() {
+async fn unstarted_target_returned_after_a_stop_ends_stopped() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..3, start()).await;
@@ -255,7 +255,7 @@ async fn a_stopped_target_that_comes_back_unstarted_is_stopped_and_not_undeliver
 /// A lease splits a batch while the task is stopped: its part receives the stop, the rest is
 /// withdrawn.
 #[tokio::test]
-async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
+async fn stop_behind_a_lease_withdraws_the_remaining_targets() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..10, start()).await;

@@ -136,7 +136,7 @@ async fn a_wave_waits_for_its_approval_also_the_first_one() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_paused_task_is_handed_out_and_its_time_stands_still() {
+async fn paused_task_leases_nothing_and_its_deadlines_stand_still() {
     let harness = Harness::new().await;
     harness.offline(5..6, start()).await;
     let task_id =
@@ -306,7 +306,7 @@ async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
 }
 
 #[tokio::test]
-async fn what_missed_its_window_waits_for_the_next_one_and_is_no_failure() {
+async fn target_that_missed_its_window_waits_for_the_next_one() {
     let harness = Harness::new().await;
     let task_id = in_a_window(&harness, 3, ("08:00", "08:01")).await;
     while harness.engine.admit_all(start()).await.unwrap() {}
@@ -360,7 +360,7 @@ async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_holds_nothing() {
+async fn interrupted_freeze_is_finished_and_lifted_freeze_is_gone() {
     let harness = Harness::new().await;
     let task_id = submit(&harness, Submit { targets: 2, ..Submit::default() }).await;
     while harness.engine.admit_all(start()).await.unwrap() {}

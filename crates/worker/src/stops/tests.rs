@@ -210,7 +210,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn the_stream_is_opened_again_when_it_ends_or_breaks_and_while_the_worker_drains() {
+async fn stop_stream_reopens_after_an_end_and_during_a_drain() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, mut watches) = mpsc::channel(4);

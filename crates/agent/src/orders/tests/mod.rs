@@ -246,7 +246,7 @@ async fn without_a_journal_nothing_starts() {
 }
 
 #[tokio::test]
-async fn what_cannot_run_here_is_rejected_before_it_is_journaled_as_started() {
+async fn unsupported_script_is_rejected_before_its_start_record() {
     let rig = rig(4);
     let mut bat = order(1, &["dir"]);
     bat.scripts.first_mut().unwrap().script_type = "BAT".to_owned();

@@ -37,7 +37,7 @@ async fn let_go(go: PathBuf) {
 }
 
 #[tokio::test]
-async fn what_runs_is_killed_with_its_tree_and_keeps_its_output_and_its_start() {
+async fn stopped_script_dies_with_its_tree_and_keeps_its_output() {
     let rig = rig(4);
     let (up, (never, mark)) = (rig.fifo("up"), rig.marks("mark"));
     let content = format!("setsid sleep 300 &\necho one; echo > {}; wait", up.display());
@@ -108,7 +108,7 @@ async fn before_its_place_a_script_runs_on_and_what_succeeded_is_kept() {
 }
 
 #[tokio::test]
-async fn a_later_script_than_the_one_named_is_stopped_when_it_runs_by_then() {
+async fn stop_of_an_ended_script_stops_the_running_later_one() {
     let rig = rig(4);
     let (content, up, _go) = rig.waits("two");
     rig.accept(order(1, &["echo one", &content, "true"])).await;
@@ -213,7 +213,7 @@ async fn what_an_earlier_task_has_done_is_not_run() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_task_has_done_stays_so_however_the_order_ends() {
+async fn scripts_done_by_earlier_task_stay_done_after_any_end() {
     let rig = rig(1);
     let from_1 = |ordinal, scripts: &[&str]| Order { first_script: 1, ..order(ordinal, scripts) };
     let skipped = row("SKIPPED", SKIPPED, "");
@@ -270,7 +270,7 @@ async fn stop_reaches_a_script_of_an_earlier_agent() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_stopped_when_it_comes_starts_nothing_from_there_on() {
+async fn order_with_a_stop_starts_no_script_from_the_stop_on() {
     let rig = rig(1);
     let words = |results: Vec<(String, String, String)>| -> Vec<String> {
         results.into_iter().map(|(outcome, _, _)| outcome).collect()
