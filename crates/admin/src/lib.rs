@@ -14,5 +14,5 @@ mod services;
 mod status;
 mod streams;
 
-pub use routes::{Options, SERVICES, routes};
+pub use routes::{SERVICES, routes};
 use service::Service;

@@ -1,9 +1,9 @@
 //! The routes of all services, after the gate.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::middleware;
-use control::{Bulkhead, Control, RESERVED_PLACES, Rates};
+use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
 use domain::limits::{MAX_BODY_BYTES, MAX_MESSAGE_BYTES, MAX_STREAMS};
 use proto::admin::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
@@ -38,51 +38,24 @@ pub const SERVICES: [&str; 10] = [
     "graywave.admin.v1.WorkerService",
 ];
 
-/// Settings of the admin service.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Maximum duration of a unary call. A client may set a shorter deadline. Streams last longer.
-    pub request_timeout: Duration,
-    /// Maximum total bytes of all large requests in progress.
-    pub body_budget_bytes: usize,
-    /// Maximum number of calls in progress. Further calls are refused.
-    pub max_in_flight: usize,
-    /// Maximum number of calls per second of one principal. Further calls are refused.
-    pub rate_per_second: NonZeroU32,
-    /// Maximum burst of calls of one principal.
-    pub rate_burst: NonZeroU32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            request_timeout: Duration::from_secs(60),
-            body_budget_bytes: 512 << 20,
-            max_in_flight: 1_000,
-            rate_per_second: NonZeroU32::MIN.saturating_add(499),
-            rate_burst: NonZeroU32::MIN.saturating_add(999),
-        }
-    }
-}
-
 /// Returns the routes of all services. `guard` checks the peer's certificate and inserts its
 /// identity as a request extension.
 ///
 /// Cancelling `stop` ends all streams, so that the server can stop.
 pub fn routes(
     control: Control,
-    options: &Options,
+    limits: &RequestLimits,
     guard: impl Interceptor + Clone + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Routes {
     let gate = Arc::new(Gate {
         control: control.clone(),
-        rates: Rates::new(options.rate_per_second, options.rate_burst),
-        bulkhead: Bulkhead::new(options.max_in_flight, options.body_budget_bytes, MAX_MESSAGE_BYTES),
+        rates: Rates::new(limits.rate_per_second, limits.rate_burst),
+        bulkhead: Bulkhead::new(limits.max_in_flight, limits.body_budget_bytes, MAX_MESSAGE_BYTES),
         in_flight: Semaphore::new(
-            options.max_in_flight.saturating_add(RESERVED_PLACES).min(Semaphore::MAX_PERMITS),
+            limits.max_in_flight.saturating_add(RESERVED_PLACES).min(Semaphore::MAX_PERMITS),
         ),
-        request_timeout: options.request_timeout,
+        request_timeout: limits.request_timeout,
     });
     let service = Service { control, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop };
     macro_rules! served {

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use control::{Bulkhead, Control, RESERVED_PLACES, Rates};
+use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
 use domain::{Error, Reason, error, limits};
 use telemetry::{metric, trace};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
@@ -56,14 +56,16 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let RequestLimits { request_timeout, body_budget_bytes, max_in_flight, rate_per_second, rate_burst } =
+            RequestLimits::default();
         Self {
-            request_timeout: Duration::from_secs(60),
+            request_timeout,
             max_execution_body_bytes: limits::MAX_EXECUTION_BODY_BYTES,
-            body_budget_bytes: 512 << 20,
-            max_in_flight: 1_000,
+            body_budget_bytes,
+            max_in_flight,
             body_timeout: limits::BODY_TIMEOUT,
-            rate_per_second: NonZeroU32::MIN.saturating_add(499),
-            rate_burst: NonZeroU32::MIN.saturating_add(999),
+            rate_per_second,
+            rate_burst,
         }
     }
 }

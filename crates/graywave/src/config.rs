@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
-use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, Token};
+use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, RequestLimits, Token};
 use domain::limits::MAX_CERTIFICATE_DAYS;
 use mtls::{FilesGiven, IssuerFiles};
 use serde::Deserialize;
@@ -306,9 +306,9 @@ impl Settings {
         }
     }
 
-    /// Returns the options of the admin service, with the limits of the REST API.
-    pub(crate) fn admin_options(&self) -> admin::Options {
-        admin::Options {
+    /// Returns the limits of the admin service, which are those of the REST API.
+    pub(crate) fn admin_limits(&self) -> RequestLimits {
+        RequestLimits {
             request_timeout: Duration::from_millis(self.api.request_timeout_ms),
             body_budget_bytes: self.api.body_budget_bytes,
             max_in_flight: self.api.max_in_flight,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use admin::Options;
 use axum::http;
+use control::RequestLimits;
 use proto::admin::{
     ListAuditEntriesRequest, ListTasksRequest, RevokeTokenRequest, SubmitTaskRequest, TaskSpec,
     task_service_client::TaskServiceClient,
@@ -83,7 +83,7 @@ async fn what_the_client_sent_is_not_sent_back_whole() {
 
 #[tokio::test]
 async fn small_tasks_take_little_of_the_memory_for_large_ones() {
-    let options = Options { body_budget_bytes: 0, ..Options::default() };
+    let options = RequestLimits { body_budget_bytes: 0, ..RequestLimits::default() };
     let harness = Harness::with(options, None).await;
     harness.desktops(1).await;
     let submitted = (0..40).map(|_| harness.submit(command_on(1)));

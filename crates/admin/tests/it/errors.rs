@@ -1,6 +1,6 @@
 //! Errors name their field and reason in machine-readable details.
 
-use admin::Options;
+use control::RequestLimits;
 use proto::admin::{
     GetTaskRequest, ListTasksRequest, Rollout, SubmitTaskRequest, TaskSpec, WaveSpec,
     task_service_client::TaskServiceClient,
@@ -85,7 +85,7 @@ async fn an_unknown_caller_learns_nothing() {
 #[tokio::test]
 async fn exceeded_rate_or_concurrency_returns_a_retry_delay() {
     let one = std::num::NonZeroU32::MIN;
-    let slow = Options { rate_per_second: one, rate_burst: one, ..Options::default() };
+    let slow = RequestLimits { rate_per_second: one, rate_burst: one, ..RequestLimits::default() };
     let harness = Harness::with(slow, None).await;
     let mut tasks = harness.tasks();
     tasks.list_tasks(ListTasksRequest::default()).await.unwrap();
@@ -93,7 +93,7 @@ async fn exceeded_rate_or_concurrency_returns_a_retry_delay() {
     assert_eq!((often.code, often.reason.as_str()), (Code::ResourceExhausted, "RATE_LIMITED"));
     assert!(often.details.retry_info().unwrap().retry_delay.unwrap().as_millis() > 0);
 
-    let full = Harness::with(Options { max_in_flight: 0, ..Options::default() }, None).await;
+    let full = Harness::with(RequestLimits { max_in_flight: 0, ..RequestLimits::default() }, None).await;
     let busy = refused(full.tasks().list_tasks(ListTasksRequest::default()).await);
     assert_eq!((busy.code, busy.reason.as_str()), (Code::Unavailable, "OVERLOADED"));
 }

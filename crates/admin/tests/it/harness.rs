@@ -2,8 +2,7 @@
 
 use std::ops::Deref;
 
-use admin::Options;
-use control::{Credentials, Token};
+use control::{Credentials, RequestLimits, Token};
 use domain::{Timestamp, ids::WorkerId, outcome::Outcome};
 use mtls::{Certified, Identity};
 use proto::admin::{
@@ -55,11 +54,11 @@ impl Deref for Harness {
 
 impl Harness {
     pub(crate) async fn new() -> Self {
-        Self::with(Options::default(), None).await
+        Self::with(RequestLimits::default(), None).await
     }
 
     /// Starts the service. Each call carries the certificate, if any.
-    pub(crate) async fn with(options: Options, certificate: Option<Identity>) -> Self {
+    pub(crate) async fn with(limits: RequestLimits, certificate: Option<Identity>) -> Self {
         let tokens = vec![Token::new(testkit::project(), TOKEN).unwrap()];
         let environment = TestEnvironment::new(Credentials::new(tokens, Vec::new())).await.unwrap();
         let stop = CancellationToken::new();
@@ -71,7 +70,7 @@ impl Harness {
             }
             Ok(request)
         };
-        let routes = admin::routes(environment.control.clone(), &options, guard, stop.clone());
+        let routes = admin::routes(environment.control.clone(), &limits, guard, stop.clone());
         Self { environment, stop, routes }
     }
 

@@ -1,6 +1,6 @@
 //! Projects, freezes and project limits.
 
-use admin::Options;
+use control::RequestLimits;
 use mtls::{Identity, Role};
 use proto::admin::{
     CreateProjectRequest, DrainWorkerRequest, FreezeProjectRequest, GetProjectRequest, GetTaskRequest,
@@ -70,7 +70,7 @@ async fn limits_change_as_far_as_the_mask_goes() {
 #[tokio::test]
 async fn admin_certificate_manages_projects_but_reads_no_project() {
     let ann = Identity::role(Role::Admin, "ann").unwrap();
-    let harness = Harness::with(Options::default(), Some(ann)).await;
+    let harness = Harness::with(RequestLimits::default(), Some(ann)).await;
     let mut projects = ProjectServiceClient::new(harness.channel(None));
     let make = |id: &str, name: &str| CreateProjectRequest { project_id: id.into(), name: name.into() };
     let made = projects.create_project(make("project-2", "")).await.unwrap().into_inner().project.unwrap();
@@ -115,7 +115,7 @@ async fn admin_certificate_manages_projects_but_reads_no_project() {
 #[tokio::test]
 async fn revoked_project_is_frozen_stopped_and_unrevoked() {
     let ann = Identity::role(Role::Admin, "ann").unwrap();
-    let harness = Harness::with(Options::default(), Some(ann)).await;
+    let harness = Harness::with(RequestLimits::default(), Some(ann)).await;
     let mut projects = ProjectServiceClient::new(harness.channel(None));
     let project_id = || "project-1".to_owned();
     let made = CreateProjectRequest { project_id: project_id(), name: String::new() };
@@ -151,7 +151,7 @@ async fn revoked_project_is_frozen_stopped_and_unrevoked() {
 #[tokio::test]
 async fn a_certificate_of_a_principal_is_as_good_as_its_token() {
     let ann = Identity::principal("project-1", "ann").unwrap();
-    let harness = Harness::with(Options::default(), Some(ann)).await;
+    let harness = Harness::with(RequestLimits::default(), Some(ann)).await;
     let mut tasks = TaskServiceClient::new(harness.channel(None));
     let list = ListTasksRequest::default;
     let unknown = refused(tasks.list_tasks(list()).await);
@@ -177,7 +177,7 @@ async fn a_certificate_of_a_principal_is_as_good_as_its_token() {
 #[tokio::test]
 async fn without_a_certificate_of_an_admin_nobody_manages_projects() {
     for certificate in [None, Some(Identity::role(Role::Api, "a").unwrap())] {
-        let harness = Harness::with(Options::default(), certificate).await;
+        let harness = Harness::with(RequestLimits::default(), certificate).await;
         let mut projects = ProjectServiceClient::new(harness.channel(None));
         let made = CreateProjectRequest { project_id: "p".into(), name: String::new() };
         assert_eq!(refused(projects.create_project(made).await).code, Code::Unauthenticated);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use admin::Options;
+use control::RequestLimits;
 use futures::TryStreamExt as _;
 use proto::admin::{EventKind, TaskStatus, WatchTaskRequest, WatchTaskResponse, watch_task_response::Update};
 use tonic::{Code, Request};
@@ -84,7 +84,7 @@ async fn who_asks_for_what_is_not_there_is_told_at_once() {
 
 #[tokio::test]
 async fn watch_stream_outlasts_the_call_timeout_if_requested() {
-    let options = Options { request_timeout: Duration::from_millis(100), ..Options::default() };
+    let options = RequestLimits { request_timeout: Duration::from_millis(100), ..RequestLimits::default() };
     let harness = Harness::with(options, None).await;
     harness.desktops(1).await;
     let task_id = harness.submit(command_on(1)).await.task_id;

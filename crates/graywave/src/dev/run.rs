@@ -207,7 +207,7 @@ async fn serve(
         settings.retention,
         roles::Admin {
             control: control.clone(),
-            options: settings.admin_options(),
+            limits: settings.admin_limits(),
             ready: roles::database_answers(store),
         },
         roles::RoleServer { listener: listeners.grpc, tls: None, signer: None },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use control::Control;
+use control::{Control, RequestLimits};
 use mtls::{Role, Signer, Tls};
 use scheduler::{Enrolment, Retention, Scheduler, Wakes};
 use server::{Listener, Security};
@@ -37,7 +37,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     let role_server = RoleServer { listener, tls: tls.clone(), signer: signer.clone() };
-    let admin = Admin { control, options: settings.admin_options(), ready: database_answers(&store) };
+    let admin = Admin { control, limits: settings.admin_limits(), ready: database_answers(&store) };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, role_server, stop));
     Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
 }
@@ -45,7 +45,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
 /// Parts of the admin service.
 pub(crate) struct Admin {
     pub(crate) control: Control,
-    pub(crate) options: admin::Options,
+    pub(crate) limits: RequestLimits,
     /// Readiness of the scheduler.
     pub(crate) ready: Readiness,
 }
@@ -70,7 +70,7 @@ pub(crate) async fn serve_scheduler(
     tracing::info!(address = %listener.local_addr()?, "scheduler ready");
     let incoming = server::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
     let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
-    let operators = admin::routes(admin.control, &admin.options, certificates::OPERATORS, stop.clone());
+    let operators = admin::routes(admin.control, &admin.limits, certificates::OPERATORS, stop.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
