@@ -10,13 +10,14 @@ mod exit_status;
 mod field_flags;
 mod follow;
 mod format;
+mod number;
 mod output;
 mod sanitize;
 mod task_arg;
 mod tui;
 
-pub use args::number;
 pub use commands::Command;
 pub use error::Error;
 pub use exit_status::ExitStatus;
+pub use number::number;
 pub use output::{plain_table, print};

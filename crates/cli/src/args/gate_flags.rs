@@ -165,7 +165,7 @@ mod tests {
         weights: WeightFlags,
     }
 
-    /// Rollout of a replay of a task with a wave of 5 that halts at 20% after 3 results, and a rest.
+    /// Replay of a task that had two waves: 5 desktops, halting at 20% from 3 results on, and 95.
     fn replayed(line: &str) -> Rollout {
         let line = Line::parse_from(std::iter::once("it").chain(line.split_whitespace()));
         let mut rollout = Rollout::default();

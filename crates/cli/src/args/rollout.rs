@@ -8,10 +8,13 @@ use proto::admin::{Approval, Canary, Cleanup, OnHalt, Rollout, TaskSpec, Window}
 
 use super::{
     gate_flags::{ROLLOUT, RolloutFile, WAVES, WaveFlags, WeightFlags, gray_and_rest},
-    number::{MAX_CONCURRENCY, number},
     parse::{minutes, moment, seconds, share_of_wave, window},
 };
-use crate::{Error, field_flags::Overrides};
+use crate::{
+    Error,
+    field_flags::Overrides,
+    number::{MAX_CONCURRENCY, number},
+};
 
 /// Flags of the gray wave and the later waves. The names of the published API are accepted as
 /// aliases.

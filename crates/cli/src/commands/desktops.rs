@@ -15,9 +15,10 @@ use tonic::Status;
 use super::CommonArgs;
 use crate::{
     Error,
-    args::{number, pair},
+    args::pair,
     completion,
     format::{fact, facts, painted, pairs, time},
+    number::number,
     output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages},
 };
 

@@ -8,8 +8,9 @@ use super::{CommonArgs, TaskArgs, tasks};
 use crate::{
     Error,
     actions::{self, idempotency_key, refused},
-    args::{Ending, Limit, MAX_CONCURRENCY, limit, number},
+    args::Ending,
     client::{Session, repeated},
+    number::{Limit, MAX_CONCURRENCY, limit, number},
     task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
 

@@ -12,9 +12,9 @@ use super::CommonArgs;
 use crate::{
     Error,
     actions::idempotency_key,
-    args::{Limit, limit},
     client::{Session, repeated},
     format::{fact, facts, time},
+    number::{Limit, limit},
     output::Console,
 };
 

@@ -11,9 +11,10 @@ use proto::{
 use super::{TaskArgs, record_stream::Records};
 use crate::{
     Error,
-    args::{number, one_of},
+    args::one_of,
     completion,
     format::{between, time},
+    number::number,
     output::{Cell, Column, Format, List, ListItem, Paging, cell, pages},
 };
 

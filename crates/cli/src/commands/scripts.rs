@@ -18,10 +18,11 @@ use super::CommonArgs;
 use crate::{
     Error,
     actions::idempotency_key,
-    args::{Kind, name_of, number, read_script, script_type, warn_of_line_ends},
+    args::{Kind, name_of, read_script, script_type, warn_of_line_ends},
     client::repeated,
     completion,
     format::{fact, facts, time},
+    number::number,
     output::{Cell, Column, Console, ListItem, Paging, Palette, Tone, cell, pages},
     sanitize::sanitize,
 };

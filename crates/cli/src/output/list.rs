@@ -9,7 +9,7 @@ use super::{
     json,
     table::{ListItem, lines},
 };
-use crate::{Error, args::number};
+use crate::{Error, number::number};
 
 /// Maximum number of entries that a request asks for.
 const PAGE: i32 = 500;
