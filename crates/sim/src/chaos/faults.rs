@@ -92,8 +92,8 @@ impl Kind {
         }
     }
 
-    /// Returns whether the result of a script that runs during the fault can be lost. The loss of its
-    /// agent alone loses nothing.
+    /// Returns whether the result of a script that runs during the fault can be lost. The loss of
+    /// its agent alone loses nothing.
     const fn can_lose_results(self) -> bool {
         matches!(self, Self::RunnersKilled | Self::DiskFull)
     }
