@@ -600,8 +600,9 @@ CREATE INDEX deferred_target_deliver_by ON deferred_target (deliver_by);
 -- Records, failures and events ------------------------------------------------------------------
 
 -- The final outcome of one script on one target. Written when the target ends, with all other
--- records of the target: a target has all its records or none. Only `late_result` is added later. Records of targets that were never
--- admitted are derived and not stored. Partitioned by month, like `target`.
+-- records of the target: a target has all its records or none. Only `late_result` is added later.
+-- Records of targets that were never admitted are derived and not stored. Partitioned by month,
+-- like `target`.
 CREATE TABLE record (
     task_id        uuid    NOT NULL,
     ordinal        int4    NOT NULL,
@@ -634,8 +635,8 @@ CREATE TABLE record (
     left_processes jsonb,
     -- Number of all these processes; NULL: none.
     left_processes_count int4 CHECK (left_processes_count > 0),
-    -- domain::record::LateResult as JSON: the first result that arrived after the outcome was decided
-    -- to be UNKNOWN. NULL: none did.
+    -- domain::record::LateResult as JSON: the first result that arrived after the outcome was
+    -- decided to be UNKNOWN. NULL: none did.
     late_result    jsonb CHECK (late_result IS NULL OR outcome = 'UNKNOWN'),
     PRIMARY KEY (task_id, ordinal, script, attempt)
 ) PARTITION BY RANGE (task_id);

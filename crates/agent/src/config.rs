@@ -70,8 +70,8 @@ impl fmt::Debug for Token {
 }
 
 impl Config {
-    /// Creates a configuration with the defaults: 4 parallel orders, scripts that outlive the agent,
-    /// 200 ms to 30 s between reconnects.
+    /// Creates a configuration with the defaults: 4 parallel orders, scripts that outlive the
+    /// agent, 200 ms to 30 s between reconnects.
     pub fn new(worker_urls: Vec<String>, desktop: Desktop, data_dir: PathBuf, runner: RunnerProgram) -> Self {
         Self {
             worker_urls,

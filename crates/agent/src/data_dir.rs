@@ -19,6 +19,9 @@ use crate::Error;
 #[path = "data_dir_tests.rs"]
 mod tests;
 
+/// Directory of the run directories, below the data directory.
+pub(crate) const RUNS_DIR: &str = "runs";
+
 /// Number of numbered names for a set-aside entry or a new file version. Random names follow.
 const MAX_NUMBERED: u32 = 16;
 /// Maximum number of names tried.

@@ -209,9 +209,9 @@ impl Control {
     }
 }
 
-/// Checks that the caller may run these scripts on these desktops, as the user that the task's policy
-/// names. Every call that runs scripts uses this check, however it selects desktops. A policy that
-/// denies a desktop therefore cannot be bypassed.
+/// Checks that the caller may run these scripts on these desktops, as the user that the task's
+/// policy names. Every call that runs scripts uses this check, however it selects desktops. A
+/// policy that denies a desktop therefore cannot be bypassed.
 pub(crate) fn check_execute(
     caller: &Caller,
     scripts: &[PinnedScript],

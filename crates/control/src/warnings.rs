@@ -30,8 +30,8 @@ pub(crate) async fn of_work(
 }
 
 impl Control {
-    /// Returns the warnings about a task that the caller just submitted. They derive from the stored
-    /// task, so a repeated submission gets the same ones.
+    /// Returns the warnings about a task that the caller just submitted. They derive from the
+    /// stored task, so a repeated submission gets the same ones.
     pub async fn warnings_after(&self, caller: &Caller, task_id: TaskId) -> Result<Vec<Warning>, Error> {
         let mut connection = self.store.acquire().await?;
         let row = lookup::task(&mut connection, caller, task_id).await?;

@@ -4,12 +4,13 @@
 //! script, enforces the timeout, keeps a bounded part of the output, and writes an [`Ended`] file
 //! durably. It needs neither the agent nor the network.
 //!
-//! Crash protocol, by the files of [`RunDir`]: the runner holds the lock for life, creates the claim
-//! once and syncs it, starts the script, and syncs the result before the rename into place. So a
-//! free lock without a claim proves that the script never started, and a claim without a result
-//! proves that the runner was killed or the machine stopped.
+//! Crash protocol, by the files of [`RunDir`]: the runner holds the lock for life, creates the
+//! claim once and syncs it, starts the script, and syncs the result before the rename into place.
+//! So a free lock without a claim proves that the script never started, and a claim without a
+//! result proves that the runner was killed or the machine stopped.
 
 mod ended;
+mod files;
 mod output;
 mod platform;
 mod run_dir;
@@ -19,9 +20,10 @@ mod supervise;
 use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
 
 pub use ended::{Containment, End, Ended, LeftProcess, MAX_LEFT_PROCESSES};
+pub use files::{Claim, Files};
 pub use output::Output;
-pub use platform::{contain_processes, kill_processes, remove_cgroup};
-pub use run_dir::{Claim, Files, RunDir, RunState};
+pub use platform::{boot_id, contain_processes, kill_processes};
+pub use run_dir::{RunDir, RunState};
 pub use spec::{Spec, User};
 
 /// Environment variable that marks every process of one execution; its value is the id of the run.
@@ -37,8 +39,8 @@ pub const STOP: u8 = b's';
 /// Message to the runner: end the script, because the agent ends its scripts.
 pub const END: u8 = b'q';
 
-/// Acts as the runner if the first argument of this process is [`RUNNER_ARGUMENT`]; `None` otherwise.
-/// Call it before anything else in a program that contains the runner.
+/// Acts as the runner if the first argument of this process is [`RUNNER_ARGUMENT`]; `None`
+/// otherwise. Call it before anything else in a program that contains the runner.
 pub fn main_if_asked() -> Option<ExitCode> {
     let mut arguments = env::args_os().skip(1);
     (arguments.next()? == RUNNER_ARGUMENT).then(|| main(arguments))

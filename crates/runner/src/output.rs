@@ -39,9 +39,9 @@ impl Output {
         self.tail.drain(..over);
     }
 
-    /// Text in UTF-8 without NUL. Removed output is marked, cuts lie between characters, and invalid
-    /// bytes are replaced. Binary output is reported by its size alone: as text it would be three
-    /// times as long.
+    /// Text in UTF-8 without NUL. Removed output is marked, cuts lie between characters, and
+    /// invalid bytes are replaced. Binary output is reported by its size alone: as text it would be
+    /// three times as long.
     pub fn into_text(self) -> String {
         let Self { mut head, tail, total, .. } = self;
         let mut tail = Vec::from(tail);

@@ -6,34 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-
-use crate::{Ended, Spec, platform};
+use crate::{Claim, Ended, Files, Spec};
 
 #[cfg(test)]
 #[path = "run_dir_tests.rs"]
 mod tests;
-
-/// Names of the files in a run directory.
-#[derive(Debug)]
-pub struct Files;
-
-impl Files {
-    /// [`Spec`] as JSON.
-    pub const SPEC: &str = "spec.json";
-    /// File that the runner locks for life.
-    pub const LOCK: &str = "lock";
-    /// [`Claim`] as JSON; created once, before the script starts.
-    pub const CLAIM: &str = "claimed";
-    /// [`Ended`]: a line of JSON, then the output.
-    pub const RESULT: &str = "result";
-    /// Result before its rename.
-    pub const NEW_RESULT: &str = "result.new";
-    /// Unix socket of the runner.
-    pub const SOCKET: &str = "socket";
-    /// Cause of a runner's failure, for people.
-    pub const ERROR: &str = "error";
-}
 
 /// Maximum size of a result's JSON line.
 const MAX_HEADER_BYTES: u64 = 8 << 10;
@@ -42,15 +19,6 @@ const MAX_HEADER_BYTES: u64 = 8 << 10;
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
-}
-
-/// Claim of a runner: the script may have started from then on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// Boot of the machine, from the kernel; empty if unknown.
-    pub boot_id: String,
-    /// Path of the execution's cgroup; `None` without one.
-    pub cgroup: Option<PathBuf>,
 }
 
 /// State of an execution, proved by its run directory.
@@ -66,13 +34,6 @@ pub enum RunState {
     /// The runner was killed, or the machine stopped, while the script may have run. The claim is
     /// `None` if it is unreadable, as after a power loss.
     Interrupted(Option<Claim>),
-}
-
-impl Claim {
-    /// Whether the machine has not been started again since the claim.
-    pub fn is_of_this_boot(&self) -> bool {
-        platform::boot_id().is_some_and(|id| id == self.boot_id)
-    }
 }
 
 impl RunDir {
@@ -138,7 +99,8 @@ impl RunDir {
         bytes.push(b'\n');
         bytes.extend_from_slice(ended.output.as_bytes());
         let new = self.file(Files::NEW_RESULT);
-        // Not truncated first: the file may hold space that was reserved on a disk that is full now.
+        // Not truncated first: the file may hold space that was reserved on a disk that is full
+        // now.
         let mut file = File::options().create(true).truncate(false).write(true).open(&new)?;
         file.write_all(&bytes)?;
         file.set_len(bytes.len() as u64)?;
@@ -183,8 +145,8 @@ impl RunDir {
         })
     }
 
-    /// Keeps a late runner from ever starting the script of a run that never started. Takes the lock
-    /// of [`RunState::NeverStarted`].
+    /// Keeps a late runner from ever starting the script of a run that never started. Takes the
+    /// lock of [`RunState::NeverStarted`].
     ///
     /// # Errors
     ///

@@ -30,7 +30,8 @@ const TERMINATING: [i32; 4] = [1, 2, 9, 15];
 
 /// Runs the execution in the run directory.
 pub(crate) fn run(path: &Path) -> io::Result<()> {
-    // Later paths are relative: a script may take the permissions of a directory above, or rename it.
+    // Later paths are relative: a script may take the permissions of a directory above, or rename
+    // it.
     env::set_current_dir(path)?;
     let dir = RunDir::new(PathBuf::from("."));
     let locked = || io::Error::other("another runner holds the lock of this run directory");

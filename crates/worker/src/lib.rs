@@ -24,9 +24,11 @@ mod report_queue;
 mod reporter;
 mod retry;
 mod room;
+mod room_watch;
 mod run;
 mod scheduler;
 mod started;
+mod started_report;
 mod state;
 mod stops;
 

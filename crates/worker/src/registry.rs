@@ -195,8 +195,9 @@ impl Registry {
         self.lock().contains_key(key)
     }
 
-    /// Takes changed facts of a machine into the description of its desktop, and returns that. `None`
-    /// if a newer connection has replaced this one. The identity of the desktop never changes.
+    /// Takes changed facts of a machine into the description of its desktop, and returns that.
+    /// `None` if a newer connection has replaced this one. The identity of the desktop never
+    /// changes.
     pub(crate) fn update(&self, key: &DesktopKey, id: SessionId, update: Desktop) -> Option<Desktop> {
         let Desktop { os_host_name, ip_address, time_zone, tags, .. } = update;
         let mut sessions = self.lock();
@@ -309,7 +310,7 @@ mod tests {
     #[test]
     fn update_changes_facts_and_no_identity() {
         let registry = Registry::default();
-        let (to_agent, _inbox) = tokio::sync::mpsc::channel(1);
+        let (to_agent, _inbox) = mpsc::channel(1);
         let known = Desktop { desktop_id: "d".into(), agent_id: "a".into(), ..Desktop::default() };
         let Ok(connected) = registry.connect(key(), known.clone(), to_agent) else { panic!() };
         let update = Desktop {

@@ -11,9 +11,9 @@ use tonic::service::interceptor::InterceptedService;
 
 use crate::{
     Config, Ready, address, drain, enrolment, gateway, heartbeat, metrics, presence_sync, pull, renew,
-    reporter, room,
+    reporter, room_watch,
     scheduler::{self, Client, with_deadline},
-    started,
+    started_report,
     state::Worker,
     stops,
 };
@@ -93,11 +93,11 @@ pub async fn run(
     });
     parts.spawn({
         let worker = Arc::clone(&worker);
-        async move { room::run(&worker).await }
+        async move { room_watch::run(&worker).await }
     });
     parts.spawn({
         let (worker, client) = both(&worker, &client);
-        async move { started::run(&worker, client).await }
+        async move { started_report::run(&worker, client).await }
     });
     // Not part of pulling, which ends when the drain begins: targets that still run can be stopped.
     parts.spawn({

@@ -3,22 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use domain::limits;
-use proto::{
-    agent::ExecutionKey,
-    scheduler::{ReportRequest, StartedTarget},
-};
-
-use crate::{
-    scheduler::{CALL_TIMEOUT, Client, with_deadline},
-    state::Worker,
-};
-
-/// Interval of the reports.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+use proto::{agent::ExecutionKey, scheduler::StartedTarget};
 
 /// Started scripts that no scheduler knows yet; the latest one of each target.
 #[derive(Debug, Default)]
@@ -29,8 +17,8 @@ impl Started {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a started script. Beyond the worker's capacity it is dropped, which costs only the start
-    /// time of a running record.
+    /// Adds a started script. Beyond the worker's capacity it is dropped, which costs only the
+    /// start time of a running record.
     pub(crate) fn add(&self, key: ExecutionKey, started: StartedTarget) {
         let mut waiting = self.lock();
         if waiting.len() < limits::MAX_WORKER_CAPACITY as usize || waiting.contains_key(&key) {
@@ -38,39 +26,17 @@ impl Started {
         }
     }
 
-    fn take(&self) -> Vec<(ExecutionKey, StartedTarget)> {
+    pub(crate) fn take(&self) -> Vec<(ExecutionKey, StartedTarget)> {
         let mut waiting = self.lock();
         let keys: Vec<ExecutionKey> = waiting.keys().take(limits::MAX_RESULTS_PER_REPORT).cloned().collect();
         keys.into_iter().filter_map(|key| waiting.remove_entry(&key)).collect()
     }
 
     /// Puts back scripts that were not reported, unless a later one of the target exists.
-    fn put_back(&self, unreported: Vec<(ExecutionKey, StartedTarget)>) {
+    pub(crate) fn put_back(&self, unreported: Vec<(ExecutionKey, StartedTarget)>) {
         let mut waiting = self.lock();
         for (key, started) in unreported {
             waiting.entry(key).or_insert(started);
-        }
-    }
-}
-
-/// Reports started scripts for as long as the worker runs.
-pub(crate) async fn run(worker: &Worker, mut client: Client) {
-    let mut tick = tokio::time::interval(REPORT_EVERY);
-    loop {
-        tick.tick().await;
-        loop {
-            let waiting = worker.started.take();
-            if waiting.is_empty() {
-                break;
-            }
-            let started = waiting.iter().map(|(_, started)| started.clone()).collect();
-            let worker_id = worker.worker_id.clone();
-            let request = ReportRequest { worker_id, started, ..ReportRequest::default() };
-            if let Err(status) = client.report(with_deadline(request, CALL_TIMEOUT)).await {
-                tracing::debug!(%status, "reporting started scripts failed");
-                worker.started.put_back(waiting);
-                break;
-            }
         }
     }
 }

@@ -29,8 +29,8 @@ impl Default for StartedScripts {
 }
 
 impl StartedScripts {
-    /// Sends the scripts that have run for a second and were not reported on this connection. With a
-    /// full outbox, they are part of the next report.
+    /// Sends the scripts that have run for a second and were not reported on this connection. With
+    /// a full outbox, they are part of the next report.
     pub(super) async fn report(
         &mut self,
         orders: &Orders,

@@ -265,20 +265,27 @@ impl Link {
         timeout(CONNECT_TIMEOUT, fresh).await.unwrap_or_else(|_| self.desktop.clone())
     }
 
-    /// Sends the description if facts have changed. With a full outbox, the next minute tries again.
-    async fn update(&self, endpoint: &Endpoint, session: &mut Session) {
+    /// Sends the description if facts have changed. With a full outbox, the next minute tries
+    /// again.
+    async fn update(
+        &self,
+        endpoint: &Endpoint,
+        outbox: &mpsc::Sender<AttachRequest>,
+        described: &mut Desktop,
+    ) {
         let desktop = self.describe(endpoint).await;
-        if desktop != session.described {
+        if desktop != *described {
             let message = attach_request::Message::DesktopUpdate(desktop.clone());
-            if session.outbox.try_send(AttachRequest { message: Some(message) }).is_ok() {
-                session.described = desktop;
+            if outbox.try_send(AttachRequest { message: Some(message) }).is_ok() {
+                *described = desktop;
             }
         }
     }
 
     /// Sends unacknowledged results, then new ones as they finish; receives orders, stops and
     /// acknowledgements.
-    async fn serve(&self, endpoint: &Endpoint, mut session: Session) -> Result<Infallible, Status> {
+    async fn serve(&self, endpoint: &Endpoint, session: Session) -> Result<Infallible, Status> {
+        let Session { outbox, mut inbox, mut described } = session;
         let mut last = 0;
         let mut waiting: VecDeque<Answer> = VecDeque::new();
         // They are from an earlier connection, whose worker has returned these orders itself.
@@ -292,7 +299,7 @@ impl Link {
             // Reading never waits for writing: a worker may read only after its own messages are
             // read.
             tokio::select! {
-                permit = session.outbox.reserve(), if !waiting.is_empty() => {
+                permit = outbox.reserve(), if !waiting.is_empty() => {
                     let permit = permit.map_err(|_| closed())?;
                     if let Some(answer) = waiting.pop_front()
                         && let Some(message) = self.orders.message_of(answer).await
@@ -300,7 +307,7 @@ impl Link {
                         permit.send(AttachRequest { message: Some(message) });
                     }
                 }
-                response = session.inbox.message() => {
+                response = inbox.message() => {
                     let response = response?.ok_or_else(closed)?;
                     if let Some(attach_response::Message::Time(time)) = response.message {
                         if let Some(asked) = asked.take() {
@@ -314,14 +321,14 @@ impl Link {
                 () = tokio::time::sleep_until(ask_time_at) => {
                     // With a full outbox, the answer would be too late anyway.
                     let question = attach_request::Message::TimeRequest(TimeRequest {});
-                    let sent = session.outbox.try_send(AttachRequest { message: Some(question) });
+                    let sent = outbox.try_send(AttachRequest { message: Some(question) });
                     asked = sent.is_ok().then(|| self.clock.asks());
                     ask_time_at = self.next_question();
                 }
                 () = tokio::time::sleep_until(started.next_at), if self.orders.is_active() => {
-                    started.report(&self.orders, &self.clock, &session.outbox).await;
+                    started.report(&self.orders, &self.clock, &outbox).await;
                 }
-                _ = facts_at.tick() => self.update(endpoint, &mut session).await,
+                _ = facts_at.tick() => self.update(endpoint, &outbox, &mut described).await,
                 () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
             }
         }

@@ -40,8 +40,8 @@ pub(crate) fn look_up() {
 
 /// Account of the agent's user, or of the named one. Blocks for at most `LOOKUP_TIMEOUT`.
 ///
-/// Without a passwd entry, as under an arbitrary uid in a container, the agent's own account has the
-/// uid as its name, and HOME of the agent. The same holds while NSS has not answered.
+/// Without a passwd entry, as under an arbitrary uid in a container, the agent's own account has
+/// the uid as its name, and HOME of the agent. The same holds while NSS has not answered.
 ///
 /// # Errors
 ///

@@ -15,5 +15,5 @@ pub(crate) use judge::{append_survivors, judge};
 pub(crate) use launch::launch;
 pub(crate) use prepare::{Terms, prepare};
 pub use program::RunnerProgram;
-pub(crate) use runs::{RUNS_DIR, Runs};
+pub(crate) use runs::Runs;
 pub(crate) use supervised::{AgentStop, Finish, Supervised};

@@ -13,12 +13,9 @@ use proto::agent::Order;
 use runner::RunDir;
 
 use crate::{
-    data_dir::{make_usable, restore_private_dir},
+    data_dir::{RUNS_DIR, make_usable, restore_private_dir},
     journal::Key,
 };
-
-/// Directory below the data directory.
-pub(crate) const RUNS_DIR: &str = "runs";
 
 /// File in a run directory: the order of the script, for an agent that starts in mid-run.
 const ORDER_FILE: &str = "order";

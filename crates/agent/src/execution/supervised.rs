@@ -132,7 +132,9 @@ impl Supervised {
             Ok(RunState::NeverStarted(lock)) => Some(self.never_started(lock).await),
             Ok(RunState::Interrupted(claim)) => {
                 // The content of a claim is not synced, so a power loss leaves it empty.
-                let is_of_this_boot = claim.as_ref().is_some_and(Claim::is_of_this_boot);
+                let is_of_this_boot = claim
+                    .as_ref()
+                    .is_some_and(|claim| runner::boot_id().is_some_and(|id| id == claim.boot_id));
                 let cause = if is_of_this_boot { "the runner was killed" } else { "the machine stopped" };
                 Some(self.lost(claim, cause).await)
             }

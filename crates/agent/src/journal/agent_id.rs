@@ -33,8 +33,8 @@ pub(crate) fn load_or_make(data_dir: &Path, journal_is_whole: bool) -> Result<Id
     let path = data_dir.join("agent-id");
     let is_known = journal_is_whole && last.is_some();
     let agent_id = read_or_make(&path, is_known).map_err(failed(&path))?;
-    // The id is durable first. After a crash in between, an old id with a new number would be wrong,
-    // and a new id with an old number is not.
+    // The id is durable first. After a crash in between, an old id with a new number would be
+    // wrong, and a new id with an old number is not.
     let incarnation = last.unwrap_or_default().saturating_add(1);
     replace(&counter, format!("{incarnation}\n").as_bytes()).map_err(failed(&counter))?;
     Ok(Identity { agent_id, incarnation })

@@ -188,8 +188,8 @@ impl JournalState {
         }
     }
 
-    /// Whether the results of an order may still be asked for: the order is running, or finished and
-    /// not acknowledged.
+    /// Whether the results of an order may still be asked for: the order is running, or finished
+    /// and not acknowledged.
     pub(crate) fn is_open(&self, key: &Key) -> bool {
         matches!(self.orders.get(key), Some(Order::Running(_) | Order::Finished { number: Some(_), .. }))
     }

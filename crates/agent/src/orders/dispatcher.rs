@@ -45,7 +45,7 @@ impl Dispatcher {
         let mut sweep_again = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
         // Dropping this future also drops all running orders.
         let mut running = JoinSet::new();
-        // They run already, whatever the limit is.
+        // They run already, so the limit does not apply.
         for recovered in self.recovered {
             running.spawn(run_order(recovered));
         }

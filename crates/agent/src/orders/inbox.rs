@@ -45,7 +45,10 @@ impl Orders {
     pub(crate) fn stop_all(&self) {
         let active = self.shared.active();
         if !active.is_empty() {
-            tracing::warn!(orders = active.len(), "stopping all scripts: the control plane refuses this desktop");
+            tracing::warn!(
+                orders = active.len(),
+                "stopping all scripts: the control plane refuses this desktop"
+            );
         }
         active.values().for_each(|stop| stop.ask(0));
     }

@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// What `stop` does to running scripts.
     pub(super) at_stop: AgentStop,
-    /// Ends running scripts, whatever `at_stop` says.
+    /// Ends running scripts, with any `at_stop`.
     pub(super) end_scripts: CancellationToken,
 }
 
@@ -132,8 +132,9 @@ impl Active {
         self.finish(results).await;
     }
 
-    /// Gives an order back that has not started. It is no longer active when the worker hears of it,
-    /// so that the order may come again. With `is_full` the worker sends no more orders for now.
+    /// Gives an order back that has not started. It is no longer active when the worker hears of
+    /// it, so that the order may come again. With `is_full` the worker sends no more orders for
+    /// now.
     pub(super) fn give_back(self, reason: &str, is_full: bool) {
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
         tracing::info!(?key, reason, "order given back");

@@ -24,7 +24,7 @@ use super::{
     names::{Names, SCRIPTS_DIRS, is_unremovable},
     removal,
 };
-use crate::execution::RUNS_DIR;
+use crate::data_dir::RUNS_DIR;
 
 /// Maximum number of concurrent removals, each on its own thread. They are not runtime threads,
 /// because a runtime waits for its blocking work at shutdown.

@@ -21,7 +21,7 @@ use super::{
     names::{Names, SCRIPTS_DIRS, open_data_dir, open_scripts_dir},
     remover::{Done, Remover, Sweep},
 };
-use crate::{data_dir::make_usable, execution::RUNS_DIR};
+use crate::data_dir::{RUNS_DIR, make_usable};
 
 #[cfg(test)]
 #[path = "work_dir_tests.rs"]

@@ -41,7 +41,8 @@ pub struct LogsArgs {
     /// Task to read, by id or `latest` [default: the newest task of the desktop]
     #[arg(long, value_name = "TASK", add = ArgValueCompleter::new(completion::tasks))]
     task: Option<String>,
-    /// Print overwritten progress and escape sequences too; a terminal never gets control characters
+    /// Print overwritten progress and escape sequences too; a terminal never gets control
+    /// characters
     #[arg(long)]
     raw: bool,
     #[command(flatten)]

@@ -122,8 +122,8 @@ fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error 
     }
 }
 
-/// Prints the id, the targets and the waves of a new task, and the warnings about its request. Warns
-/// if no threshold can halt the task.
+/// Prints the id, the targets and the waves of a new task, and the warnings about its request.
+/// Warns if no threshold can halt the task.
 pub(super) fn begun(console: &Console, task: &Task, warnings: &[Warning]) {
     let waves = match task.waves.as_slice() {
         [_] => "one wave".to_owned(),

@@ -102,8 +102,8 @@ pub struct Waits {
     pub is_suspended: bool,
     /// Number of workers that died while they held the target.
     pub worker_deaths: u16,
-    /// Time until which it waits for its desktop, which has no room for orders; `None` if the desktop
-    /// has room.
+    /// Time until which it waits for its desktop, which has no room for orders; `None` if the
+    /// desktop has room.
     pub busy_until: Option<Timestamp>,
 }
 

@@ -88,8 +88,8 @@ pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reaso
     Fingerprint { id: i64::from_be_bytes(first), text }
 }
 
-/// Returns the end of an output as the sample of its group, without escape sequences and overwritten
-/// progress.
+/// Returns the end of an output as the sample of its group, without escape sequences and
+/// overwritten progress.
 pub fn sample(output: &str) -> String {
     let output = plain(output);
     let skipped = output.chars().count().saturating_sub(MAX_SAMPLE_CHARS);

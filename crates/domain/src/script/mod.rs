@@ -84,8 +84,8 @@ impl ScriptBody {
     }
 }
 
-/// Returns the SHA-256 over type and content. A revision is identified by the hash of its content as
-/// sent; an order is signed over the hash of its [`executable`] text.
+/// Returns the SHA-256 over type and content. A revision is identified by the hash of its content
+/// as sent; an order is signed over the hash of its [`executable`] text.
 pub fn sha256(script_type: ScriptType, content: &str) -> [u8; 32] {
     Sha256::new().chain_update(script_type.as_str()).chain_update([0]).chain_update(content).finalize().into()
 }

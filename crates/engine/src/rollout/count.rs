@@ -109,8 +109,8 @@ impl<F: Faults> Rollout<F> {
         });
     }
 
-    /// Creates records for all scripts of a target without a result. An unknown outcome says whether
-    /// a script is known to have begun.
+    /// Creates records for all scripts of a target without a result. An unknown outcome says
+    /// whether a script is known to have begun.
     pub(crate) fn without_result(&self, member: &Member, outcome: Outcome, reason: &str) -> Vec<NewRecord> {
         let Member { ordinal, desktop_id, started, .. } = member;
         let reason = record::with_start(outcome, reason, *started);

@@ -77,8 +77,8 @@ impl DeferredRow {
             && (!maybe_delivered || deadlines.finish_by <= observed_until)
     }
 
-    /// Returns whether the target only waits for a slot, or for its busy desktop, and its deadline is
-    /// near. The margin covers a desktop that moves between workers at that moment.
+    /// Returns whether the target only waits for a slot, or for its busy desktop, and its deadline
+    /// is near. The margin covers a desktop that moves between workers at that moment.
     pub fn waits_for_place(&self, now: Timestamp) -> bool {
         let is_there = |presence: &Presence| {
             presence.worker_id.is_some()

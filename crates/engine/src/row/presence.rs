@@ -17,8 +17,8 @@ pub struct Presence {
     pub changed_at: Timestamp,
     /// Time until which the desktop has no room for orders; `None` if it never lacked room.
     pub full_until: Option<Timestamp>,
-    /// Whether earlier targets wait for the desktop, which lacked room before. False where it was not
-    /// requested.
+    /// Whether earlier targets wait for the desktop, which lacked room before. False where it was
+    /// not requested.
     pub has_backlog: bool,
 }
 

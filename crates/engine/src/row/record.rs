@@ -30,8 +30,8 @@ pub struct NewRecord {
 }
 
 impl NewRecord {
-    /// Returns whether the agent knows the outcome. A record whose outcome is unknown adds nothing to
-    /// a stored one.
+    /// Returns whether the agent knows the outcome. A record whose outcome is unknown adds nothing
+    /// to a stored one.
     pub fn is_known(&self) -> bool {
         self.outcome != Outcome::Unknown
     }

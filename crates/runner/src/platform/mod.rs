@@ -5,18 +5,18 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::Host;
 #[cfg(unix)]
-pub(crate) use unix::{boot_id, run_as};
+pub(crate) use unix::run_as;
 #[cfg(unix)]
-pub use unix::{contain_processes, kill_processes, remove_cgroup};
+pub use unix::{boot_id, contain_processes, kill_processes};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
 pub(crate) use windows::Host;
 #[cfg(windows)]
-pub(crate) use windows::{boot_id, run_as};
+pub(crate) use windows::run_as;
 #[cfg(windows)]
-pub use windows::{contain_processes, kill_processes, remove_cgroup};
+pub use windows::{boot_id, contain_processes, kill_processes};
 
 use crate::End;
 

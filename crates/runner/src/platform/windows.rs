@@ -32,11 +32,8 @@ pub fn kill_processes(_id: &str, _cgroup: Option<&Path>) -> Vec<LeftProcess> {
     Vec::new()
 }
 
-/// There are no cgroups.
-pub fn remove_cgroup(_id: &str, _cgroup: &Path) {}
-
 /// Boots have no id.
-pub(crate) fn boot_id() -> Option<String> {
+pub fn boot_id() -> Option<String> {
     None
 }
 

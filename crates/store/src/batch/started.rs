@@ -1,5 +1,5 @@
-//! Started scripts of the targets in leased batches, one for each target, as a JSON object. They are
-//! a hint that no rule depends on.
+//! Started scripts of the targets in leased batches, one for each target, as a JSON object. They
+//! are a hint that no rule depends on.
 
 use std::collections::BTreeMap;
 

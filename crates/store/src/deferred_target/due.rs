@@ -6,8 +6,8 @@ use engine::{DueTimes, Duty, DutyKind, row::DeferredRow};
 
 use crate::{Connection, Error, codec::int2, duty::find_duties};
 
-/// Finds targets that may be dispatched now: their desktop is connected, has room, and connected before
-/// their deadline.
+/// Finds targets that may be dispatched now: their desktop is connected, has room, and connected
+/// before their deadline.
 pub(crate) async fn reachable(
     connection: &mut Connection,
     now: Timestamp,

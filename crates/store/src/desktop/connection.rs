@@ -19,10 +19,10 @@ use crate::{
 /// that moves from another worker keeps its connection time. Operator tags stay and take
 /// precedence.
 ///
-/// Returns the refused desktops. A desktop is refused if it is retired (see [`super::retired_among`]). It
-/// is also refused if another worker holds a connection of another process, or a newer one of the
-/// same process, if the agent's identity is outdated (see [`domain::identity`]), or if another
-/// desktop has the same id but for case or Unicode form.
+/// Returns the refused desktops. A desktop is refused if it is retired (see
+/// [`super::retired_among`]). It is also refused if another worker holds a connection of another
+/// process, or a newer one of the same process, if the agent's identity is outdated (see
+/// [`domain::identity`]), or if another desktop has the same id but for case or Unicode form.
 pub async fn connected(
     connection: &mut Connection,
     worker_id: &WorkerId,

@@ -68,8 +68,8 @@ pub struct ReturnedTarget {
     pub ordinal: u32,
     /// Whether the agent may have received the target. False only when it certainly did not.
     pub handed: bool,
-    /// Whether the agent gave the target back. It has certainly not started then, also if an earlier
-    /// batch delivered it: the journal of that agent does not know it.
+    /// Whether the agent gave the target back. It has certainly not started then, also if an
+    /// earlier batch delivered it: the journal of that agent does not know it.
     pub given_back: bool,
 }
 

@@ -15,7 +15,7 @@ pub(crate) use user::run_as;
 use crate::{Containment, LeftProcess};
 
 /// Id of this boot of the machine; `None` if it is unknown.
-pub(crate) fn boot_id() -> Option<String> {
+pub fn boot_id() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim_end().to_owned())
 }
@@ -31,8 +31,8 @@ pub fn contain_processes() -> Containment {
     }
 }
 
-/// Kills all processes of an execution whose runner is dead: those in its cgroup, and those with its
-/// mark in the environment. Returns survivors. Blocks for at most a few seconds.
+/// Kills all processes of an execution whose runner is dead: those in its cgroup, and those with
+/// its mark in the environment. Returns survivors. Blocks for at most a few seconds.
 pub fn kill_processes(id: &str, cgroup: Option<&Path>) -> Vec<LeftProcess> {
     let cgroup = cgroup.and_then(|path| cgroup::Cgroup::open(path, id));
     let survivors = kill::kill(kill::Search::Marked, id, cgroup.as_ref());
@@ -40,11 +40,4 @@ pub fn kill_processes(id: &str, cgroup: Option<&Path>) -> Vec<LeftProcess> {
         cgroup.remove();
     }
     survivors
-}
-
-/// Removes the cgroup of an execution, unless processes are in it.
-pub fn remove_cgroup(id: &str, cgroup: &Path) {
-    if let Some(cgroup) = cgroup::Cgroup::open(cgroup, id) {
-        cgroup.remove();
-    }
 }

@@ -19,9 +19,9 @@ const MAX_COMMAND_BYTES: usize = 256;
 pub(super) struct Stat {
     parent: i32,
     is_dead: bool,
-    /// Whether the process may still show an environment: during an exec it shows none, and a script
-    /// may exec repeatedly. Dead processes, kernel threads and processes without an environment have
-    /// none to show.
+    /// Whether the process may still show an environment: during an exec it shows none, and a
+    /// script may exec repeatedly. Dead processes, kernel threads and processes without an
+    /// environment have none to show.
     may_show_environ: bool,
 }
 
