@@ -161,6 +161,8 @@ async fn a_rollout_object_says_what_the_published_fields_cannot() {
 
 /// A policy that may run commands everywhere, and as users that `users` matches.
 async fn runner_as(harness: &Harness, users: Option<&str>) -> String {
+    // Only a project in the database has policies.
+    harness.token("first", &["admin"]).await;
     let mut statement = vec![json!({"Effect": "Allow", "Action": ["workspace:*", "graywave:tasks:*"]})];
     if let Some(users) = users {
         let resource = [format!("user:{users}")];
