@@ -74,7 +74,8 @@ pub async fn connected(
                  ELSE (desktop.former_agent_ids || desktop.agent_id)
                      [greatest(1, cardinality(desktop.former_agent_ids) + 2 - $21):] END,
              -- The agent has room, as far as its worker knows.
-             full_until = CASE WHEN desktop.run_id = excluded.run_id THEN least(desktop.full_until, $12) END,
+             full_until = CASE WHEN desktop.run_id <> excluded.run_id THEN NULL
+                 WHEN desktop.full_until > $12 THEN $12 ELSE desktop.full_until END,
              connected_at = excluded.connected_at, worker_id = excluded.worker_id,
              certificate_serial = excluded.certificate_serial,
              certificate_not_before = excluded.certificate_not_before,
