@@ -133,7 +133,7 @@ fn a_halt_says_why_in_words_and_numbers() {
     let percent = Threshold::new(None, Some(2.5), Some(10)).ok();
     assert_eq!(
         halt(input(400, 20, 1, percent)),
-        "1 of 20 targets failed: the fail threshold 2.5% is reached"
+        "1 of 20 targets failed: the fail threshold 2.5%/10 is reached"
     );
     let task = GateInput {
         earlier: Results { finished: 10, failed: 2 },

@@ -41,7 +41,8 @@ Examples:
   graywave ca issue --dir ca --role worker --name w1 --ip 10.0.0.7 --out w1
   graywave ca issue --dir ca --role signer --name s1 --out signer
   graywave ca issue --dir ca --role admin --name ann --out ann
-  graywave ca issue --dir ca --project my-project --desktop desktop-1 --out desktop-1")]
+  graywave ca issue --dir ca --project my-project --desktop desktop-1 \\
+    --out desktop-1")]
     Issue(Issue),
     /// Create the issuer (issuer.crt, issuer.key) that schedulers sign desktop certificates with
     #[command(after_help = "\

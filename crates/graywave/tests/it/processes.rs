@@ -116,11 +116,15 @@ fn rolling_restart_under_load_runs_each_script_once() {
 }
 
 #[test]
-fn killed_agent_reports_unknown_and_returning_agent_runs() {
+fn script_outlives_its_killed_agent_and_later_work_runs() {
     let mut cluster = Cluster::start();
     let desktops = cluster.add_agents(2);
-    let marks = cluster.directory.path().join("marks");
-    let command = format!("echo $GRAYWAVE_DESKTOP_ID >> {}; sleep 30", marks.display());
+    let (marks, go) = (cluster.directory.path().join("marks"), cluster.directory.path().join("go"));
+    let command = format!(
+        "echo $GRAYWAVE_DESKTOP_ID >> {}; until [ -e {} ]; do sleep 0.05; done; exit 3",
+        marks.display(),
+        go.display()
+    );
     let task = cluster.api.run(&command, &desktops[..1], json!({}));
     wait_for("the start", || (lines(&marks) == 1).then_some(()));
     cluster.agents[0].kill();
@@ -130,10 +134,11 @@ fn killed_agent_reports_unknown_and_returning_agent_runs() {
     let straggling = cluster.api.run(&later, &desktops[..1], json!({}));
     assert_eq!(cluster.api.task(&straggling)["end_time"], json!(null));
     cluster.agents[0] = cluster.agent(0);
-    let ended = cluster.api.ended(&task);
-    assert_eq!(ended["status"], "FAILED");
-    assert_eq!(cluster.api.records(&task)[0]["result_code"], "UNKNOWN");
     assert_eq!(cluster.api.ended(&straggling)["status"], "SUCCESS");
+    assert_eq!(cluster.api.task(&task)["end_time"], json!(null), "the script still runs");
+    fs::write(go, "").unwrap();
+    assert_eq!(cluster.api.ended(&task)["status"], "FAILED");
+    assert_eq!(cluster.api.records(&task)[0]["result_code"], "EXIT_CODE");
     assert_eq!(lines(&marks), 2, "one start of each");
 }
 
