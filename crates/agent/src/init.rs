@@ -36,7 +36,8 @@ fn init() -> io::Result<ExitCode> {
         }
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == agent {
-                let code = status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal));
+                let code =
+                    status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
                 return Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
             }
         }

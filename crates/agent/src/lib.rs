@@ -88,7 +88,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
             () = requests => {}
         }
     };
-    Tls::watched(tls, running).await;
+    Box::pin(Tls::watched(tls, running)).await;
     Ok(())
 }
 

@@ -70,46 +70,7 @@ pub async fn run(
     let worker = Arc::new(Worker::new(config, address, tls.as_ref().map(Tls::identity)));
     tracing::info!(worker_id = worker.worker_id, address = worker.address, "worker starts");
 
-    let mut parts = JoinSet::new();
-    parts.spawn({
-        let (worker, client) = both(&worker, &client);
-        async move { heartbeat::run(&worker, client, &ready).await }
-    });
-    parts.spawn({
-        let worker = Arc::clone(&worker);
-        async move { metrics::run(&worker).await }
-    });
-    parts.spawn({
-        let (worker, client) = both(&worker, &client);
-        async move { presence_sync::run(&worker, client).await }
-    });
-    parts.spawn({
-        let (worker, client) = both(&worker, &client);
-        async move { renew::run(&worker, client).await }
-    });
-    parts.spawn({
-        let worker = Arc::clone(&worker);
-        async move { drain::run(&worker).await }
-    });
-    parts.spawn({
-        let worker = Arc::clone(&worker);
-        async move { room_watch::run(&worker).await }
-    });
-    parts.spawn({
-        let (worker, client) = both(&worker, &client);
-        async move { started_report::run(&worker, client).await }
-    });
-    // Not part of pulling, which ends when the drain begins: targets that still run can be stopped.
-    parts.spawn({
-        let (worker, client) = both(&worker, &client);
-        async move { stops::run(&worker, client).await }
-    });
-    for _ in 0..REPORTERS {
-        parts.spawn({
-            let (worker, client) = both(&worker, &client);
-            async move { reporter::run(&worker, client).await }
-        });
-    }
+    let mut parts = spawn_parts(&worker, &client, ready);
     let mut pulling = JoinSet::new();
     pulling.spawn({
         let (worker, client) = both(&worker, &client);
@@ -137,6 +98,51 @@ pub async fn run(
     }
     tracing::info!(worker_id = worker.worker_id, "worker stopped");
     Ok(())
+}
+
+/// Starts everything but the pull and the gateway.
+fn spawn_parts(worker: &Arc<Worker>, client: &Client, ready: Ready) -> JoinSet<()> {
+    let mut parts = JoinSet::new();
+    parts.spawn({
+        let (worker, client) = both(worker, client);
+        async move { heartbeat::run(&worker, client, &ready).await }
+    });
+    parts.spawn({
+        let worker = Arc::clone(worker);
+        async move { metrics::run(&worker).await }
+    });
+    parts.spawn({
+        let (worker, client) = both(worker, client);
+        async move { presence_sync::run(&worker, client).await }
+    });
+    parts.spawn({
+        let (worker, client) = both(worker, client);
+        async move { renew::run(&worker, client).await }
+    });
+    parts.spawn({
+        let worker = Arc::clone(worker);
+        async move { drain::run(&worker).await }
+    });
+    parts.spawn({
+        let worker = Arc::clone(worker);
+        async move { room_watch::run(&worker).await }
+    });
+    parts.spawn({
+        let (worker, client) = both(worker, client);
+        async move { started_report::run(&worker, client).await }
+    });
+    // Not part of pulling, which ends when the drain begins: targets that still run can be stopped.
+    parts.spawn({
+        let (worker, client) = both(worker, client);
+        async move { stops::run(&worker, client).await }
+    });
+    for _ in 0..REPORTERS {
+        parts.spawn({
+            let (worker, client) = both(worker, client);
+            async move { reporter::run(&worker, client).await }
+        });
+    }
+    parts
 }
 
 /// Clones of the worker and the client for one part.

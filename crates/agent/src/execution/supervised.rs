@@ -148,8 +148,9 @@ impl Supervised {
     /// Makes sure that no late runner starts the script.
     async fn never_started(&self, lock: File) -> Finish {
         let run_dir = self.run_dir.clone();
-        let error =
-            blocking(move || run_dir.void(lock).err().map(|error| error.to_string()).or(run_dir.error()));
+        let error = blocking(move || {
+            run_dir.void(lock).err().map(|error| error.to_string()).or_else(|| run_dir.error())
+        });
         Finish::NeverStarted(error.await.unwrap_or_else(|| "the runner did not start".to_owned()))
     }
 

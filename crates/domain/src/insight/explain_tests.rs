@@ -41,6 +41,7 @@ fn delivery() -> DeliveryState {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn target_that_did_not_run_has_a_reason() {
     let running = around(TaskStatus::Running, WaveStatus::Open);
     let waits =

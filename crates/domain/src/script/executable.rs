@@ -103,7 +103,7 @@ fn is_utf_16(content: &str) -> bool {
     let is_nul_at = |first: usize| {
         let is_nul = |place: usize, c: &char| (*c == '\0') == (place % 2 == first);
         !start.is_empty()
-            && start.len() % 2 == 0
+            && start.len().is_multiple_of(2)
             && start.iter().enumerate().all(|(place, c)| is_nul(place, c))
     };
     is_nul_at(0) || is_nul_at(1)

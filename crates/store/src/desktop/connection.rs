@@ -23,6 +23,7 @@ use crate::{
 /// [`super::retired_among`]). It is also refused if another worker holds a connection of another
 /// process, or a newer one of the same process, if the agent's identity is outdated (see
 /// [`domain::identity`]), or if another desktop has the same id but for case or Unicode form.
+#[expect(clippy::too_many_lines, reason = "most of the lines are one statement")]
 pub async fn connected(
     connection: &mut Connection,
     worker_id: &WorkerId,

@@ -59,8 +59,8 @@ impl Control {
             match connection.read(&mut bytes) {
                 Ok(0) => false,
                 Ok(count) => {
-                    let requests = bytes.iter().take(count).filter_map(|byte| request(*byte));
-                    event = requests.last().or(event.take());
+                    let mut requests = bytes.iter().take(count).filter_map(|byte| request(*byte));
+                    event = requests.next_back().or_else(|| event.take());
                     true
                 }
                 Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),

@@ -164,7 +164,7 @@ impl Host {
         {
             let deadline = Instant::now() + KILL_GRACE;
             while self.script.is_some() && Instant::now() < deadline {
-                end = end.or(self.reap());
+                end = end.or_else(|| self.reap());
                 thread::sleep(Duration::from_millis(1));
             }
         }
