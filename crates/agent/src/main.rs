@@ -57,8 +57,8 @@ struct Args {
     )]
     tags: Vec<(String, String)>,
     /// Directory of the journal and of running scripts; used by one agent at a time
-    #[arg(long, value_name = "DIR", env = "GRAYWAVE_AGENT_DATA_DIR")]
-    data_dir: PathBuf,
+    #[arg(long, value_name = "DIR", env = "GRAYWAVE_AGENT_DATA_DIR", global = true)]
+    data_dir: Option<PathBuf>,
     /// User that runs scripts whose task names none [default: the agent's user]; needs an agent of
     /// root
     #[arg(long, value_name = "USER", env = "GRAYWAVE_AGENT_RUN_AS")]
@@ -96,7 +96,7 @@ enum Command {
 }
 
 impl Command {
-    async fn run(self, data_dir: &Path) -> anyhow::Result<()> {
+    async fn run(&self, data_dir: &Path) -> anyhow::Result<()> {
         match self {
             Self::Healthcheck => {
                 anyhow::ensure!(agent::is_attached(data_dir), "not attached to a worker");
@@ -106,7 +106,7 @@ impl Command {
                     .with_context(|| format!("reading the data directory {} failed", data_dir.display()))?;
                 write!(io::stdout(), "{status}")?;
             }
-            Self::Stop { now } => agent::stop_agent(data_dir, now)
+            Self::Stop { now } => agent::stop_agent(data_dir, *now)
                 .await
                 .with_context(|| format!("stopping the agent of {} failed", data_dir.display()))?,
         }
@@ -163,7 +163,13 @@ fn tag(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
+    /// The data directory, which every command needs.
+    fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        self.data_dir.clone().context("no data directory: set --data-dir or GRAYWAVE_AGENT_DATA_DIR")
+    }
+
     fn into_config(self) -> anyhow::Result<agent::Config> {
+        let data_dir = self.data_dir()?;
         let variable = std::env::var(agent::TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
         let (tls, enrolment) = self.tls.into_certificates(variable).map_err(anyhow::Error::msg)?;
         let mut desktop =
@@ -174,7 +180,7 @@ impl Args {
         desktop.pool_id = self.pool;
         desktop.availability_zone = self.zone;
         desktop.tags = self.tags.into_iter().collect();
-        let mut config = agent::Config::new(self.workers, desktop, self.data_dir, RunnerProgram::find()?);
+        let mut config = agent::Config::new(self.workers, desktop, data_dir, RunnerProgram::find()?);
         config.max_parallel = usize::from(self.max_parallel);
         config.run_as_user = self.run_as;
         config.tls = tls;
@@ -196,8 +202,8 @@ fn main() -> anyhow::Result<ExitCode> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(args: Args) -> anyhow::Result<()> {
-    if let Some(command) = args.command {
-        return command.run(&args.data_dir).await;
+    if let Some(command) = &args.command {
+        return command.run(&args.data_dir()?).await;
     }
     let otlp_endpoint = args.otlp_endpoint.clone();
     let telemetry = telemetry::Config { otlp_endpoint, ..telemetry::Config::default() };
@@ -228,6 +234,15 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn data_directory_may_follow_a_command() {
+        for line in ["graywave-agent status --data-dir /d", "graywave-agent --data-dir /d stop --now"] {
+            let args = Args::parse_from(line.split_whitespace());
+            assert_eq!(args.data_dir().unwrap(), Path::new("/d"), "{line}");
+        }
+        assert!(Args::parse_from(["graywave-agent", "status"]).data_dir().is_err());
     }
 
     #[test]

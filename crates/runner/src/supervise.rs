@@ -1,7 +1,9 @@
 //! Life of a runner: claim, script, result, drain.
 
 use std::{
-    env, io,
+    env,
+    fs::File,
+    io,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -12,6 +14,10 @@ use crate::{
     platform::{Event, Host},
 };
 
+/// Time to wait for the lock.
+const LOCK_GRACE: Duration = Duration::from_secs(1);
+/// Pause between two attempts to take the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// Time that output is read after the end of the script: a background process may hold it forever.
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 /// Time that a script has to end by itself when the machine stops.
@@ -34,8 +40,7 @@ pub(crate) fn run(path: &Path) -> io::Result<()> {
     // it.
     env::set_current_dir(path)?;
     let dir = RunDir::new(PathBuf::from("."));
-    let locked = || io::Error::other("another runner holds the lock of this run directory");
-    let _lock = dir.try_lock()?.ok_or_else(locked)?;
+    let _lock = lock(&dir)?;
     let spec = dir.read_spec()?;
     let mut host = Host::new(&spec)?;
     dir.reserve_result(spec.output_head_bytes + spec.output_tail_bytes);
@@ -44,6 +49,20 @@ pub(crate) fn run(path: &Path) -> io::Result<()> {
     store(&dir, ended)?;
     host.announce_end();
     host.drain(DRAIN_PAUSE)
+}
+
+/// Takes the lock. An agent that only looks at the run holds it for a moment.
+fn lock(dir: &RunDir) -> io::Result<File> {
+    let deadline = Instant::now() + LOCK_GRACE;
+    loop {
+        if let Some(lock) = dir.try_lock()? {
+            return Ok(lock);
+        }
+        if Instant::now() >= deadline {
+            return Err(io::Error::other("another runner holds the lock of this run directory"));
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
 }
 
 fn execute(spec: &Spec, host: &mut Host) -> Ended {

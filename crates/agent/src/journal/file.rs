@@ -7,9 +7,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use proto::ScriptOutcome;
+
 use super::{
     agent_id::{self, Identity},
-    event::{Event, Key, Span},
+    event::{Event, Key, Record, Span},
     state::JournalState,
 };
 use crate::{
@@ -107,7 +109,7 @@ impl Journal {
     /// `started` event on disk prevents a second start.
     pub(crate) fn record(&self, event: Event) {
         let mut inner = self.inner();
-        let sync = matches!(&event, Event::Finished { results, .. } if results.iter().all(|result| result.run.is_none()));
+        let sync = matches!(&event, Event::Finished { results, .. } if !are_proved_by_runs(results));
         if let Err(error) = inner.append(&event, sync) {
             tracing::error!(%error, "writing the journal failed; the event is kept in memory");
         }
@@ -149,6 +151,17 @@ impl Inner {
         self.behind = false;
         Ok(())
     }
+}
+
+/// Whether an agent that lost the finish would come to the same results: from the run directories of
+/// the scripts that ran, and because a script after a failure is skipped. A stop or a rejection is
+/// nowhere else.
+fn are_proved_by_runs(results: &[Record]) -> bool {
+    let has_run = |result: &&Record| result.run.is_some();
+    let is_derived =
+        |result: &Record| matches!(result.outcome, ScriptOutcome::Success | ScriptOutcome::Skipped);
+    results.iter().any(|result| has_run(&result))
+        && results.iter().all(|result| has_run(&result) || is_derived(result))
 }
 
 /// Writes the state to a new file and replaces the journal atomically.

@@ -1,10 +1,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use proto::ScriptOutcome;
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::Record;
+use crate::journal::RunFacts;
 
 fn key(task: &str) -> Key {
     Key { task: task.into(), ordinal: 0, attempt: 1 }
@@ -244,4 +243,22 @@ fn complete_last_line_that_is_damaged_is_a_loss() {
         append(&dir, tail);
         assert_eq!(opened(dir.path()).identity.agent_id != id, is_loss, "{tail:?}");
     }
+}
+
+#[test]
+fn finish_is_synced_unless_runs_prove_it() {
+    let facts = RunFacts {
+        interpreter: "/bin/sh".into(),
+        signal: None,
+        containment: "MARK".into(),
+        left_processes: Vec::new(),
+        left_processes_count: 0,
+    };
+    let bare = |outcome| Record::bare(0, outcome, "", 1);
+    let ran = Record { run: Some(Box::new(facts)), ..bare(ScriptOutcome::Failed) };
+    assert!(are_proved_by_runs(std::slice::from_ref(&ran)));
+    assert!(are_proved_by_runs(&[ran.clone(), bare(ScriptOutcome::Skipped)]));
+    assert!(!are_proved_by_runs(&[ran, bare(ScriptOutcome::Stopped)]));
+    assert!(!are_proved_by_runs(&[bare(ScriptOutcome::Skipped)]));
+    assert!(!are_proved_by_runs(&[bare(ScriptOutcome::Rejected)]));
 }
