@@ -153,9 +153,9 @@ impl Inner {
     }
 }
 
-/// Whether an agent that lost the finish would come to the same results: from the run directories of
-/// the scripts that ran, and because a script after a failure is skipped. A stop or a rejection is
-/// nowhere else.
+/// Whether an agent that lost the finish would come to the same results: from the run directories
+/// of the scripts that ran, and because a script after a failure is skipped. Stops and rejections
+/// are recorded nowhere else.
 fn are_proved_by_runs(results: &[Record]) -> bool {
     let has_run = |result: &&Record| result.run.is_some();
     let is_derived =

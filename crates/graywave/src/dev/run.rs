@@ -9,7 +9,7 @@ use std::{
 
 use agent::RunnerProgram;
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use control::Control;
 use domain::{
     ids::ProjectId,
@@ -62,6 +62,16 @@ pub(crate) struct DevArgs {
     /// Listen address for agents; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:9443", value_name = "HOST:PORT")]
     agents: String,
+    /// Format of the ready line
+    #[arg(long, value_enum, default_value_t = ReadyFormat::Json, value_name = "FORMAT")]
+    output: ReadyFormat,
+}
+
+/// Format of the line that reports a ready cluster.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ReadyFormat {
+    /// One line of JSON
+    Json,
 }
 
 /// Ready line on standard output, as JSON.
@@ -231,7 +241,7 @@ async fn serve(
         ended = core.join_next() => unexpected(ended),
         ended = edge.join_next() => unexpected(ended),
         failed = agent_failure(&mut agents) => Err(failed),
-        failed = say_ready(store, &ready, arguments.desktops) => failed,
+        failed = say_ready(store, &ready, arguments.output, arguments.desktops) => failed,
     };
     stop_agents.cancel();
     while agents.join_next().await.is_some() {}
@@ -279,7 +289,12 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
 
 /// Prints the ready line once all local desktops are connected, except retired ones. Then waits
 /// forever; returns only on failure.
-async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
+async fn say_ready(
+    store: &Store,
+    ready: &Ready<'_>,
+    format: ReadyFormat,
+    desktops: u16,
+) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let project_id: ProjectId = ready.credentials.project_id.parse()?;
     let connected = async {
@@ -303,7 +318,10 @@ async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::R
     tokio::time::timeout(DESKTOPS_WITHIN, connected)
         .await
         .context("the local desktops did not connect within 60 s")??;
-    print(&format!("{}\n", serde_json::to_string(ready)?))?;
+    let line = match format {
+        ReadyFormat::Json => serde_json::to_string(ready)?,
+    };
+    print(&format!("{line}\n"))?;
     tracing::info!(desktops, http = ready.http, "ready");
     std::future::pending().await
 }
