@@ -2,7 +2,6 @@
 //! and each minute.
 
 use std::{
-    fs,
     net::{IpAddr, ToSocketAddrs as _, UdpSocket},
     path::Path,
 };
@@ -13,10 +12,6 @@ use rustix::{
     system::uname,
 };
 
-/// Tag with the way in which this desktop tracks the processes of scripts: CGROUP or MARK.
-pub(crate) const CONTAINMENT_TAG: &str = "graywave/containment";
-/// Tag with name and version of the operating system; missing if unknown.
-const OS_VERSION_TAG: &str = "graywave/os-version";
 /// Tag of a desktop whose data directory is mounted with this option: scripts there run, but cannot
 /// execute their own files.
 const NOEXEC_TAG: (&str, &str) = ("graywave/data-dir", "noexec");
@@ -29,7 +24,6 @@ pub(crate) fn refresh(described: &Desktop, data_dir: &Path, worker: Option<(&str
         configured => configured.to_owned(),
     };
     let mut tags = described.tags.clone();
-    tags.extend(os_version().map(|version| (OS_VERSION_TAG.to_owned(), version)));
     if statvfs(data_dir).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::NOEXEC)) {
         tags.insert(NOEXEC_TAG.0.to_owned(), NOEXEC_TAG.1.to_owned());
     }
@@ -41,19 +35,6 @@ pub(crate) fn refresh(described: &Desktop, data_dir: &Path, worker: Option<(&str
         tags,
         ..described.clone()
     }
-}
-
-/// Name and version of the operating system, from os-release(5).
-fn os_version() -> Option<String> {
-    let text = ["/etc/os-release", "/usr/lib/os-release"]
-        .into_iter()
-        .find_map(|path| fs::read_to_string(path).ok())?;
-    pretty_name(&text)
-}
-
-fn pretty_name(os_release: &str) -> Option<String> {
-    let value = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
-    Some(value.trim_matches(['"', '\'']).to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Address from which this machine reaches a host. Sends nothing.
@@ -88,12 +69,5 @@ mod tests {
         assert_eq!(refresh(&known, Path::new("/"), Some(("127.0.0.1", 9))).ip_address, "10.0.0.7");
         let unknown = refresh(&Desktop::default(), Path::new("/"), None);
         assert_eq!(unknown.ip_address, "");
-    }
-
-    #[test]
-    fn version_is_the_pretty_name() {
-        let text = "NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
-        assert_eq!(pretty_name(text).as_deref(), Some("Debian GNU/Linux 12 (bookworm)"));
-        assert_eq!(pretty_name("NAME=x\n"), None);
     }
 }

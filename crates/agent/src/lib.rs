@@ -73,8 +73,6 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     if let Some(tls) = &tls {
         config.take_identity(tls.identity(), enrolled.is_some())?;
     }
-    let containment = blocking(runner::contain_processes).await;
-    config.desktop.tags.insert(facts::CONTAINMENT_TAG.to_owned(), containment.as_str().to_owned());
     let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
     let requests = control_socket::serve(config.data_dir.clone(), stop.clone(), orders.end_scripts());
     let enrolled = enrolled.zip(tls.clone()).map(|(enrolled, tls)| Arc::new(Renewal::new(enrolled, tls)));

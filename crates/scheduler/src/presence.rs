@@ -146,13 +146,13 @@ async fn take_in(
     }
     // Retired desktops are also revoked; their agents must see the retirement as the reason.
     revoked.retain(|key| !retired.contains(key));
-    let told = |keys: Vec<(ProjectId, DesktopId)>, refused: fn(ProjectId, DesktopId) -> Refused| {
+    let refusals = |keys: Vec<(ProjectId, DesktopId)>, refused: fn(ProjectId, DesktopId) -> Refused| {
         keys.into_iter().map(move |(project_id, desktop_id)| refused(project_id, desktop_id))
     };
     Ok(claims
         .into_iter()
-        .chain(told(revoked, Refused::Revoked))
-        .chain(told(retired, Refused::Retired))
+        .chain(refusals(revoked, Refused::Revoked))
+        .chain(refusals(retired, Refused::Retired))
         .collect())
 }
 
@@ -185,8 +185,8 @@ async fn refused_claims(
             None => identity::similar_id(&claim.desktop_id, &claim.desktop_id),
         }
     };
-    let told = |claim: &DesktopFacts| {
+    let refusal = |claim: &DesktopFacts| {
         Refused::Claim(claim.project_id.clone(), claim.desktop_id.clone(), refusal(claim))
     };
-    Ok(claims.into_iter().map(told).collect())
+    Ok(claims.into_iter().map(refusal).collect())
 }

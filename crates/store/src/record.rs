@@ -7,7 +7,7 @@ use domain::{
     outcome::Outcome,
     page::Page,
     process::{LeftProcess, ProcessReport},
-    record::{LateResult, Place, RecordId, RecordStatus, SKIPPED_REASON},
+    record::{LateResult, RecordId, RecordStatus, SKIPPED_REASON, UnendedState},
     script::ScriptType,
     task::TaskStatus,
     what_if::Finished,
@@ -310,7 +310,7 @@ pub async fn fetch(
     row.map(RecordRow::try_from).transpose()
 }
 
-/// Whereabouts of a target without a record, as the words of [`place_word`].
+/// Whereabouts of a target without a record, as the words of [`unended_state_word`].
 const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WHEN b.status = 'LEASED' THEN 'leased' WHEN b.status = 'READY' OR s.task_id IS NOT NULL \
                      THEN 'queued' WHEN x.script = ts.script THEN 'stopped' WHEN x.script < ts.script \
                      THEN 'behind_stopped' ELSE 'nowhere' END";
@@ -402,17 +402,23 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
 }
 
-const PLACES: [Place; 6] =
-    [Place::Nowhere, Place::Queued, Place::Leased, Place::Stopped, Place::BehindStopped, Place::DoneEarlier];
+const UNENDED_STATES: [UnendedState; 6] = [
+    UnendedState::Nowhere,
+    UnendedState::Queued,
+    UnendedState::Leased,
+    UnendedState::Stopped,
+    UnendedState::BehindStopped,
+    UnendedState::DoneEarlier,
+];
 
-const fn place_word(place: Place) -> &'static str {
+const fn unended_state_word(place: UnendedState) -> &'static str {
     match place {
-        Place::Nowhere => "nowhere",
-        Place::Queued => "queued",
-        Place::Leased => "leased",
-        Place::Stopped => "stopped",
-        Place::BehindStopped => "behind_stopped",
-        Place::DoneEarlier => "done_earlier",
+        UnendedState::Nowhere => "nowhere",
+        UnendedState::Queued => "queued",
+        UnendedState::Leased => "leased",
+        UnendedState::Stopped => "stopped",
+        UnendedState::BehindStopped => "behind_stopped",
+        UnendedState::DoneEarlier => "done_earlier",
     }
 }
 
@@ -422,10 +428,10 @@ fn combinations(status: &str) -> Vec<String> {
     let is_meant = |found: RecordStatus| found.status_and_result_code().0 == status;
     let stored = Outcome::ALL.into_iter().filter(|&outcome| is_meant(RecordStatus::Ended(outcome)));
     let mut found: Vec<String> = stored.map(|outcome| outcome.to_string()).collect();
-    for place in PLACES {
+    for place in UNENDED_STATES {
         for task in TaskStatus::ALL {
             if is_meant(RecordStatus::of(None, place, task)) {
-                found.push(format!("{}/{task}", place_word(place)));
+                found.push(format!("{}/{task}", unended_state_word(place)));
             }
         }
     }
@@ -467,9 +473,9 @@ impl TryFrom<Listed> for RecordRow {
 
     fn try_from(row: Listed) -> Result<Self, Error> {
         let outcome = row.outcome.map(|text| word("record", &text)).transpose()?;
-        let place = PLACES
+        let place = UNENDED_STATES
             .into_iter()
-            .find(|&place| place_word(place) == row.place)
+            .find(|&place| unended_state_word(place) == row.place)
             .ok_or_else(|| Error::corrupt("record", &row.place))?;
         let command_type = row.command_type.map(|text| word("task", &text)).transpose()?;
         Ok(Self {

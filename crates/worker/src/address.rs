@@ -19,8 +19,11 @@ mod tests {
     fn every_address_is_told_as_the_machine() {
         assert_eq!(for_people("127.0.0.1:9443".parse().unwrap()), "127.0.0.1:9443");
         for everywhere in ["0.0.0.0:9443", "[::]:9443"] {
-            let told = for_people(everywhere.parse().unwrap());
-            assert!(told.ends_with(":9443") && told.len() > 5 && !told.starts_with(['0', '[']), "{told}");
+            let address = for_people(everywhere.parse().unwrap());
+            assert!(
+                address.ends_with(":9443") && address.len() > 5 && !address.starts_with(['0', '[']),
+                "{address}"
+            );
         }
     }
 }

@@ -187,7 +187,7 @@ async fn serve(
                     worker.presence.connected(key.clone(), desktop);
                 }
             }
-            attach_request::Message::TimeRequest(_) => tell_time(worker, &weak),
+            attach_request::Message::TimeRequest(_) => send_time(worker, &weak),
             attach_request::Message::Hello(_) => {
                 tracing::warn!(desktop_id = key.desktop_id, "agent sent a second hello");
             }
@@ -249,7 +249,7 @@ fn time(worker: &Worker) -> Option<Time> {
     worker.clock.sample().map(|sample| Time::new(sample.now, sample.error))
 }
 
-fn tell_time(worker: &Worker, to_agent: &WeakToAgent) {
+fn send_time(worker: &Worker, to_agent: &WeakToAgent) {
     let Some((time, to_agent)) = time(worker).zip(to_agent.upgrade()) else { return };
     let answer = AttachResponse { message: Some(attach_response::Message::Time(time)) };
     if to_agent.try_send(Ok(answer)).is_err() {

@@ -83,12 +83,12 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             Ok(answer) => {
                 let answer = answer.into_inner();
                 if let Some((now, error)) = answer.time.and_then(|time| time.read()) {
-                    worker.told_time(asked, TimeSample { now, error });
+                    worker.observe_time(asked, TimeSample { now, error });
                 }
                 worker.end_revoked(answer.revoked);
                 worker.want_drain(answer.drain);
                 if resync.answered(answer.resync) {
-                    worker.presence.tell_all(&worker.registry);
+                    worker.presence.queue_all(&worker.registry);
                 }
                 ready.set(!worker.is_draining());
                 failures = failures_after(interval, failures, began.elapsed());

@@ -94,7 +94,7 @@ impl InFlight {
         let mut inner = self.lock();
         for key in keys {
             if let Some(held) = inner.targets.remove(key) {
-                inner.let_go(&held.batch_id);
+                inner.release(&held.batch_id);
             }
         }
         drop(inner);
@@ -122,7 +122,7 @@ impl InFlight {
         let mut returned = Vec::with_capacity(keys.len());
         for key in keys {
             if let Some(held) = inner.targets.remove(&key) {
-                inner.let_go(&held.batch_id);
+                inner.release(&held.batch_id);
                 returned.push(ReturnedTarget {
                     task_id: key.task_id,
                     batch_id: held.batch_id,
@@ -147,7 +147,7 @@ impl InFlight {
             return None;
         }
         let held = inner.targets.remove(key)?;
-        inner.let_go(&held.batch_id);
+        inner.release(&held.batch_id);
         drop(inner);
         self.changed.notify_waiters();
         Some(ReturnedTarget {
@@ -202,7 +202,7 @@ impl InFlight {
 }
 
 impl Inner {
-    fn let_go(&mut self, batch_id: &str) {
+    fn release(&mut self, batch_id: &str) {
         if let Some(batch) = self.batches.get_mut(batch_id) {
             batch.held = batch.held.saturating_sub(1);
             if batch.held == 0 {

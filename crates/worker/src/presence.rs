@@ -37,7 +37,7 @@ impl Presence {
     }
 
     /// Queues all connected desktops again, for a resync.
-    pub(crate) fn tell_all(&self, registry: &Registry) {
+    pub(crate) fn queue_all(&self, registry: &Registry) {
         let all = registry.all();
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, desktop) in all {
@@ -67,9 +67,9 @@ impl Presence {
     }
 
     /// Puts back changes that were not reported, unless newer ones exist.
-    pub(crate) fn put_back(&self, untold: Vec<Change>) {
+    pub(crate) fn put_back(&self, unreported: Vec<Change>) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, change) in untold {
+        for (key, change) in unreported {
             changes.entry(key).or_insert(change);
         }
     }

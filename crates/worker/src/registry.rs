@@ -138,7 +138,7 @@ impl Registry {
         to_agent: ToAgent,
     ) -> Result<Connected, Status> {
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let (told, known) = watch::channel(false);
+        let (accepted, known) = watch::channel(false);
         let mut sessions = self.lock();
         sessions.get(&key).map_or(Ok(()), |session| session.check_claim(&desktop))?;
         let replaced = sessions.insert(
@@ -147,7 +147,7 @@ impl Registry {
                 id: session,
                 desktop,
                 to_agent,
-                known: told,
+                known: accepted,
                 shown: ShownSigners::default(),
                 room: Room::default(),
             },
@@ -155,16 +155,16 @@ impl Registry {
         Ok(Connected { session, replaced: replaced.map(|session| session.id), known })
     }
 
-    /// Marks a connection as accepted by a scheduler, if its description is still `told`.
-    pub(crate) fn is_known(&self, key: &DesktopKey, told: &Desktop) {
-        if let Some(session) = self.lock().get(key).filter(|session| session.desktop == *told) {
+    /// Marks a connection as accepted by a scheduler, if its description is still `described`.
+    pub(crate) fn is_known(&self, key: &DesktopKey, described: &Desktop) {
+        if let Some(session) = self.lock().get(key).filter(|session| session.desktop == *described) {
             session.known.send_replace(true);
         }
     }
 
-    /// Closes a connection that the schedulers refuse, if its description is still `told`.
-    pub(crate) fn refuse(&self, key: &DesktopKey, told: &Desktop, why: Status) {
-        self.end(key, why, |desktop| desktop == told);
+    /// Closes a connection that the schedulers refuse, if its description is still `described`.
+    pub(crate) fn refuse(&self, key: &DesktopKey, described: &Desktop, why: Status) {
+        self.end(key, why, |desktop| desktop == described);
     }
 
     /// Closes the connection that was made with this revoked certificate. An empty serial means a

@@ -79,8 +79,8 @@ impl Worker {
     }
 
     /// Records a time sample from a scheduler.
-    pub(crate) fn told_time(&self, asked: SampleStart, told: TimeSample) {
-        self.clock.answered(asked, told);
+    pub(crate) fn observe_time(&self, asked: SampleStart, sample: TimeSample) {
+        self.clock.answered(asked, sample);
         if self.time_known.set(()).is_err() {
             tracing::trace!("time sample added");
         }

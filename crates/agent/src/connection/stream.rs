@@ -241,7 +241,7 @@ impl Link {
             let mut inbox = client.attach(ReceiverStream::new(requests)).await?.into_inner();
             match inbox.message().await?.and_then(|response| response.message) {
                 Some(attach_response::Message::Welcome(welcome)) => {
-                    self.told(asked, welcome.time);
+                    self.observe_time(asked, welcome.time);
                     Ok((inbox, welcome.worker_id))
                 }
                 _ => Err(Status::failed_precondition("the worker's first message is not a welcome")),
@@ -311,7 +311,7 @@ impl Link {
                     let response = response?.ok_or_else(closed)?;
                     if let Some(attach_response::Message::Time(time)) = response.message {
                         if let Some(asked) = asked.take() {
-                            self.told(asked, Some(time));
+                            self.observe_time(asked, Some(time));
                             ask_time_at = self.next_question();
                         }
                     } else if let Some(answer) = self.take(response).await {
@@ -361,7 +361,7 @@ impl Link {
         }
     }
 
-    fn told(&self, asked: SampleStart, time: Option<Time>) {
+    fn observe_time(&self, asked: SampleStart, time: Option<Time>) {
         if let Some((now, error)) = time.and_then(|time| time.read()) {
             self.clock.answered(asked, TimeSample { now, error });
         }

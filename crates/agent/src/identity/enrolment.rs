@@ -208,7 +208,7 @@ impl Renewal {
                     Ok(()) => self.use_it().await,
                     Err(status) => {
                         let left = facts.not_after_unix - clock.now().timestamp();
-                        tell(&status, left);
+                        log_renewal_failure(&status, left);
                         tokio::time::sleep(pause(left)).await;
                     }
                 }
@@ -267,7 +267,7 @@ impl Renewal {
     }
 }
 
-fn tell(status: &Status, left_seconds: i64) {
+fn log_renewal_failure(status: &Status, left_seconds: i64) {
     let (code, reason) = (status.code(), status.message());
     if left_seconds > 0 {
         tracing::warn!(status = ?code, reason, left_seconds, "certificate renewal failed; retrying");

@@ -19,7 +19,7 @@ use crate::fake_worker::FakeWorker;
 const UNPRIVILEGED_ID: u32 = 65_534;
 
 /// Data directory and the files around it.
-pub(crate) struct Place {
+pub(crate) struct AgentHome {
     pub(crate) dir: TempDir,
     unprivileged: bool,
 }
@@ -30,7 +30,7 @@ pub(crate) struct AgentProcess {
     log: PathBuf,
 }
 
-impl Place {
+impl AgentHome {
     pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), unprivileged: false }
     }

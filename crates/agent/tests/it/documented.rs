@@ -1,6 +1,6 @@
 //! The table of docs/scripts.md, checked row by row on a real agent.
 
-use crate::{agent_process::Place, fake_worker::FakeWorker, order};
+use crate::{agent_process::AgentHome, fake_worker::FakeWorker, order};
 
 const PAGE: &str = include_str!("../../../../docs/scripts.md");
 
@@ -20,7 +20,7 @@ fn rows() -> Vec<(&'static str, String, &'static str)> {
 async fn each_documented_check_prints_what_the_page_says() {
     let rows = rows();
     assert!(rows.len() > 10, "the table is not found: {}", rows.len());
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
+    let (place, mut worker) = (AgentHome::new(), FakeWorker::start().await);
     let agent = place.start_with(&worker, "", |command| {
         command.env("SECRET_OF_TEST", "x").env("DATABASE_URL", "x").env("NOTIFY_SOCKET", "x");
     });

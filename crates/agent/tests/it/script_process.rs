@@ -10,7 +10,7 @@ use proto::agent::Order;
 use rustix::process::geteuid;
 
 use crate::{
-    agent_process::{Place, eventually, leave_out},
+    agent_process::{AgentHome, eventually, leave_out},
     fake_worker::FakeWorker,
     order, start,
 };
@@ -73,7 +73,7 @@ async fn script_has_the_variables_of_the_agents_user() {
         leave_out("this user has no passwd entry, or getent is not installed");
         return;
     }
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
+    let (place, mut worker) = (AgentHome::new(), FakeWorker::start().await);
     let agent = place.start_with(&worker, "", |command| {
         command.env_clear().env("HOME", "/wrong");
     });
@@ -94,7 +94,7 @@ async fn script_of_another_user_cannot_read_the_agents_files() {
         leave_out("only root runs scripts as another user, and nobody must exist");
         return;
     }
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
+    let (place, mut worker) = (AgentHome::new(), FakeWorker::start().await);
     // The user must reach the data directory.
     fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let agent = place.start_with(&worker, "", |command| {
@@ -129,7 +129,7 @@ async fn agent_as_process_1_reaps_orphans() {
         leave_out("this user may not create a namespace of processes");
         return;
     }
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
+    let (place, mut worker) = (AgentHome::new(), FakeWorker::start().await);
     let mut namespace = Command::new("unshare")
         .args(["--pid", "--fork", "--kill-child", "--mount-proc", env!("CARGO_BIN_EXE_graywave-agent")])
         .args(["--project", "p1", "--desktop-id", "d1", "--worker", &worker.url, "--data-dir"])

@@ -8,7 +8,7 @@ use std::{
 use proto::agent::Order;
 
 use crate::{
-    agent_process::{AgentProcess, Place, eventually, mounts_are_permitted, names},
+    agent_process::{AgentHome, AgentProcess, eventually, mounts_are_permitted, names},
     fake_worker::{FakeWorker, Session},
     order,
 };
@@ -21,7 +21,7 @@ async fn run(session: &mut Session, name: &str, content: &str) -> (String, Strin
     (script.outcome, script.reason + &script.output)
 }
 
-fn precious(place: &Place) -> PathBuf {
+fn precious(place: &AgentHome) -> PathBuf {
     let precious = place.dir.path().join("precious");
     fs::create_dir_all(precious.join("run-deep")).unwrap();
     fs::write(precious.join("run-deep/file"), "kept").unwrap();
@@ -29,11 +29,11 @@ fn precious(place: &Place) -> PathBuf {
 }
 
 /// A place, a worker, and a directory that must not change; `None` if this user may not mount.
-async fn place_for_mounts() -> Option<(Place, FakeWorker, PathBuf)> {
+async fn place_for_mounts() -> Option<(AgentHome, FakeWorker, PathBuf)> {
     if !mounts_are_permitted() {
         return None;
     }
-    let place = Place::new();
+    let place = AgentHome::new();
     let precious = precious(&place);
     Some((place, FakeWorker::start().await, precious))
 }
@@ -43,7 +43,7 @@ fn is_whole(precious: &Path) -> bool {
 }
 
 /// Names in the remaining working directories.
-fn left(place: &Place) -> Vec<String> {
+fn left(place: &AgentHome) -> Vec<String> {
     let scripts = place.data_dir().join("scripts");
     names(&scripts).iter().flat_map(|run| names(&scripts.join(run))).collect()
 }
@@ -110,7 +110,7 @@ async fn mount_on_the_scripts_directory_by_a_script_is_passed_by() {
 
 #[tokio::test]
 async fn read_only_directories_are_removed_without_privileges() {
-    let (place, mut worker) = (Place::unprivileged(), FakeWorker::start().await);
+    let (place, mut worker) = (AgentHome::unprivileged(), FakeWorker::start().await);
     let Some(agent) = place.start(&worker, "") else { return };
     let mut session = worker.session().await;
     let content = "mkdir -p d e/e; touch d/f e/e/f; chmod 555 d; chmod 000 e/e; chmod 000 e; chmod 000 .";
@@ -122,7 +122,7 @@ async fn read_only_directories_are_removed_without_privileges() {
 }
 
 /// Starts the agent and runs a script.
-async fn restarted(place: &Place, worker: &mut FakeWorker, name: &str) -> AgentProcess {
+async fn restarted(place: &AgentHome, worker: &mut FakeWorker, name: &str) -> AgentProcess {
     let agent = place.start(worker, "").unwrap();
     let mut session = worker.session().await;
     let first = session.result().await;
@@ -133,7 +133,7 @@ async fn restarted(place: &Place, worker: &mut FakeWorker, name: &str) -> AgentP
 
 #[tokio::test]
 async fn read_only_leftover_does_not_keep_the_agent_from_starting() {
-    let (place, mut worker) = (Place::unprivileged(), FakeWorker::start().await);
+    let (place, mut worker) = (AgentHome::unprivileged(), FakeWorker::start().await);
     place.shell(
         "mkdir -p data/scripts/run-old/d; touch data/scripts/run-old/d/f; chmod 555 data/scripts/run-old/d",
     );
@@ -166,7 +166,7 @@ const SABOTAGE: [(&str, &str); 14] = [
 #[tokio::test]
 async fn damaged_data_directory_stops_neither_scripts_nor_start() {
     for (name, content) in SABOTAGE {
-        let (place, mut worker) = (Place::unprivileged(), FakeWorker::start().await);
+        let (place, mut worker) = (AgentHome::unprivileged(), FakeWorker::start().await);
         let Some(agent) = place.start(&worker, "") else { return };
         let mut session = worker.session().await;
         assert_eq!(run(&mut session, name, content).await, ("SUCCESS".into(), String::new()), "{name}");

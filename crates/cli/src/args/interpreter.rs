@@ -63,8 +63,8 @@ mod tests {
             ("a.mjs", "#!/usr/bin/env node"),
             ("a.fish", "#!/usr/bin/env fish"),
         ] {
-            let told = checked(name, ScriptType::Shell, "print(1)\n").unwrap_err();
-            assert!(told.contains(&format!("add a line {line} at the start of {name}")), "{told}");
+            let message = checked(name, ScriptType::Shell, "print(1)\n").unwrap_err();
+            assert!(message.contains(&format!("add a line {line} at the start of {name}")), "{message}");
         }
         assert!(checked("x.py", ScriptType::Shell, "# comment\n#!/usr/bin/env python3\n").is_err());
     }

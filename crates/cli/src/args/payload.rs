@@ -308,10 +308,10 @@ mod tests {
         let content = "\u{feff}echo 1\r\necho 2\r\n";
         let read = read_script(&file("a.sh", content.as_bytes()), None).unwrap();
         assert_eq!(read, (content.to_owned(), ScriptType::Shell));
-        let told = |path: &Path| read_script(path, None).unwrap_err().to_string();
-        assert!(told(&file("nul.sh", b"a\0b")).contains("NUL character; character 2"));
-        assert!(told(&file("wide.sh", b"e\0c\0h\0o\0")).contains("the text is UTF-16"));
-        assert!(told(&file("wide.ps1", b"\xff\xfee\0")).contains("the text is UTF-16"));
+        let message = |path: &Path| read_script(path, None).unwrap_err().to_string();
+        assert!(message(&file("nul.sh", b"a\0b")).contains("NUL character; character 2"));
+        assert!(message(&file("wide.sh", b"e\0c\0h\0o\0")).contains("the text is UTF-16"));
+        assert!(message(&file("wide.ps1", b"\xff\xfee\0")).contains("the text is UTF-16"));
     }
 
     #[test]

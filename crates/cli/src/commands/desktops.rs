@@ -22,9 +22,6 @@ use crate::{
     output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages},
 };
 
-/// Prefix of tags with facts about the machine, which `show` lists and tables leave out.
-const FACT_PREFIX: &str = "graywave/";
-
 /// Arguments of `graywave desktops`; without a subcommand, the desktops are listed.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -346,7 +343,7 @@ impl ListItem for Desktop {
             cell(&self.os_type),
             cell(&self.desktop_pool_id),
             cell(&self.availability_zone),
-            cell(pairs(self.tags.iter().filter(|(name, _)| !name.starts_with(FACT_PREFIX)))),
+            cell(pairs(&self.tags)),
             cell(&self.computer_name),
             cell(&self.ip_address),
             cell(&self.agent_version),

@@ -269,8 +269,8 @@ fn running_script_and_late_result_have_their_times() {
     ] {
         let around =
             ExplainContext { records: vec![record], ..around(TaskStatus::Running, WaveStatus::Open) };
-        let told = desktop(&story(), &around);
+        let sentences = desktop(&story(), &around);
         let wanted = Sentence { at: Some(at(second)), text: text.into() };
-        assert!(told.contains(&wanted), "{told:?}");
+        assert!(sentences.contains(&wanted), "{sentences:?}");
     }
 }

@@ -51,7 +51,7 @@ impl FromStr for RecordId {
 
 /// Whereabouts of a target without an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum UnendedState {
     /// In no batch, and not deferred.
     Nowhere,
     /// In a ready batch, or deferred.
@@ -79,14 +79,14 @@ pub enum RecordStatus {
 
 impl RecordStatus {
     /// Derives the status from the stored outcome, the whereabouts of the target, and the task.
-    pub fn of(stored: Option<Outcome>, place: Place, task: TaskStatus) -> Self {
+    pub fn of(stored: Option<Outcome>, place: UnendedState, task: TaskStatus) -> Self {
         match (stored, place) {
             (Some(outcome), _) => Self::Ended(outcome),
-            (None, Place::DoneEarlier) => Self::Ended(Outcome::Success),
-            (None, Place::Leased) if !task.is_ended() => Self::Running,
-            (None, Place::Queued) if !task.is_ended() => Self::Waiting,
-            (None, Place::Stopped) if !task.admits_no_more() => Self::Ended(Outcome::Stopped),
-            (None, Place::BehindStopped) => Self::Ended(Outcome::Skipped),
+            (None, UnendedState::DoneEarlier) => Self::Ended(Outcome::Success),
+            (None, UnendedState::Leased) if !task.is_ended() => Self::Running,
+            (None, UnendedState::Queued) if !task.is_ended() => Self::Waiting,
+            (None, UnendedState::Stopped) if !task.admits_no_more() => Self::Ended(Outcome::Stopped),
+            (None, UnendedState::BehindStopped) => Self::Ended(Outcome::Skipped),
             (None, _) if task.admits_no_more() => Self::Ended(Outcome::Skipped),
             (None, _) => Self::Waiting,
         }
@@ -167,27 +167,27 @@ mod tests {
         use TaskStatus::{Halted, Halting, Running, Stopped, Stopping, Waiting};
         let skipped = RecordStatus::Ended(Outcome::Skipped);
         let table = [
-            (None, Place::Nowhere, Waiting, RecordStatus::Waiting),
-            (None, Place::Nowhere, Running, RecordStatus::Waiting),
-            (None, Place::Queued, Running, RecordStatus::Waiting),
-            (None, Place::Leased, Running, RecordStatus::Running),
-            (None, Place::Leased, Halting, RecordStatus::Running),
-            (None, Place::Nowhere, Halting, skipped),
-            (None, Place::Nowhere, Halted, skipped),
+            (None, UnendedState::Nowhere, Waiting, RecordStatus::Waiting),
+            (None, UnendedState::Nowhere, Running, RecordStatus::Waiting),
+            (None, UnendedState::Queued, Running, RecordStatus::Waiting),
+            (None, UnendedState::Leased, Running, RecordStatus::Running),
+            (None, UnendedState::Leased, Halting, RecordStatus::Running),
+            (None, UnendedState::Nowhere, Halting, skipped),
+            (None, UnendedState::Nowhere, Halted, skipped),
             // A batch row that outlives its task has no effect any more.
-            (None, Place::Leased, Halted, skipped),
-            (None, Place::Queued, Halted, skipped),
-            (None, Place::Queued, Halting, RecordStatus::Waiting),
-            (None, Place::Leased, Stopping, RecordStatus::Running),
-            (None, Place::Nowhere, Stopped, skipped),
+            (None, UnendedState::Leased, Halted, skipped),
+            (None, UnendedState::Queued, Halted, skipped),
+            (None, UnendedState::Queued, Halting, RecordStatus::Waiting),
+            (None, UnendedState::Leased, Stopping, RecordStatus::Running),
+            (None, UnendedState::Nowhere, Stopped, skipped),
             // Stopped individually before admission, unless the target will never be admitted.
-            (None, Place::Stopped, Running, RecordStatus::Ended(Outcome::Stopped)),
-            (None, Place::BehindStopped, Running, skipped),
-            (None, Place::Stopped, Halted, skipped),
+            (None, UnendedState::Stopped, Running, RecordStatus::Ended(Outcome::Stopped)),
+            (None, UnendedState::BehindStopped, Running, skipped),
+            (None, UnendedState::Stopped, Halted, skipped),
             // Never run again, regardless of the result of its target.
-            (None, Place::DoneEarlier, Waiting, RecordStatus::Ended(Outcome::Success)),
-            (None, Place::DoneEarlier, Stopped, RecordStatus::Ended(Outcome::Success)),
-            (Some(Outcome::Unknown), Place::Leased, Running, RecordStatus::Ended(Outcome::Unknown)),
+            (None, UnendedState::DoneEarlier, Waiting, RecordStatus::Ended(Outcome::Success)),
+            (None, UnendedState::DoneEarlier, Stopped, RecordStatus::Ended(Outcome::Success)),
+            (Some(Outcome::Unknown), UnendedState::Leased, Running, RecordStatus::Ended(Outcome::Unknown)),
         ];
         for (stored, place, task, expected) in table {
             assert_eq!(RecordStatus::of(stored, place, task), expected, "{stored:?} {place:?} {task}");

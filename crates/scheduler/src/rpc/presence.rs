@@ -40,9 +40,9 @@ pub(super) async fn handle(
             ))
         })
         .collect::<Result<Vec<_>, Status>>()?;
-    let told = service.scheduler.presence(&worker_id, &connected, &disconnected, service.scheduler.now());
+    let stored = service.scheduler.presence(&worker_id, &connected, &disconnected, service.scheduler.now());
     let refused = service
-        .done(told)
+        .done(stored)
         .await?
         .ok_or_else(|| Status::failed_precondition("unknown worker: send a heartbeat first"))?;
     for one in refused {

@@ -26,11 +26,11 @@ async fn stop_target(harness: &Harness, task_id: TaskId, ordinal: u32, seconds: 
 }
 
 /// Ordinals of the stops that the worker receives.
-async fn told(harness: &Harness, name: &str) -> Vec<u32> {
-    let mut told: Vec<u32> =
+async fn pending_stops(harness: &Harness, name: &str) -> Vec<u32> {
+    let mut pending_stops: Vec<u32> =
         harness.engine.stops(&worker(name)).await.unwrap().iter().map(|stop| stop.ordinal).collect();
-    told.sort_unstable();
-    told
+    pending_stops.sort_unstable();
+    pending_stops
 }
 
 async fn outcomes(harness: &Harness) -> Vec<(i32, String)> {
@@ -68,18 +68,18 @@ async fn stop_is_repeated_until_scripts_end_and_none_starts() {
     let leased: Vec<Leased> = harness.lease(&w, 2, start()).await;
     assert_eq!(leased.len(), 1);
     let running = ordinals(&leased);
-    assert!(told(&harness, "w").await.is_empty());
+    assert!(pending_stops(&harness, "w").await.is_empty());
 
     stop_task(&harness, task_id, true, 1).await;
-    assert_eq!(told(&harness, "w").await, running);
-    assert_eq!(told(&harness, "w").await, running, "stops are repeated");
+    assert_eq!(pending_stops(&harness, "w").await, running);
+    assert_eq!(pending_stops(&harness, "w").await, running, "stops are repeated");
     assert!(harness.lease(&w, 10, after(1)).await.is_empty(), "ready batches are withdrawn");
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopping);
     assert_eq!(harness.waves(task_id).await[0].state.status, WaveStatus::Stopped);
 
     harness.report(&w, &leased[0], Outcome::Stopped, after(2)).await;
-    assert!(told(&harness, "w").await.is_empty());
+    assert!(pending_stops(&harness, "w").await.is_empty());
     let task = harness.task(task_id).await;
     assert_eq!((task.status, task.ended_at), (TaskStatus::Stopped, Some(after(2))));
     assert_eq!(harness.waves(task_id).await[1].state.admitted, 0, "the second wave never opened");
@@ -94,10 +94,10 @@ async fn a_drained_task_lets_what_runs_end_by_itself() {
     let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
     let leased = harness.lease(&w, 1, start()).await;
     stop_task(&harness, task_id, false, 1).await;
-    assert!(told(&harness, "w").await.is_empty());
+    assert!(pending_stops(&harness, "w").await.is_empty());
     // The operator then chooses kill.
     stop_task(&harness, task_id, true, 2).await;
-    assert_eq!(told(&harness, "w").await, ordinals(&leased));
+    assert_eq!(pending_stops(&harness, "w").await, ordinals(&leased));
     harness.report(&w, &leased[0], Outcome::Success, after(3)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped);
 }
@@ -115,7 +115,7 @@ async fn next_worker_stops_scripts_of_a_lost_worker() {
     harness.reap(after(3)).await;
     let again = harness.lease(&v, 10, after(3)).await;
     assert!(again[0].batch.query_only, "the order only queries the journal");
-    assert_eq!(told(&harness, "v").await, [0], "a running script is stopped");
+    assert_eq!(pending_stops(&harness, "v").await, [0], "a running script is stopped");
     harness.report(&v, &again[0], Outcome::Stopped, after(4)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped);
 }
@@ -135,9 +135,9 @@ async fn stopped_halted_task_stays_halted_and_kills_scripts() {
     };
     harness.engine.report(&w, vec![failed], Vec::new(), after(1)).await.unwrap();
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
-    assert!(told(&harness, "w").await.is_empty());
+    assert!(pending_stops(&harness, "w").await.is_empty());
     stop_task(&harness, task_id, true, 2).await;
-    assert_eq!(told(&harness, "w").await, [1]);
+    assert_eq!(pending_stops(&harness, "w").await, [1]);
     harness.report(&w, &leased[0], Outcome::Stopped, after(3)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
 }
@@ -157,7 +157,7 @@ async fn one_target_is_stopped_wherever_it_is() {
     }
     let stopped = |ordinal| (ordinal, "STOPPED".to_owned());
     assert_eq!(outcomes(&harness).await, [stopped(3), stopped(4)], "unstarted targets end at once");
-    assert_eq!(told(&harness, "w").await, [1]);
+    assert_eq!(pending_stops(&harness, "w").await, [1]);
     let rest = harness.lease(&w, 10, after(1)).await;
     assert_eq!(ordinals(&rest), [2]);
     harness.report(&w, &rest[0], Outcome::Success, after(2)).await;
@@ -204,7 +204,7 @@ async fn a_stopped_target_that_was_lost_is_only_asked_for() {
     let again = harness.lease(&v, 10, after(3)).await;
     assert!(!again[0].batch.query_only);
     assert_eq!(again[0].stops, [(1, 0)].into());
-    assert_eq!(told(&harness, "v").await, [1]);
+    assert_eq!(pending_stops(&harness, "v").await, [1]);
 }
 
 #[tokio::test]
@@ -276,6 +276,6 @@ async fn stop_behind_a_lease_withdraws_the_remaining_targets() {
     };
     tokio::join!(stopping, committing);
     assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "no target is left to start");
-    assert_eq!(told(&harness, "w").await, [0, 1, 2, 3]);
+    assert_eq!(pending_stops(&harness, "w").await, [0, 1, 2, 3]);
     assert_eq!(harness.waves(task_id).await[0].state.in_flight(), 4);
 }

@@ -32,7 +32,7 @@ impl Rig {
     }
 }
 
-async fn let_go(go: PathBuf) {
+async fn resume(go: PathBuf) {
     blocking(move || fs::write(go, "went on\n").unwrap()).await;
 }
 
@@ -67,7 +67,7 @@ async fn what_waits_is_ended_at_once_and_leaves_the_queue() {
     assert_eq!(rig.result(2).await, [row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")]);
     assert_eq!(rig.start_times(2).await, [0, 0]);
     assert_eq!(rig.orders.result(key(1)).await, None);
-    let_go(go).await;
+    resume(go).await;
     assert_eq!(rig.result(3).await, [row("SUCCESS", "", "three\n")]);
     assert_eq!(rig.result(1).await, [row("SUCCESS", "", "one\nwent on\n")]);
     assert!(!mark.exists());
@@ -100,7 +100,7 @@ async fn before_its_place_a_script_runs_on_and_what_succeeded_is_kept() {
     rig.accept(order(1, &[&content, &never, &never])).await;
     written(&up).await;
     rig.orders.stop(&key(1), 1).await;
-    let_go(go).await;
+    resume(go).await;
     let wanted =
         [row("SUCCESS", "", "one\nwent on\n"), row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")];
     assert_eq!(rig.result(1).await, wanted);
@@ -125,7 +125,7 @@ async fn what_fails_before_the_place_of_the_stop_has_failed() {
     rig.accept(order(1, &[&format!("{content}; exit 3"), "true"])).await;
     written(&up).await;
     rig.orders.stop(&key(1), 1).await;
-    let_go(go).await;
+    resume(go).await;
     let wanted = [row("FAILED", "exit code 3", "one\nwent on\n"), row("SKIPPED", SKIPPED, "")];
     assert_eq!(rig.result(1).await, wanted);
 }
@@ -137,7 +137,7 @@ async fn a_place_that_is_not_in_the_order_stops_nothing() {
     rig.accept(order(1, &[&content, "echo two"])).await;
     written(&up).await;
     rig.orders.stop(&key(1), 2).await;
-    let_go(go).await;
+    resume(go).await;
     assert_eq!(rig.result(1).await, [row("SUCCESS", "", "one\nwent on\n"), row("SUCCESS", "", "two\n")]);
 }
 
@@ -190,7 +190,7 @@ async fn a_late_order_that_is_stopped_has_not_failed() {
     };
     rig.accept(late(2, 0)).await;
     rig.accept(late(3, 1)).await;
-    let_go(go).await;
+    resume(go).await;
     assert_eq!(rig.result(2).await, [row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")]);
     let late = "the delivery deadline passed before it could start";
     assert_eq!(rig.result(3).await, [row("REJECTED", late, ""), row("SKIPPED", SKIPPED, "")]);

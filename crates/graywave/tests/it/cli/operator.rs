@@ -113,8 +113,6 @@ pub(super) fn settings() -> Settings {
         (r"graywave-test-[0-9A-Za-z]+", "graywave-test"),
         (r"/[^ ]*/graywave-test", "/TMP/graywave-test"),
         (r"(token|key):[0-9A-Za-z]+", "$1:ID"),
-        (r"(graywave/containment=)[A-Z]+", "$1..."),
-        (r#"(graywave/os-version(?:=|: |": "))[^,"\n]+"#, "$1..."),
         (r#"(credential|source|request_id|user_agent|containment|"?seed"?)("?:) .*"#, "$1$2 ..."),
     ] {
         settings.add_filter(pattern, with);

@@ -49,8 +49,8 @@ fn script_runs_as_its_author_meant_and_stays_as_it_was_sent() {
     let output = run(&crlf);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(fs::read_to_string(&probe).unwrap(), "v1");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!told.contains("CRLF"), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!message.contains("CRLF"), "{message}");
     let script_id = operator.good(&["scripts", "-o", "name"]);
     let shown = operator.good(&["scripts", "show", script_id.trim(), "--content"]);
     assert_eq!(shown, crlf, "stored as it was sent");
@@ -75,8 +75,8 @@ fn program_without_an_interpreter_line_is_refused() {
     ] {
         let output = operator.output(arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(told.contains("add a line #!/usr/bin/env python3"), "{told}");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(message.contains("add a line #!/usr/bin/env python3"), "{message}");
     }
     assert_eq!(operator.good(&["scripts", "-o", "name"]), "", "nothing is saved");
     fs::write(&script, "#!/bin/sh\necho $((6 * 7))\n").unwrap();
