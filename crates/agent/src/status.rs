@@ -31,8 +31,7 @@ pub struct Status {
 pub fn status(data_dir: &Path) -> io::Result<Status> {
     fs::read_dir(data_dir)?;
     let runs = Runs::new(data_dir);
-    let is_running = |id: &String| matches!(runs.dir(id).try_lock(), Ok(None));
-    let mut running: Vec<String> = runs.list().into_iter().filter(is_running).collect();
+    let mut running: Vec<String> = runs.list().into_iter().filter(|id| runs.is_locked(id)).collect();
     running.sort_unstable();
     let mut unremovable: Vec<PathBuf> = SCRIPTS_DIRS
         .into_iter()

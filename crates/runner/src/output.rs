@@ -14,7 +14,7 @@ const MIN_BINARY_BYTES: usize = 64;
 
 /// Accepts any amount of output and keeps a bounded part.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     head_bytes: usize,
     tail_bytes: usize,
     head: Vec<u8>,
@@ -24,12 +24,12 @@ pub struct Output {
 
 impl Output {
     /// Keeps this many bytes of the start and of the end.
-    pub fn new(head_bytes: usize, tail_bytes: usize) -> Self {
+    pub(crate) fn new(head_bytes: usize, tail_bytes: usize) -> Self {
         Self { head_bytes, tail_bytes, head: Vec::new(), tail: VecDeque::new(), total: 0 }
     }
 
     /// Appends output.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
         let room = self.head_bytes.saturating_sub(self.head.len()).min(bytes.len());
         let (head, rest) = bytes.split_at(room);
@@ -42,7 +42,7 @@ impl Output {
     /// Text in UTF-8 without NUL. Removed output is marked, cuts lie between characters, and
     /// invalid bytes are replaced. Binary output is reported by its size alone: as text it would be
     /// three times as long.
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         let Self { mut head, tail, total, .. } = self;
         let mut tail = Vec::from(tail);
         if is_binary(&head) || is_binary(&tail) {

@@ -26,7 +26,7 @@ pub struct RunDir {
 pub enum RunState {
     /// A runner holds the lock.
     Running,
-    /// The script has not started. While the lock is held no runner starts it, and after
+    /// The script has not started. This lock keeps every runner from starting it, and after
     /// [`RunDir::void`] none ever does.
     NeverStarted(File),
     /// The result is in place.

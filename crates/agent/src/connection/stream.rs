@@ -21,7 +21,7 @@ use rand::seq::SliceRandom as _;
 use time_sync::{Backoff, Clock, SampleStart, TimeSample};
 use tokio::{
     sync::mpsc,
-    time::{interval_at, timeout},
+    time::{sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -167,7 +167,7 @@ impl Link {
                 worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
                 "connection failed; retrying"
             );
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
         }
     }
 
@@ -265,21 +265,10 @@ impl Link {
         timeout(CONNECT_TIMEOUT, fresh).await.unwrap_or_else(|_| self.desktop.clone())
     }
 
-    /// Sends the description if facts have changed. With a full outbox, the next minute tries
-    /// again.
-    async fn update(
-        &self,
-        endpoint: &Endpoint,
-        outbox: &mpsc::Sender<AttachRequest>,
-        described: &mut Desktop,
-    ) {
-        let desktop = self.describe(endpoint).await;
-        if desktop != *described {
-            let message = attach_request::Message::DesktopUpdate(desktop.clone());
-            if outbox.try_send(AttachRequest { message: Some(message) }).is_ok() {
-                *described = desktop;
-            }
-        }
+    /// The desktop as it is after the next interval.
+    async fn describe_later(&self, endpoint: &Endpoint) -> Desktop {
+        sleep(FACTS_INTERVAL).await;
+        self.describe(endpoint).await
     }
 
     /// Sends unacknowledged results, then new ones as they finish; receives orders, stops and
@@ -294,7 +283,8 @@ impl Link {
         let mut started = StartedScripts::default();
         let mut ask_time_at = self.next_question();
         let mut asked = None;
-        let mut facts_at = interval_at(tokio::time::Instant::now() + FACTS_INTERVAL, FACTS_INTERVAL);
+        // Beside the messages, because it may look up a name.
+        let mut next_description = Box::pin(self.describe_later(endpoint));
         loop {
             // Reading never waits for writing: a worker may read only after its own messages are
             // read.
@@ -328,7 +318,10 @@ impl Link {
                 () = tokio::time::sleep_until(started.next_at), if self.orders.is_active() => {
                     started.report(&self.orders, &self.clock, &outbox).await;
                 }
-                _ = facts_at.tick() => self.update(endpoint, &outbox, &mut described).await,
+                desktop = &mut next_description => {
+                    next_description.set(self.describe_later(endpoint));
+                    send_update(&outbox, desktop, &mut described);
+                }
                 () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
             }
         }
@@ -412,6 +405,16 @@ fn push(waiting: &mut VecDeque<Answer>, answer: Answer) {
 
 async fn send(outbox: &mpsc::Sender<AttachRequest>, message: attach_request::Message) -> Result<(), Status> {
     outbox.send(AttachRequest { message: Some(message) }).await.map_err(|_| closed())
+}
+
+/// Sends the description if facts have changed. With a full outbox, the next one is tried.
+fn send_update(outbox: &mpsc::Sender<AttachRequest>, desktop: Desktop, described: &mut Desktop) {
+    if desktop != *described {
+        let message = attach_request::Message::DesktopUpdate(desktop.clone());
+        if outbox.try_send(AttachRequest { message: Some(message) }).is_ok() {
+            *described = desktop;
+        }
+    }
 }
 
 fn closed() -> Status {

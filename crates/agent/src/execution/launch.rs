@@ -50,5 +50,12 @@ pub(crate) fn launch(prepared: Prepared, program: &RunnerProgram) -> Result<Supe
     let (control, process) = start().map_err(failed)?;
     work_dir.set_in_use(true);
     let timeout = Duration::from_millis(spec.timeout_ms);
-    Ok(Supervised::new(spec.id, run_dir, Some(work_dir), timeout, Some(control), Some(process)))
+    Ok(Supervised {
+        id: spec.id,
+        run_dir,
+        work_dir: Some(work_dir),
+        timeout,
+        control: Some(control),
+        process: Some(process),
+    })
 }

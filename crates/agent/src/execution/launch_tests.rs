@@ -7,7 +7,7 @@ use std::{
     },
 };
 
-use proto::{agent::Order, types::Script};
+use proto::types::Script;
 use runner::{End, Ended};
 
 use super::*;
@@ -48,7 +48,7 @@ fn terms() -> Terms {
 impl Rig {
     async fn prepare(&self, content: &str, terms: Terms) -> Result<Prepared, String> {
         let (scratch, runs, script) = (Arc::clone(&self.scratch), self.runs.clone(), shell(content));
-        blocking(move || prepare(&script, &Order::default(), terms, &scratch, &runs)).await
+        blocking(move || prepare(&script, &[], terms, &scratch, &runs)).await
     }
 
     async fn start(&self, content: &str, terms: Terms) -> Supervised {
@@ -163,7 +163,7 @@ async fn runner_without_a_specification_starts_nothing() {
 #[tokio::test]
 async fn unusable_data_directory_is_a_reason() {
     let (scratch, runs) = (Scratch::new(Path::new("/no/such")), Runs::new(Path::new("/no/such")));
-    let reason = prepare(&shell(""), &Order::default(), terms(), &scratch, &runs).unwrap_err();
+    let reason = prepare(&shell(""), &[], terms(), &scratch, &runs).unwrap_err();
     assert!(reason.starts_with("writing the script's files failed: "), "{reason}");
 }
 

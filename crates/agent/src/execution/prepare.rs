@@ -10,7 +10,6 @@ use std::{
 };
 
 use proto::{
-    agent::Order,
     limits::{OUTPUT_HEAD_BYTES, OUTPUT_TAIL_BYTES},
     types::Script,
 };
@@ -53,11 +52,11 @@ impl Prepared {
     }
 }
 
-/// Finds the interpreter and the user, and writes the files of the run. The error is the reason for
-/// the rejection. Blocks.
+/// Finds the interpreter and the user, and writes the files of the run, with its encoded order. The
+/// error is the reason for the rejection. Blocks.
 pub(crate) fn prepare(
     script: &Script,
-    order: &Order,
+    order: &[u8],
     terms: Terms,
     scratch: &Arc<Scratch>,
     runs: &Runs,

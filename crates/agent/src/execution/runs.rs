@@ -58,8 +58,8 @@ impl Runs {
         RunDir::new(self.data_dir.join(RUNS_DIR).join(id))
     }
 
-    /// Creates an empty run directory. Blocks.
-    pub(crate) fn create(&self, id: &str, order: &Order) -> io::Result<RunDir> {
+    /// Creates a run directory with the encoded order of its script. Blocks.
+    pub(crate) fn create(&self, id: &str, order: &[u8]) -> io::Result<RunDir> {
         let dir = self.dir(id);
         let create = || DirBuilder::new().mode(0o700).create(dir.path());
         if let Err(error) = create() {
@@ -70,13 +70,18 @@ impl Runs {
             restore_private_dir(&self.data_dir.join(RUNS_DIR))?;
             create()?;
         }
-        fs::write(dir.file(ORDER_FILE), order.encode_to_vec())?;
+        fs::write(dir.file(ORDER_FILE), order)?;
         Ok(dir)
     }
 
     /// Order of a run; `None` if it is lost.
     pub(crate) fn order(dir: &RunDir) -> Option<Order> {
         Order::decode(fs::read(dir.file(ORDER_FILE)).ok()?.as_slice()).ok()
+    }
+
+    /// Whether a runner holds the lock of a run.
+    pub(crate) fn is_locked(&self, id: &str) -> bool {
+        matches!(self.dir(id).try_lock(), Ok(None))
     }
 
     /// Ids of all run directories.

@@ -22,14 +22,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Execution under its runner.
 #[derive(Debug)]
 pub(crate) struct Supervised {
-    id: String,
-    run_dir: RunDir,
+    pub(super) id: String,
+    pub(super) run_dir: RunDir,
     /// Working directory; `None` if it is lost.
-    work_dir: Option<WorkDir>,
-    timeout: Duration,
-    control: Option<UnixStream>,
+    pub(super) work_dir: Option<WorkDir>,
+    pub(super) timeout: Duration,
+    pub(super) control: Option<UnixStream>,
     /// Process of a runner that this agent started.
-    process: Option<Child>,
+    pub(super) process: Option<Child>,
 }
 
 /// How the end of an execution was learnt.
@@ -55,23 +55,12 @@ pub(crate) enum AgentStop {
 }
 
 impl Supervised {
-    pub(super) fn new(
-        id: String,
-        run_dir: RunDir,
-        work_dir: Option<WorkDir>,
-        timeout: Duration,
-        control: Option<UnixStream>,
-        process: Option<Child>,
-    ) -> Self {
-        Self { id, run_dir, work_dir, timeout, control, process }
-    }
-
     /// Attaches to an execution that an earlier agent started.
     pub(crate) fn attach(id: String, run_dir: RunDir, work_dir: Option<WorkDir>) -> Self {
         // Without a specification the runner never started the script.
         let timeout =
             run_dir.read_spec().map_or(Duration::ZERO, |spec| Duration::from_millis(spec.timeout_ms));
-        Self::new(id, run_dir, work_dir, timeout, None, None)
+        Self { id, run_dir, work_dir, timeout, control: None, process: None }
     }
 
     /// Waits for the end of the execution, and stops it when asked to.

@@ -52,7 +52,7 @@ pub(crate) struct Record {
 }
 
 /// Facts about an execution.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunFacts {
     pub(crate) interpreter: String,
     /// Signal that ended the script.
@@ -94,11 +94,8 @@ impl Record {
 
 impl From<Record> for ScriptResult {
     fn from(record: Record) -> Self {
-        let facts = record.run.map(|facts| *facts);
-        let (interpreter, containment) = facts
-            .as_ref()
-            .map(|facts| (facts.interpreter.clone(), facts.containment.clone()))
-            .unwrap_or_default();
+        let RunFacts { interpreter, signal, containment, left_processes, left_processes_count } =
+            record.run.map(|facts| *facts).unwrap_or_default();
         Self {
             script: record.script,
             outcome: record.outcome.as_str().to_owned(),
@@ -109,11 +106,9 @@ impl From<Record> for ScriptResult {
             reason: record.reason,
             interpreter,
             containment,
-            signal: facts.as_ref().and_then(|facts| facts.signal),
-            left_processes_count: facts.as_ref().map_or(0, |facts| facts.left_processes_count),
-            left_processes: facts
-                .map(|facts| facts.left_processes.into_iter().map(left_process).collect())
-                .unwrap_or_default(),
+            signal,
+            left_processes: left_processes.into_iter().map(left_process).collect(),
+            left_processes_count,
         }
     }
 }

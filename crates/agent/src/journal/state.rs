@@ -48,13 +48,19 @@ pub(crate) struct RunningOrder {
 
 impl Running {
     fn describe(&self, key: &Key) -> RunningOrder {
-        let is_current = |(script, _): &(&u32, &i64)| !self.finished.contains_key(script);
         RunningOrder {
             key: key.clone(),
             span: Span { first: self.first_script, count: self.script_count },
             finished: self.finished.values().cloned().collect(),
-            current: self.started.iter().rev().find(is_current).map(|(script, at)| (*script, *at)),
+            current: self.current(),
         }
+    }
+
+    /// Last started script, unless it has ended, with its start in Unix milliseconds. Scripts of an
+    /// order start one after the other.
+    fn current(&self) -> Option<(u32, i64)> {
+        let (script, at) = self.started.last_key_value()?;
+        (!self.finished.contains_key(script)).then_some((*script, *at))
     }
 }
 
@@ -146,8 +152,7 @@ impl JournalState {
     /// order is not running.
     pub(crate) fn running_script(&self, key: &Key) -> Option<(u32, i64)> {
         let Some(Order::Running(running)) = self.orders.get(key) else { return None };
-        let (script, at) = running.started.last_key_value()?;
-        (!running.finished.contains_key(script)).then_some((*script, *at))
+        running.current()
     }
 
     /// Finished and unacknowledged orders with a number above `after`, in finish order.

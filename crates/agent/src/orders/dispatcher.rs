@@ -93,7 +93,7 @@ impl Shared {
     /// output stays until the runner is gone.
     pub(super) fn remove_runs(&self, key: &Key, script_count: u32) {
         for id in (0..script_count).filter_map(|script| Runs::id(key, script).ok()) {
-            if self.runs.dir(&id).path().exists() && !self.is_locked(&id) {
+            if self.runs.dir(&id).path().exists() && !self.runs.is_locked(&id) {
                 self.scratch.remove_run(&id);
             }
         }
@@ -114,17 +114,12 @@ impl Shared {
             }
         }
         for id in self.runs.list() {
-            if self.is_locked(&id) {
+            if self.runs.is_locked(&id) {
                 self.scratch.keep(&id);
             } else if !is_open.contains(&id) {
                 self.scratch.remove_run(&id);
             }
         }
-    }
-
-    /// Whether a runner holds the lock of a run.
-    fn is_locked(&self, id: &str) -> bool {
-        matches!(self.runs.dir(id).try_lock(), Ok(None))
     }
 }
 

@@ -7,7 +7,6 @@ use proto::{
     agent::{Order, OrderResult, OrderReturn, attach_request::Message},
     limits::MAX_SCRIPTS_PER_TASK,
 };
-
 use tokio_util::sync::CancellationToken;
 
 use super::{

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prost::Message as _;
 use proto::{ScriptOutcome, agent::Order, types::Script};
 use telemetry::trace;
 use tokio::time::timeout;
@@ -89,9 +90,9 @@ impl Active {
             Ok(terms) => terms,
             Err(reason) => return rejected(&reason),
         };
-        let (copy, of_script, scratch, runs) =
-            (script.clone(), order.clone(), Arc::clone(&shared.scratch), shared.runs.clone());
-        let prepared = blocking(move || execution::prepare(&copy, &of_script, terms, &scratch, &runs)).await;
+        let (copy, encoded, scratch, runs) =
+            (script.clone(), order.encode_to_vec(), Arc::clone(&shared.scratch), shared.runs.clone());
+        let prepared = blocking(move || execution::prepare(&copy, &encoded, terms, &scratch, &runs)).await;
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(reason) => return rejected(&reason),

@@ -27,10 +27,6 @@ mod tests;
 /// ends late or never.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// Number of consecutive rounds without a process of the execution that end the search, by descent
-/// and by mark. One more than a snapshot can miss by descent: a descendant stays one. A process
-/// without a visible environment may get its mark later.
-const CLEAN_ROUNDS: [usize; 2] = [2, 8];
 
 /// How the processes of an execution are recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +37,23 @@ pub(super) enum Search {
     Marked,
 }
 
+impl Search {
+    /// Number of consecutive rounds without a process of the execution that end the search.
+    const fn clean_rounds(self) -> usize {
+        match self {
+            // A descendant stays one, so one snapshot more than a fork can escape is enough.
+            Self::Descendants => 2,
+            // A process without a visible environment may show its mark later.
+            Self::Marked => 8,
+        }
+    }
+}
+
 /// Kills all processes of an execution and returns the survivors.
 pub(super) fn kill(search: Search, id: &str, cgroup: Option<&Cgroup>) -> Vec<LeftProcess> {
     let deadline = Instant::now() + TIME_LIMIT;
     let mut hunt = Hunt::new(search, id);
-    let wanted_rounds = match search {
-        Search::Descendants => CLEAN_ROUNDS[0],
-        Search::Marked => CLEAN_ROUNDS[1],
-    };
+    let wanted_rounds = search.clean_rounds();
     let (mut clean, mut without_any) = (0, 0);
     loop {
         if let Some(cgroup) = cgroup {
