@@ -189,15 +189,19 @@ impl Args {
     }
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     // Before anything else starts: the runner needs none of it.
     if let Some(code) = runner::main_if_asked() {
-        return Ok(code);
+        return code;
     }
-    if let Some(ended) = init::run_as_init() {
-        return Ok(ended?);
-    }
-    run(Args::parse()).map(|()| ExitCode::SUCCESS)
+    let outcome = match init::run_as_init() {
+        Some(ended) => ended.map_err(anyhow::Error::from),
+        None => run(Args::parse()).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        drop(writeln!(std::io::stderr(), "graywave-agent: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -9,6 +9,20 @@ pub mod rollout;
 mod row_values;
 mod statements;
 
+use std::process::ExitCode;
+
+/// Prints the error, if there is one, without a backtrace, and returns the exit code.
+#[expect(clippy::print_stderr, reason = "a command's error")]
+pub fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Prints progress for the person at the terminal.
 #[expect(clippy::print_stderr, reason = "a command's progress")]
 fn say(text: &str) {

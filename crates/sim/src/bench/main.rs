@@ -6,6 +6,8 @@ mod raw;
 mod report;
 mod system;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Measure executions per second through the whole system, and milliseconds from POST to the first
@@ -29,8 +31,11 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    sim::exit(run(Arguments::parse()).await)
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let processes = processes::measure(arguments.processes)?;
     let mut system = system::System::start(arguments.desktops).await?;
     let report =

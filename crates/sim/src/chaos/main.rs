@@ -1,5 +1,7 @@
 //! Faults on real processes, as a program.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Inject faults into a cluster of processes under load, and check that nothing is lost and nothing
@@ -22,7 +24,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let Arguments { minutes, seed, agents } = Arguments::parse();
-    sim::chaos::run(minutes, seed, agents).await
+    sim::exit(sim::chaos::run(minutes, seed, agents).await)
 }

@@ -66,9 +66,11 @@ impl Node {
         self.clock.as_ref().with_context(|| format!("{} has no clock of its own", self.name))?.set(seconds)
     }
 
-    /// SIGTERM, after which it ends when it has done what it must.
+    /// Sends SIGTERM, after which it ends when it has done what it must. A hung process is woken:
+    /// it would not see the signal, and the fault that hung it may wait for this node.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
-        self.signal(Signal::TERM)
+        self.signal(Signal::TERM)?;
+        self.wake()
     }
 
     /// Whether it has ended.

@@ -1,5 +1,7 @@
 //! Failovers of the database, as a program.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Fail Postgres over under load, and check that no acknowledged result and no accepted task is
@@ -26,7 +28,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let Arguments { failovers, seed, agents, asynchronous } = Arguments::parse();
-    sim::failover::run(failovers, seed, agents, asynchronous).await
+    sim::exit(sim::failover::run(failovers, seed, agents, asynchronous).await)
 }
