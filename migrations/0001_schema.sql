@@ -426,6 +426,9 @@ CREATE TABLE wave (
     -- The wave does not open before this time: the previous wave soaks. NULL without a soak, and
     -- before the previous wave closes.
     opens_at                    timestamptz,
+    -- Too few targets of the previous wave succeeded: the wave opens only after an approval, and
+    -- the task stops at this time. NULL with enough successes, and before the previous wave closes.
+    hold_until                  timestamptz,
     -- The wave does not open without an approval.
     needs_approval              bool   NOT NULL DEFAULT false,
     -- The approval and the principal that gave it; both NULL without one.
@@ -454,6 +457,7 @@ CREATE TABLE wave (
 -- Each report updates the row: space for its next versions keeps them on the same page.
 WITH (fillfactor = 50);
 CREATE INDEX wave_open ON wave (task_id) WHERE status = 'OPEN';
+CREATE INDEX wave_hold_until ON wave (hold_until) WHERE status = 'PENDING' AND hold_until IS NOT NULL;
 
 
 -- Targets ---------------------------------------------------------------------------------------

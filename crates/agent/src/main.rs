@@ -199,7 +199,7 @@ fn main() -> ExitCode {
         None => run(Args::parse()).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
-        drop(writeln!(std::io::stderr(), "graywave-agent: {error:#}"));
+        drop(writeln!(io::stderr(), "graywave-agent: {error:#}"));
         ExitCode::FAILURE
     })
 }

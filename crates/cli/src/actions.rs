@@ -3,7 +3,7 @@
 
 use domain::{ErrorKind, Reason};
 use proto::admin::{
-    ApproveWaveRequest, PauseTaskRequest, ResumeTaskRequest, StopMode, StopTaskRequest, Task, Wave,
+    ApproveWaveRequest, PauseTaskRequest, ResumeTaskRequest, StopMode, StopTaskRequest, Task, Wave, WaveHold,
     WaveStatus,
 };
 use tonic::Status;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     Error,
     client::{self, Session, repeated},
+    sanitize::sanitize_line,
 };
 
 /// Makes a random idempotency key of 32 hexadecimal digits.
@@ -35,18 +36,25 @@ pub(crate) async fn resume(session: &Session, task_id: &str) -> Result<Task, Err
 
 /// Approves a wave; returns its number and the task. Without a number, the first wave that awaits
 /// approval is approved. The approval is bound to the current plan hash and script hash of the
-/// task.
+/// task. A wave that waits because the previous one gave no evidence is approved only
+/// `without_evidence`.
 pub(crate) async fn approve(
     session: &Session,
     task_id: &str,
     wave: Option<u32>,
+    without_evidence: bool,
 ) -> Result<(u32, Task), Error> {
     let seen = client::get_task(session, task_id).await?;
     let Some(wave) = wave.or_else(|| waits_for_approval(&seen.waves)) else {
         return Err(Error::refused(format!("task {task_id} has no wave awaiting approval"))
             .try_next(format!("graywave show {task_id}")));
     };
+    let hold = seen.waves.iter().find(|known| known.wave == wave).map_or(WaveHold::Unspecified, Wave::hold);
+    if hold == WaveHold::NoEvidence && !without_evidence {
+        return Err(no_evidence(task_id, wave, &seen.waves));
+    }
     let request = ApproveWaveRequest {
+        hold: hold.into(),
         task_id: task_id.to_owned(),
         wave,
         plan_hash: seen.plan_hash,
@@ -59,11 +67,22 @@ pub(crate) async fn approve(
     Ok((wave, approved.into_inner().task.unwrap_or_default()))
 }
 
+/// Builds the error of an approval that does not say that the previous wave gave no evidence.
+fn no_evidence(task_id: &str, wave: u32, waves: &[Wave]) -> Error {
+    let before = waves.iter().find(|known| known.wave + 1 == wave);
+    let verdict = before.map_or_else(String::new, |before| {
+        format!(" (wave {}: {})", before.wave, sanitize_line(&before.verdict))
+    });
+    Error::refused(format!(
+        "wave {wave} waits because too few targets of the wave before it succeeded{verdict}"
+    ))
+    .try_next(format!("graywave explain {task_id}"))
+    .try_next(format!("graywave approve {task_id} {wave} --without-evidence"))
+}
+
 /// Finds the first pending wave that needs an approval and has none; returns its number.
 pub(crate) fn waits_for_approval<'a>(waves: impl IntoIterator<Item = &'a Wave>) -> Option<u32> {
-    let waits = |wave: &&Wave| {
-        wave.needs_approval && wave.approved_by.is_empty() && wave.status() == WaveStatus::Pending
-    };
+    let waits = |wave: &&Wave| wave.hold() != WaveHold::Unspecified && wave.status() == WaveStatus::Pending;
     waves.into_iter().find(waits).map(|wave| wave.wave)
 }
 
@@ -94,14 +113,14 @@ mod tests {
 
     #[test]
     fn the_wave_that_is_approved_is_the_first_that_needs_it() {
-        let wave = |wave, needs_approval, approved_by: &str| Wave {
+        let wave = |wave, hold: WaveHold| Wave {
             wave,
-            needs_approval,
-            approved_by: approved_by.into(),
+            hold: hold.into(),
             status: WaveStatus::Pending.into(),
             ..Wave::default()
         };
-        let waves = [wave(1, false, ""), wave(2, true, "ann"), wave(3, true, "")];
+        let held = [WaveHold::Unspecified, WaveHold::Unspecified, WaveHold::NoEvidence];
+        let waves = [wave(1, held[0]), wave(2, held[1]), wave(3, held[2])];
         assert_eq!(waits_for_approval(&waves), Some(3));
         assert_eq!(waits_for_approval(&waves[..2]), None);
     }

@@ -4,6 +4,7 @@ use domain::{
     Error, Reason,
     authz::{Action, Resource},
     ids::TaskId,
+    wave_start::WaveHold,
 };
 use engine::{Approval, Approved};
 use store::{TaskRows, wave};
@@ -13,13 +14,15 @@ use crate::{
     rollout::{self, ENGINE},
 };
 
-/// Hex hashes that the approver reviewed. A hash that is present must match the task.
+/// What the approver reviewed, with hashes in hex. Everything that is present must match the task.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovedVersion {
     /// Hash of the plan.
     pub plan_hash: Option<String>,
     /// Hash of the scripts or the command.
     pub script_hash: Option<String>,
+    /// Reason why the wave waits.
+    pub hold: Option<WaveHold>,
 }
 
 impl Control {
@@ -47,6 +50,7 @@ impl Control {
             approver,
             fits_plan: fits(seen.plan_hash.as_deref(), Some(&task.plan_hash)),
             fits_scripts: fits(seen.script_hash.as_deref(), task.script_hash.as_deref()),
+            seen_hold: seen.hold,
         };
         let decision = match ENGINE.approve(&mut TaskRows::new(&mut tx), task_id, &approval, now).await? {
             Approved::Done(decision) => decision,

@@ -260,7 +260,7 @@ async fn members(
     if found.is_empty() {
         return Err(Error::field(Reason::SelectionEmpty, field, message));
     }
-    let all = found.into_iter().map(|candidate| candidate.desktop_id.into_string());
+    let all = found.into_iter().map(|desktop_id| desktop_id.into_string());
     let Some(only) = only else { return Ok(all.collect()) };
     let all: std::collections::HashSet<String> = all.collect();
     let strangers: Vec<&str> = only.iter().filter(|id| !all.contains(*id)).map(String::as_str).collect();

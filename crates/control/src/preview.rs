@@ -8,9 +8,9 @@ use domain::{
     plan::{Exposure, Plan, PlannedWave, Uncovered, uncovered, worst_case},
     policy::RolloutPolicy,
     submission::ExecutionRequest,
-    warning::Warning,
+    warning::{self, Canaries, Warning},
 };
-use store::{desktop, task, task::PinnedScript};
+use store::{task, task::PinnedScript};
 
 use crate::{
     Caller, Control,
@@ -109,14 +109,25 @@ impl Control {
         let project_id = caller.project_id();
         let script_hash =
             task::script_hash(&mut connection, project_id, &prepared.scripts, prepared.command()).await?;
-        let warnings =
+        let mut warnings =
             warnings::of_work(&mut connection, project_id, &prepared.scripts, prepared.command()).await?;
-        let offline = desktop::offline(&mut connection, project_id, &prepared.plan.order).await?;
+        let offline: HashSet<String> = prepared
+            .candidates
+            .iter()
+            .filter(|candidate| !candidate.is_connected)
+            .map(|candidate| candidate.desktop_id.to_string())
+            .collect();
+        let waves: Vec<_> = prepared.plan.waves.iter().map(|wave| (wave.size, wave.fail_threshold)).collect();
+        let canaries = prepared.plan.picks.iter().filter_map(|pick| {
+            let desktop_id = prepared.plan.order.get(pick.ordinal as usize)?;
+            Some((desktop_id, offline.contains(desktop_id.as_str())))
+        });
+        warnings.extend(warning::of_plan(&rollout.policy, &waves, &Canaries::count(canaries)));
         Ok(Preview {
             script_hash,
             exposure: worst_case(&prepared.plan.waves, &rollout.policy, rollout.max_concurrency),
-            uncovered: uncovered(&prepared.plan, &prepared.candidates, &rollout.by),
-            offline: offline.into_iter().collect(),
+            uncovered: uncovered(&prepared.plan, &prepared.candidates, &rollout.canaries.by),
+            offline,
             policy: rollout.policy.clone(),
             scripts: prepared.scripts,
             plan: prepared.plan,

@@ -4,11 +4,12 @@ use domain::{
     Error,
     ids::{ProjectId, TaskId},
     script::ScriptType,
-    warning::{self, Warning},
+    warning::{self, Canaries, Warning},
 };
 use store::{
-    Connection, script,
+    Connection, script, target,
     task::{self, PinnedScript},
+    wave,
 };
 
 use crate::{Caller, Control, lookup};
@@ -31,12 +32,22 @@ pub(crate) async fn of_work(
 
 impl Control {
     /// Returns the warnings about a task that the caller just submitted. They derive from the
-    /// stored task, so a repeated submission gets the same ones.
+    /// stored task and the present connections, so a repeated submission gets them again.
     pub async fn warnings_after(&self, caller: &Caller, task_id: TaskId) -> Result<Vec<Warning>, Error> {
         let mut connection = self.store.acquire().await?;
         let row = lookup::task(&mut connection, caller, task_id).await?;
         let scripts = task::pinned_scripts(&mut connection, &[task_id]).await?.remove(&task_id);
         let command = row.command.as_ref().map(|(command_type, content)| (*command_type, content.as_str()));
-        of_work(&mut connection, caller.project_id(), &scripts.unwrap_or_default(), command).await
+        let mut found =
+            of_work(&mut connection, caller.project_id(), &scripts.unwrap_or_default(), command).await?;
+        let waves = wave::list(&mut connection, &[task_id]).await?;
+        let sizes: Vec<_> = waves.iter().map(|(_, row)| (row.state.size, row.state.fail_threshold)).collect();
+        let total = sizes.first().map_or(0, |(size, _)| *size);
+        let canaries = match row.gray {
+            true => target::canaries(&mut connection, task_id, total).await?,
+            false => Canaries::default(),
+        };
+        found.extend(warning::of_plan(&row.policy, &sizes, &canaries));
+        Ok(found)
     }
 }

@@ -31,7 +31,7 @@ pub use pagination::{cursor, page};
 pub use plan::{rollout, submission};
 pub use target::{batching, deadline, desktop, identity, quarantine, report_fence, stratum, tags};
 pub use task::{event, process, record, retry};
-pub use wave::{gate, policy, wave_start};
+pub use wave::{evidence, gate, policy, wave_start};
 
 /// A time in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,8 +1,11 @@
 //! Warnings: facts about a valid request that its author probably did not mean.
 
 use crate::{
+    ids::DesktopId,
+    policy::RolloutPolicy,
     script::{ScriptType, has_mixed_line_ends},
     string_enum::string_enum,
+    threshold::Threshold,
 };
 
 /// Identifier of a kind of warning, on which programs branch.
@@ -10,16 +13,26 @@ use crate::{
 pub enum WarningCode {
     /// Some lines of a SHELL script end with CRLF, and others with LF.
     MixedLineEnds,
+    /// The threshold of a wave or of the task is a count that its targets cannot reach.
+    ThresholdUnreachable,
+    /// An approval is asked for before a wave that the plan does not have.
+    ApprovalWithoutWave,
+    /// Canaries are offline.
+    CanaryOffline,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 1] = [Self::MixedLineEnds];
+    pub const ALL: [Self; 4] =
+        [Self::MixedLineEnds, Self::ThresholdUnreachable, Self::ApprovalWithoutWave, Self::CanaryOffline];
 
     /// Returns the word in proto and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MixedLineEnds => "MIXED_LINE_ENDS",
+            Self::ThresholdUnreachable => "THRESHOLD_UNREACHABLE",
+            Self::ApprovalWithoutWave => "APPROVAL_WITHOUT_WAVE",
+            Self::CanaryOffline => "CANARY_OFFLINE",
         }
     }
 }
@@ -54,9 +67,126 @@ pub fn of_scripts<'a>(scripts: impl IntoIterator<Item = (ScriptType, &'a str, &'
         .collect()
 }
 
+/// Returns the warnings about a plan, in order. `waves` are the sizes and thresholds of the planned
+/// waves.
+pub fn of_plan(
+    policy: &RolloutPolicy,
+    waves: &[(u32, Option<Threshold>)],
+    canaries: &Canaries,
+) -> Vec<Warning> {
+    let mut found: Vec<Warning> = (1..)
+        .zip(waves)
+        .filter_map(|(wave, &(size, threshold))| unreachable(threshold, size, Some(wave)))
+        .collect();
+    let total = waves.iter().map(|(size, _)| size).sum();
+    found.extend(unreachable(policy.fail_threshold, total, None));
+    found.extend(approvals_without_wave(policy, waves.len()));
+    found.extend(canaries_offline(canaries));
+    found
+}
+
+/// A count that is larger than its wave is valid, because templates are used for fleets of any size.
+fn unreachable(threshold: Option<Threshold>, size: u32, wave: Option<u16>) -> Option<Warning> {
+    let count = threshold.and_then(Threshold::count).filter(|&count| count > size)?;
+    let (what, targets) = (
+        wave.map_or_else(|| "the task".to_owned(), |wave| format!("wave {wave}")),
+        if size == 1 { "1 target".to_owned() } else { format!("{size} targets") },
+    );
+    let message = format!(
+        "the fail threshold {count} never halts the rollout: {what} has {targets}. Use at most {size}"
+    );
+    Some(Warning { code: WarningCode::ThresholdUnreachable, message, wave })
+}
+
+fn approvals_without_wave(policy: &RolloutPolicy, waves: usize) -> Option<Warning> {
+    let before = policy.approval.before_waves.iter();
+    let missing: Vec<String> =
+        before.filter(|&&wave| usize::from(wave) > waves).map(ToString::to_string).collect();
+    let plan = if waves == 1 { "1 wave".to_owned() } else { format!("{waves} waves") };
+    let message =
+        format!("no approval is asked for before wave {}: the desktops fill {plan}", missing.join(", "));
+    (!missing.is_empty()).then_some(Warning { code: WarningCode::ApprovalWithoutWave, message, wave: None })
+}
+
+fn canaries_offline(canaries: &Canaries) -> Option<Warning> {
+    let Canaries { total, offline, named } = canaries;
+    if *offline == 0 {
+        return None;
+    }
+    let more = match *offline as usize - named.len().min(*offline as usize) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!(
+        "{offline} of {total} canaries are offline: {}{more}. The first wave waits for them until their \
+         delivery deadline",
+        named.join(", ")
+    );
+    Some(Warning { code: WarningCode::CanaryOffline, message, wave: Some(1) })
+}
+
+/// The desktops of the gray wave, by presence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Canaries {
+    /// Number of canaries; 0 without a gray wave.
+    pub total: u32,
+    /// Number of those that are offline now.
+    pub offline: u32,
+    /// Ids of the first [`MAX_NAMED`] offline canaries, in the order of the plan.
+    pub named: Vec<String>,
+}
+
+impl Canaries {
+    /// Counts canaries. Each has its id and whether it is offline.
+    pub fn count<'a>(canaries: impl IntoIterator<Item = (&'a DesktopId, bool)>) -> Self {
+        let mut counted = Self::default();
+        for (desktop_id, is_offline) in canaries {
+            counted.total += 1;
+            counted.offline += u32::from(is_offline);
+            if is_offline && counted.named.len() < MAX_NAMED {
+                counted.named.push(desktop_id.to_string());
+            }
+        }
+        counted
+    }
+}
+
+/// Maximum number of desktops that a warning names.
+pub const MAX_NAMED: usize = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Approval;
+
+    #[test]
+    fn plans_are_warned_of_what_they_cannot_do() {
+        let ids: Vec<DesktopId> = (1..=12).map(|number| format!("d{number:02}").parse().unwrap()).collect();
+        let count = |count| Some(Threshold::Count(count));
+        let approval = Approval { before_waves: [2, 4].into(), distinct_approver: false };
+        let policy = RolloutPolicy { fail_threshold: count(9), approval, ..RolloutPolicy::default() };
+        let waves = [(1, count(2)), (3, count(3)), (4, None)];
+        let codes = |found: &[Warning]| -> Vec<_> { found.iter().map(|it| (it.code, it.wave)).collect() };
+        let found = of_plan(&policy, &waves, &Canaries::count(ids.iter().map(|id| (id, true))));
+        let expected = [
+            (WarningCode::ThresholdUnreachable, Some(1)),
+            (WarningCode::ThresholdUnreachable, None),
+            (WarningCode::ApprovalWithoutWave, None),
+            (WarningCode::CanaryOffline, Some(1)),
+        ];
+        assert_eq!(codes(&found), expected);
+        assert!(found[0].message.contains("wave 1 has 1 target. Use at most 1"), "{found:?}");
+        assert!(found[2].message.contains("before wave 4: the desktops fill 3 waves"), "{found:?}");
+        assert!(found[3].message.contains("12 of 12 canaries are offline: d01, "), "{found:?}");
+        assert!(found[3].message.contains("d10 and 2 more."), "{found:?}");
+        let of_two = |presence: [bool; 2]| {
+            let canaries = Canaries::count(ids.iter().zip(presence));
+            of_plan(&RolloutPolicy::default(), &[(2, count(2))], &canaries)
+        };
+        let one_of_two = of_two([false, true]);
+        assert!(one_of_two[0].message.starts_with("1 of 2 canaries are offline: d02."), "{one_of_two:?}");
+        assert_eq!(of_two([false, false]), []);
+    }
 
     #[test]
     fn mixed_line_ends_are_warned_of_with_the_script() {

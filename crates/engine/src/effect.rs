@@ -3,6 +3,7 @@
 use domain::{
     ids::{BatchId, DesktopId},
     task::TaskStatus,
+    wave_start::WaveStart,
 };
 
 /// An effect of an operation. The caller reports it after the commit.
@@ -47,12 +48,12 @@ pub enum Effect {
         /// Number of the wave.
         wave: u16,
     },
-    /// The next wave waits for the end of its soak or for its approval.
+    /// The next wave does not open yet.
     WaveWaiting {
         /// Number of the wave.
         wave: u16,
-        /// Whether the wave soaks.
-        soaks: bool,
+        /// Condition that it waits for.
+        wait: WaveStart,
     },
     /// The gate halted the task.
     Halted {

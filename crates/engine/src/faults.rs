@@ -41,6 +41,8 @@ pub enum Rule {
     SkipSoak,
     /// Opens a wave without its approval.
     IgnoreApproval,
+    /// Opens the next wave although no target of the previous one succeeded.
+    OpenWithoutEvidence,
     /// Applies the quorum to the last wave as well.
     QuorumOnLastWave,
     /// Excludes deferred targets from strict mode.
@@ -79,7 +81,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -89,6 +91,7 @@ impl Rule {
         Self::ForgetAgents,
         Self::SkipSoak,
         Self::IgnoreApproval,
+        Self::OpenWithoutEvidence,
         Self::QuorumOnLastWave,
         Self::StrictForgetsWaiting,
         Self::CountTwice,

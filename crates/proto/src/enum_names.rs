@@ -2,7 +2,7 @@
 
 use crate::admin::{
     AuditResult, Cleanup, Containment, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter,
-    ScriptType, StopMode, TaskStatus, WaveStatus, WhatIfEnding,
+    ScriptType, StopMode, TaskStatus, WaveHold, WaveStatus, WhatIfEnding,
 };
 
 /// An enum whose value names consist of a prefix and a word.
@@ -74,6 +74,7 @@ words! {
     ScriptType "SCRIPT_TYPE_",
     StopMode "STOP_MODE_",
     TaskStatus "TASK_STATUS_",
+    WaveHold "WAVE_HOLD_",
     WaveStatus "WAVE_STATUS_",
     WhatIfEnding "WHAT_IF_ENDING_",
 }
@@ -86,6 +87,7 @@ mod tests {
         policy::{Cleanup as DomainCleanup, OnHalt as DomainOnHalt},
         process::Containment as DomainContainment,
         task::TaskStatus as DomainTask,
+        wave_start::WaveHold as DomainHold,
     };
 
     use super::*;
@@ -97,7 +99,9 @@ mod tests {
         let on_halt = DomainOnHalt::ALL.map(|it| OnHalt::number(it.as_str()));
         let containments = DomainContainment::ALL.map(|it| Containment::number(it.as_str()));
         let cleanups = DomainCleanup::ALL.map(|it| Cleanup::number(it.as_str()));
+        let holds = DomainHold::ALL.map(|it| WaveHold::number(it.as_str()));
         let words = outcomes.iter().chain(&tasks).chain(&on_halt).chain(&containments).chain(&cleanups);
+        let words = words.chain(&holds);
         assert!(words.into_iter().all(|number| *number > 0));
         assert!(DomainEvent::ALL.iter().all(|it| EventKind::number(it.as_str()) > 0));
     }

@@ -32,7 +32,7 @@ fn report_one(task_id: TaskId, effect: &Effect) {
             tracing::debug!(target: trace::TARGET, %task_id, verdict, reason, wave, "gate");
         }
         Effect::WaveOpened { wave } => tracing::info!(%task_id, wave, "wave opened"),
-        Effect::WaveWaiting { wave, soaks } => tracing::info!(%task_id, wave, soaks, "next wave waits"),
+        Effect::WaveWaiting { wave, wait } => tracing::info!(%task_id, wave, %wait, "next wave waits"),
         Effect::Halted { wave, reason, withdrawn, .. } => {
             tracing::warn!(%task_id, wave, reason, withdrawn, "rollout halted");
         }

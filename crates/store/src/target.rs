@@ -7,6 +7,7 @@ use domain::{
     explain::{DeliveryState, TargetHistory, Waits},
     ids::{BatchId, DesktopId, ProjectId, TaskId},
     retry::Remainder,
+    warning::{self, Canaries},
 };
 
 use engine::{
@@ -307,6 +308,25 @@ pub async fn desktop_ids(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (TaskId(row.task_id), row.desktop_id)).collect())
+}
+
+/// Counts the offline desktops of a gray wave with `total` targets, and names the first of them.
+pub async fn canaries(connection: &mut Connection, task_id: TaskId, total: u32) -> Result<Canaries, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT t.desktop_id, count(*) OVER () AS "offline!"
+           FROM target t JOIN task k USING (task_id)
+           JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
+           LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+           WHERE t.task_id = $1 AND t.ordinal < $2 AND w.worker_id IS NULL
+           ORDER BY t.ordinal LIMIT $3"#,
+        task_id.0,
+        int4(total),
+        i64::try_from(warning::MAX_NAMED).unwrap_or(i64::MAX),
+    )
+    .fetch_all(connection)
+    .await?;
+    let offline = rows.first().map_or(Ok(0), |row| count("target", row.offline))?;
+    Ok(Canaries { total, offline, named: rows.into_iter().map(|row| row.desktop_id).collect() })
 }
 
 /// Reads the history of one target: its whereabouts and the reasons. `None` if the task has no such

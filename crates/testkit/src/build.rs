@@ -8,10 +8,9 @@ use domain::{
     deadline::Timeouts,
     desktop::{DesktopFacts, Stratum},
     ids::{DesktopId, ProjectId, TaskId},
-    plan::{Candidate, Gray, plan},
+    plan::{Canaries, Candidate, Gray, plan},
     policy::RolloutPolicy,
     script::ScriptType,
-    stratum::StratumKey,
 };
 use store::{
     Store,
@@ -111,6 +110,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
                 pool_id: String::new(),
                 availability_zone: String::new(),
             },
+            is_connected: true,
         })
         .collect();
     let gray = submit.gray.map(|(count, fail_threshold)| Gray { count, ids: Vec::new(), fail_threshold });
@@ -128,7 +128,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
                 delivery: submit.delivery,
                 grace: submit.grace,
             },
-            plan: &plan(candidates, gray.as_ref(), &StratumKey::ALL, submit.seed)?,
+            plan: &plan(candidates, gray.as_ref(), &Canaries::default(), submit.seed)?,
             first_scripts: None,
             attempt: 1,
             retry_of: None,

@@ -8,7 +8,7 @@ use proto::{
     Word as _,
     admin::{
         Cleanup, Command, EventKind, ListTasksRequest, OnHalt, Outcomes, RecordCounts, ScriptRevision,
-        ScriptType, Target, Task, TaskEvent, TaskStatus, Wave, WaveStatus,
+        ScriptType, Target, Task, TaskEvent, TaskStatus, Wave, WaveHold, WaveStatus,
     },
     time,
 };
@@ -52,6 +52,7 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
         max_concurrency: task.max_concurrency,
         soak_seconds: policy.soak_seconds,
         quorum_percent: policy.quorum.map(domain::BasisPoints::percent),
+        min_success_percent: policy.min_success.map(domain::BasisPoints::percent),
         window: text(policy.window.as_ref().map(ToString::to_string)),
         distinct_approver: policy.approval.distinct_approver,
         on_halt: OnHalt::number(policy.on_halt.as_str()),
@@ -112,6 +113,8 @@ fn wave(row: WaveRow) -> Wave {
         soak_end_time: time(row.opening.opens_at),
         open_time: time(row.opened_at),
         close_time: time(row.closed_at),
+        hold: row.opening.hold().map_or(0, |hold| WaveHold::number(hold.as_str())),
+        hold_end_time: time(row.opening.hold_until.filter(|_| row.opening.hold().is_some())),
     }
 }
 
@@ -154,6 +157,11 @@ pub(crate) fn target(row: ListedTarget) -> Target {
         wave: row.wave.into(),
         first_script: row.first_script.into(),
     }
+}
+
+/// Converts the hold of a wave that an approver has seen; `None` if the request names none.
+pub(crate) fn hold(hold: i32) -> Result<Option<domain::wave_start::WaveHold>, Error> {
+    value::word::<WaveHold>("hold", hold)?.map(str::parse).transpose()
 }
 
 /// Converts the stop mode. An unspecified mode is the default.

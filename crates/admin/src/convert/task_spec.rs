@@ -108,6 +108,7 @@ pub(crate) fn rollout(given: Rollout) -> Result<RolloutRequest, Error> {
         on_halt: word::<OnHalt>("on_halt", given.on_halt)?.map(str::to_lowercase),
         delivery_timeout_seconds: given.delivery_timeout_seconds,
         quorum_percent: given.quorum_percent,
+        min_success_percent: given.min_success_percent,
         expires_at: expires_at.map(|moment| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         window: given.window.map(|window| WindowRequest {
             from: window.from,
@@ -121,6 +122,8 @@ pub(crate) fn rollout(given: Rollout) -> Result<RolloutRequest, Error> {
         canary: given.canary.map(|canary| CanaryRequest {
             by: Some(canary.by).filter(|by| !by.is_empty()),
             seed: canary.seed,
+            prefer_connected: canary.prefer_connected,
+            desktop_ids: Some(canary.desktop_ids),
         }),
     })
 }

@@ -82,6 +82,7 @@ impl InsightService for Service {
             Ending::Halted => WhatIfEnding::Halted,
             Ending::Completed => WhatIfEnding::Completed,
             Ending::Undecided => WhatIfEnding::Undecided,
+            Ending::Held => WhatIfEnding::Held,
         };
         Ok(Response::new(WhatIfResponse {
             ending: ending.into(),

@@ -163,8 +163,12 @@ impl TaskService for Service {
         let wave = u16::try_from(message.wave)
             .map_err(|_| failed(Error::new(Reason::WaveNotFound, "the task has no such wave")))?;
         let given = |hash: String| Some(hash).filter(|hash| !hash.is_empty());
-        let seen =
-            ApprovedVersion { plan_hash: given(message.plan_hash), script_hash: given(message.script_hash) };
+        let hold = task::hold(message.hold).map_err(failed)?;
+        let seen = ApprovedVersion {
+            plan_hash: given(message.plan_hash),
+            script_hash: given(message.script_hash),
+            hold,
+        };
         let changed = self.task_of(caller, move |control, caller| async move {
             control.approve(&caller, task_id, wave, &seen).await.map(|()| task_id)
         });

@@ -54,8 +54,15 @@ pub(crate) struct Canary {
     /// Attributes that stratify the sample: `os`, `pool`, `zone`; default all three.
     #[schema(max_items = 3)]
     by: Option<Vec<String>>,
-    /// Seed of the selection. The same seed and the same desktops produce the same plan.
+    /// Seed of the selection. The same seed and the same desktops, connected as before, produce the
+    /// same plan.
     seed: Option<u64>,
+    /// Take connected desktops of each stratum first; default true.
+    prefer_connected: Option<bool>,
+    /// Members of the first of several waves, in order; a sample fills the rest of the wave.
+    /// Excludes the gray fields, which name members of their own.
+    #[schema(max_items = 1_000_000)]
+    desktop_ids: Option<Vec<String>>,
 }
 
 /// Waves that require an approval before they open.
@@ -113,6 +120,10 @@ pub(crate) struct Rollout {
     /// offline. Does not apply to the last wave.
     #[schema(exclusive_minimum = 0, maximum = 100)]
     quorum_percent: Option<f64>,
+    /// Percentage of a wave's targets that must succeed before the next wave opens. Without it, one
+    /// success is enough.
+    #[schema(exclusive_minimum = 0, maximum = 100)]
+    min_success_percent: Option<f64>,
     /// Time after which no target starts.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
@@ -150,6 +161,7 @@ impl From<Rollout> for RolloutRequest {
                 distinct_approver: rule.distinct_approver,
             }),
             quorum_percent: given.quorum_percent,
+            min_success_percent: given.min_success_percent,
             expires_at: given.expires_at,
             window: given.window.map(|window| WindowRequest {
                 from: window.from,
@@ -160,7 +172,12 @@ impl From<Rollout> for RolloutRequest {
             delivery_timeout_seconds: given.delivery_timeout_seconds,
             outcomes: given.outcomes,
             exit_codes: given.exit_codes,
-            canary: given.canary.map(|canary| CanaryRequest { by: canary.by, seed: canary.seed }),
+            canary: given.canary.map(|canary| CanaryRequest {
+                by: canary.by,
+                seed: canary.seed,
+                prefer_connected: canary.prefer_connected,
+                desktop_ids: canary.desktop_ids,
+            }),
             run_as_user: given.run_as_user,
             cleanup: given.cleanup,
         }

@@ -34,7 +34,7 @@ impl WavePath {
     }
 }
 
-/// Plan and scripts that the approver reviewed. Given hashes must match those of the task.
+/// What the approver reviewed. Everything that is given must match the task.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct Approval {
@@ -42,6 +42,20 @@ pub(crate) struct Approval {
     plan_hash: Option<String>,
     /// Expected `script_hash` of the task.
     script_hash: Option<String>,
+    /// Expected `hold` of the wave: APPROVAL or NO_EVIDENCE. Required if the wave waits for an
+    /// approval that the author asked for and also lacks evidence.
+    hold: Option<String>,
+}
+
+impl Approval {
+    fn check(self) -> Result<ApprovedVersion, Error> {
+        let hold = self.hold.map(|word| word.parse().map_err(|error: Error| error.within("hold")));
+        Ok(ApprovedVersion {
+            plan_hash: self.plan_hash,
+            script_hash: self.script_hash,
+            hold: hold.transpose()?,
+        })
+    }
 }
 
 /// Approve a wave that awaits approval. The approval covers only the current plan and scripts.
@@ -56,7 +70,7 @@ pub(crate) async fn approve(
     OptionalBody(approval): OptionalBody<Approval>,
 ) -> Result<Json<NativeTask>, ApiError> {
     let (task_id, wave) = path.ids()?;
-    let seen = ApprovedVersion { plan_hash: approval.plan_hash, script_hash: approval.script_hash };
+    let seen = approval.check()?;
     let progress = finished(async move {
         control.approve(&caller, task_id, wave, &seen).await?;
         control.task_after(&caller, task_id).await

@@ -246,6 +246,7 @@ impl From<WhatIf> for NativeWhatIf {
                 Ending::Halted => "HALTED",
                 Ending::Completed => "COMPLETED",
                 Ending::Undecided => "UNDECIDED",
+                Ending::Held => "HELD",
             },
             started: found.started,
             failed: found.failed,

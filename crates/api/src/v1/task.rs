@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use control::{PinnedScript, RetryOf, Selection, TaskProgress, WaveRow};
-use domain::{BasisPoints, outcome::Outcome, tally::Tally};
+use domain::{BasisPoints, outcome::Outcome, tally::Tally, wave_start::WaveHold};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -55,6 +55,9 @@ pub(crate) struct NativeTask {
     /// Percentage of finished targets at which a wave closes while the remaining desktops are
     /// offline.
     quorum_percent: Option<f64>,
+    /// Percentage of a wave's targets that must succeed before the next wave opens; `null` for one
+    /// target.
+    min_success_percent: Option<f64>,
     /// Time window in which targets may start, such as `22:00 to 05:00, Europe/Berlin`.
     window: Option<String>,
     /// Whether the principal that submitted the task is barred from approving its waves.
@@ -162,6 +165,13 @@ pub(crate) struct NativeWave {
     approved_by: Option<String>,
     #[schema(format = DateTime)]
     approve_time: Option<String>,
+    /// Reason why the wave opens only after an approval that it does not have yet: APPROVAL if the
+    /// author asked for it, NO_EVIDENCE if too few targets of the previous wave succeeded.
+    hold: Option<&'static str>,
+    /// Time at which the task stops unless the wave is approved, because the previous wave gave no
+    /// evidence.
+    #[schema(format = DateTime)]
+    hold_end_time: Option<String>,
     /// End of the soak time after the previous wave.
     #[schema(format = DateTime)]
     soak_end_time: Option<String>,
@@ -219,6 +229,8 @@ impl From<WaveRow> for NativeWave {
             needs_approval: row.opening.needs_approval,
             approve_time: row.approved.as_ref().map(|(_, at)| time(*at)),
             approved_by: row.approved.map(|(by, _)| by),
+            hold: row.opening.hold().map(WaveHold::as_str),
+            hold_end_time: row.opening.hold_until.filter(|_| row.opening.hold().is_some()).map(time),
             soak_end_time: row.opening.opens_at.map(time),
             open_time: row.opened_at.map(time),
             close_time: row.closed_at.map(time),
@@ -262,6 +274,7 @@ impl From<TaskProgress> for NativeTask {
             max_concurrency: task.max_concurrency,
             soak_seconds: task.policy.soak_seconds,
             quorum_percent: task.policy.quorum.map(BasisPoints::percent),
+            min_success_percent: task.policy.min_success.map(BasisPoints::percent),
             window: task.policy.window.map(|window| window.to_string()),
             distinct_approver: task.policy.approval.distinct_approver,
             on_halt: task.policy.on_halt.as_str(),

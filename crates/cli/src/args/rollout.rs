@@ -62,6 +62,11 @@ pub(crate) struct RolloutFlags {
     /// [default: wait for all]
     #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = ROLLOUT, aliases = ["quorum-percent", "quorum_percent"])]
     pub(crate) quorum: Option<f64>,
+    /// Percentage of a wave's desktops that must succeed before the next wave opens: 50 [default: one
+    /// desktop]
+    #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = WAVES,
+          aliases = ["min-success-percent", "min_success_percent"])]
+    pub(crate) min_success: Option<f64>,
     /// Time after which no script starts: 2026-12-01T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = ROLLOUT,
           conflicts_with = "expires_in", aliases = ["expires_at"])]
@@ -84,6 +89,9 @@ pub(crate) struct RolloutFlags {
     /// Attributes that canaries are spread over: os, pool, zone [default: all three]
     #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = ROLLOUT)]
     pub(crate) canary_by: Vec<String>,
+    /// Draw canaries from offline desktops too [default: connected desktops of each group first]
+    #[arg(long, help_heading = ROLLOUT)]
+    pub(crate) any_canary: bool,
     /// Seed of the canary sample: the same seed over the same desktops gives the same plan
     /// [default: random]
     #[arg(long, value_name = "N", value_parser = number(0, u64::MAX, 7), help_heading = ROLLOUT)]
@@ -186,6 +194,7 @@ impl RolloutFlags {
         set(&mut rollout.soak_seconds, &self.soak);
         set(&mut rollout.delivery_timeout_seconds, &self.delivery_timeout);
         set(&mut rollout.quorum_percent, &self.quorum);
+        set(&mut rollout.min_success_percent, &self.min_success);
         set(&mut rollout.window, &self.window);
         let after = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
         let after = after.map(|seconds| now + Duration::from_secs(seconds));
@@ -215,8 +224,11 @@ impl RolloutFlags {
             });
         }
         self.weights.apply(rollout);
-        if !self.canary_by.is_empty() || self.seed.is_some() {
+        if !self.canary_by.is_empty() || self.seed.is_some() || self.any_canary {
             let canary = rollout.canary.get_or_insert_with(Canary::default);
+            if self.any_canary {
+                canary.prefer_connected = Some(false);
+            }
             if !self.canary_by.is_empty() {
                 canary.by.clone_from(&self.canary_by);
             }
@@ -312,7 +324,7 @@ mod tests {
             "--canary 5 --total-fail-threshold 20 --strict --on-halt kill --timeout 2h --max-concurrency 9 --soak 10m \
              --approve-before 2,3 --distinct-approver --delivery-timeout 1h --quorum 95 --expires-in 1m \
              --window 22:00-05:00@UTC --outcome undelivered=ignore --exit-code 3010=success,42=halt --canary-by os,pool \
-             --seed 7 --run-as www-data --cleanup kill",
+             --seed 7 --any-canary --min-success 50 --run-as www-data --cleanup kill",
         )
         .unwrap();
         assert_eq!((task.gray_count, task.execution_timeout), (Some(5), Some(120)));
@@ -327,13 +339,19 @@ mod tests {
             on_halt: OnHalt::Kill.into(),
             delivery_timeout_seconds: Some(3_600),
             quorum_percent: Some(95.0),
+            min_success_percent: Some(50.0),
             expires_at: Some(prost_types::Timestamp { seconds: 1_060, nanos: 0 }),
             window: Some(Window { from: "22:00".into(), to: "05:00".into(), time_zone: "UTC".into() }),
             outcomes: [("UNDELIVERED".to_owned(), "ignore".to_owned())].into(),
             exit_codes: [("3010", "success"), ("42", "halt")]
                 .map(|(code, it)| (code.into(), it.into()))
                 .into(),
-            canary: Some(Canary { by: vec!["os".into(), "pool".into()], seed: Some(7) }),
+            canary: Some(Canary {
+                by: vec!["os".into(), "pool".into()],
+                seed: Some(7),
+                prefer_connected: Some(false),
+                ..Canary::default()
+            }),
             run_as_user: "www-data".into(),
             cleanup: Cleanup::Kill.into(),
         };

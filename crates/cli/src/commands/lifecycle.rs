@@ -28,6 +28,9 @@ pub struct ApproveArgs {
     /// Wave number, from 1 [default: the first wave that awaits approval]
     #[arg(value_name = "WAVE", value_parser = number(1, u32::from(MAX_WAVE_NUMBER), 2))]
     wave: Option<u32>,
+    /// Approve although too few targets of the previous wave succeeded
+    #[arg(long)]
+    without_evidence: bool,
 }
 
 /// Arguments of `graywave stop`.
@@ -72,7 +75,8 @@ pub(super) async fn resume(arguments: TaskArgs) -> Result<(), Error> {
 
 pub(super) async fn approve(arguments: ApproveArgs) -> Result<(), Error> {
     let (session, mut console, task_id) = arguments.task.open().await?;
-    let (wave, task) = actions::approve(&session, &task_id, arguments.wave).await?;
+    let (wave, task) =
+        actions::approve(&session, &task_id, arguments.wave, arguments.without_evidence).await?;
     console.say(&format!("approved wave {wave}"));
     tasks::print(&mut console, &task)
 }

@@ -5,8 +5,8 @@ use std::{io::IsTerminal as _, time::SystemTime};
 use clap::Args;
 use proto::{
     admin::{
-        FailureGroup, ListFailuresRequest, ListRecordsRequest, Outcome, SubmitTaskRequest, Task, TaskSpec,
-        Warning,
+        FailureGroup, ListFailuresRequest, ListRecordsRequest, Outcome, PreviewTaskResponse,
+        SubmitTaskRequest, Task, TaskSpec, Warning,
     },
     word,
 };
@@ -149,8 +149,8 @@ pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Error> 
     }
 }
 
-/// Shows the plan, asks for confirmation, and returns the hash of the plan. Pins the seed and the
-/// script revisions, so that the task runs the shown plan.
+/// Shows the plan, asks for confirmation, and returns the hash of the plan. Pins the seed, the
+/// canaries and the script revisions, so that the task runs the shown plan.
 async fn agreed(
     session: &Session,
     console: &Console,
@@ -172,8 +172,7 @@ async fn agreed(
     if !matches!(answer.trim(), "y" | "Y" | "yes") {
         return Err(Error::declined("declined; nothing was run"));
     }
-    let rollout = task.rollout.get_or_insert_default();
-    rollout.canary.get_or_insert_default().seed = Some(plan.seed);
+    pin(task, &plan);
     if let Payload::Scripts(scripts) = payload {
         // A revision saved after the preview was not shown.
         scripts.clone_from(&plan.scripts);
@@ -185,6 +184,21 @@ async fn agreed(
             .try_next("the same command again"));
     }
     Ok(plan.plan_hash)
+}
+
+/// Pins the seed and the canaries of a plan, so that a task keeps it although other desktops connect
+/// meanwhile.
+fn pin(task: &mut TaskSpec, plan: &PreviewTaskResponse) {
+    let canaries = plan.canaries.iter().map(|canary| canary.desktop_id.clone()).collect();
+    let rollout = task.rollout.get_or_insert_default();
+    let has_waves = !rollout.waves.is_empty();
+    let canary = rollout.canary.get_or_insert_default();
+    canary.seed = Some(plan.seed);
+    if has_waves {
+        canary.desktop_ids = canaries;
+    } else if plan.gray {
+        task.gray_desktop_ids = canaries;
+    }
 }
 
 /// Follows a task to its end and prints its result.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use proto::{
-    admin::{Cleanup, ListTasksRequest, Task, TaskStatus, Wave, WaveStatus},
+    admin::{Cleanup, ListTasksRequest, Task, TaskStatus, Wave, WaveHold, WaveStatus},
     word,
 };
 
@@ -200,9 +200,10 @@ const WAVES: &[Column] = &[
 ];
 
 fn wave_cells(wave: &Wave) -> Vec<Cell> {
-    let approved = match (wave.needs_approval, wave.approved_by.as_str()) {
-        (true, "") => "not yet",
-        (_, by) => by,
+    let approved = match (wave.hold(), wave.approved_by.as_str()) {
+        (WaveHold::NoEvidence, _) => "no evidence",
+        (WaveHold::Approval, _) => "not yet",
+        (WaveHold::Unspecified, by) => by,
     };
     vec![
         cell(wave.wave),

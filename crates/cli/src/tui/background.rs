@@ -36,7 +36,7 @@ async fn changed(session: &Session, task_id: &str, change: Command) -> Result<Ve
         Command::Resume => ("resumed".to_owned(), actions::resume(session, task_id).await?),
         Command::Stop(mode) => ("stopped".to_owned(), actions::stop(session, task_id, mode).await?),
         Command::Approve => {
-            let (wave, task) = actions::approve(session, task_id, None).await?;
+            let (wave, task) = actions::approve(session, task_id, None, false).await?;
             (format!("approved wave {wave}"), task)
         }
         Command::Leave | Command::Failures | Command::Task => return Ok(Vec::new()),

@@ -180,8 +180,8 @@ reasons! {
         "The wave needs no approval, or is not the next one to open.",
         "Approve the wave after the wave before it has closed.";
     APPROVAL_OUTDATED = ApprovalOutdated, Conflict,
-        "The hash of the plan or of the scripts does not match the task.",
-        "Review the plan and the scripts again, and approve with the current hashes.";
+        "The plan, the scripts or the reason of the wait differ from what the approver named.",
+        "Review the task again, and approve with its current hashes and the `hold` of the wave.";
     DESKTOP_RETIRED = DesktopRetired, Conflict,
         "A named desktop is retired and runs nothing.",
         "Leave the desktop out, or return it to service with `graywave desktops unretire`.";

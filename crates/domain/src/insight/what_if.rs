@@ -31,6 +31,8 @@ pub enum Ending {
     Halted,
     /// All waves would have run.
     Completed,
+    /// Too few targets of this wave succeeded: the next one would have waited for a person.
+    Held,
     /// Undecided: some targets of this wave never ran.
     Undecided,
 }
@@ -77,6 +79,7 @@ pub fn replay(
     let mut answer =
         WhatIf { ending: Ending::Completed, waves: Vec::new(), started: 0, failed: 0, halted_at: None };
     let mut others = OtherWaves::default();
+    let last = waves.last().map_or(0, |planned| planned.wave);
     for planned in waves {
         let members = planned.first_ordinal..planned.first_ordinal + planned.size;
         let place_of = |ordinal: u32| results.partition_point(|result| result.ordinal < ordinal);
@@ -99,7 +102,14 @@ pub fn replay(
             terms,
         };
         answer.started += planned.size;
-        let (verdict, ending) = read(&mut state, policy, &own, &mut answer.halted_at);
+        let (mut verdict, mut ending) = read(&mut state, policy, &own, &mut answer.halted_at);
+        if ending.is_none()
+            && planned.wave != last
+            && let Some(reason) = state.missing_evidence()
+        {
+            verdict = format!("{verdict}; {reason}");
+            ending = Some(Ending::Held);
+        }
         answer.failed += state.failed;
         answer.waves.push(ReplayedWave {
             wave: planned.wave,

@@ -82,3 +82,17 @@ fn results_are_read_in_the_order_of_time_not_of_the_plan() {
     assert_eq!((answer.ending, answer.halted_at), (Ending::Halted, Some(recorded[0].ended_at)));
     assert_eq!(answer.waves[0].finished, 4);
 }
+
+#[test]
+fn a_wave_without_enough_successes_holds_the_next_one() {
+    let recorded = results(&[Failed, Failed, Success, Failed, Success]);
+    let policy = RolloutPolicy::default();
+    let nothing = replay(&waves(&[(2, None), (3, None)]), &policy, None, &recorded);
+    assert_eq!((nothing.ending, nothing.started), (Ending::Held, 2));
+    assert!(nothing.waves[0].verdict.ends_with("0 of 2 targets succeeded, and the next wave needs 1"));
+    let enough = replay(&waves(&[(3, None), (2, None)]), &policy, None, &recorded);
+    assert_eq!(enough.ending, Ending::Completed, "the last wave needs none");
+    let half = RolloutPolicy { min_success: crate::BasisPoints::new(5_000), ..policy };
+    let held = replay(&waves(&[(3, None), (2, None)]), &half, None, &recorded);
+    assert_eq!(held.ending, Ending::Held);
+}

@@ -1,19 +1,15 @@
 //! The plan assigns desktops to waves, in order. It is decided once, stored, hashed and never
 //! changed.
 
-use std::collections::{BTreeMap, HashMap};
-
-use rand::{SeedableRng as _, seq::index};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::canary::{CANARY_DESKTOPS, Canaries, Named, choose};
 use crate::{
     Error,
     desktop::Stratum,
     ids::DesktopId,
     rollout::{self, WaveSpec},
-    stratum::StratumKey,
     threshold::Threshold,
 };
 
@@ -35,6 +31,8 @@ pub struct Candidate {
     pub desktop_id: DesktopId,
     /// Attributes over which the sample is stratified.
     pub stratum: Stratum,
+    /// Whether the desktop is connected while the plan is made.
+    pub is_connected: bool,
 }
 
 /// A wave of the plan: a run of ordinals.
@@ -105,7 +103,7 @@ fn too_many_desktops() -> Error {
 pub fn plan(
     candidates: Vec<Candidate>,
     gray: Option<&Gray>,
-    by: &[StratumKey],
+    canaries: &Canaries,
     seed: u64,
 ) -> Result<Plan, Error> {
     let total = u32::try_from(candidates.len()).map_err(|_| too_many_desktops())?;
@@ -117,7 +115,8 @@ pub fn plan(
     if gray.count > total {
         return Err(gray_too_large(gray.count, total as usize));
     }
-    let chosen = choose_gray(&candidates, gray, by, seed)?;
+    let named = Named { ids: &gray.ids, field: "gray_desktop_ids", reason: "named in gray_resource_ids" };
+    let chosen = choose(&candidates, &named, gray.count as usize, canaries, seed)?;
     let (order, picks) = in_order(candidates, &chosen);
     let mut waves = vec![PlannedWave {
         wave: 1,
@@ -137,16 +136,20 @@ pub fn plan(
 pub fn plan_waves(
     candidates: Vec<Candidate>,
     waves: &[WaveSpec],
-    by: &[StratumKey],
+    canaries: &Canaries,
     seed: u64,
 ) -> Result<Plan, Error> {
     let total = u32::try_from(candidates.len()).map_err(|_| too_many_desktops())?;
     let sizes = rollout::sizes(waves, total).map_err(|error| error.within("rollout"))?;
-    let canaries = if sizes.len() > 1 { sizes[0].0 } else { 0 };
-    let strata: Vec<Candidate> = candidates.iter().map(|candidate| reduced(candidate, by)).collect();
-    let none_taken = vec![false; candidates.len()];
-    let chosen = sample(&strata, &none_taken, canaries as usize, seed);
     let gray = sizes.len() > 1;
+    let count = if gray { sizes[0].0 as usize } else { 0 };
+    let named =
+        Named { ids: &canaries.ids, field: CANARY_DESKTOPS, reason: "named in rollout.canary.desktop_ids" };
+    if gray && named.ids.len() > count {
+        let message = format!("{} desktops are named, and the first wave has {count}", named.ids.len());
+        return Err(Error::out_of_range(CANARY_DESKTOPS, message));
+    }
+    let chosen = choose(&candidates, &named, count, canaries, seed)?;
     let (order, picks) = in_order(candidates, &chosen);
     Ok(seal(order, PlannedWave::consecutive(sizes), picks, gray, seed))
 }
@@ -175,19 +178,6 @@ impl PlannedWave {
     }
 }
 
-/// Returns a candidate reduced to the given attributes.
-pub(super) fn reduced(candidate: &Candidate, by: &[StratumKey]) -> Candidate {
-    let kept = |key, text: &str| if by.contains(&key) { text.to_owned() } else { String::new() };
-    Candidate {
-        desktop_id: candidate.desktop_id.clone(),
-        stratum: Stratum {
-            os_type: kept(StratumKey::Os, &candidate.stratum.os_type),
-            pool_id: kept(StratumKey::Pool, &candidate.stratum.pool_id),
-            availability_zone: kept(StratumKey::Zone, &candidate.stratum.availability_zone),
-        },
-    }
-}
-
 /// Orders the chosen candidates first and the rest after them. Returns the reason for each chosen
 /// one.
 fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<DesktopId>, Vec<Pick>) {
@@ -202,98 +192,6 @@ fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<Desk
     let rest = candidates.into_iter().zip(is_chosen).filter(|(_, chosen)| !chosen);
     order.extend(rest.map(|(candidate, _)| candidate.desktop_id));
     (order, picks)
-}
-
-/// Returns the positions of the gray wave's members among the candidates, in order, each with its
-/// reason.
-fn choose_gray(
-    candidates: &[Candidate],
-    gray: &Gray,
-    by: &[StratumKey],
-    seed: u64,
-) -> Result<Vec<(usize, String)>, Error> {
-    let count = gray.count as usize;
-    let mut chosen = Vec::with_capacity(count);
-    let mut taken = vec![false; candidates.len()];
-    if !gray.ids.is_empty() {
-        let positions: HashMap<&DesktopId, usize> = candidates
-            .iter()
-            .enumerate()
-            .map(|(position, candidate)| (&candidate.desktop_id, position))
-            .collect();
-        for id in &gray.ids {
-            let position = *positions.get(id).ok_or_else(|| {
-                Error::invalid("gray_desktop_ids", format!("{id} is not among the task's desktops"))
-            })?;
-            if chosen.len() < count && !taken[position] {
-                taken[position] = true;
-                chosen.push((position, "named in gray_resource_ids".to_owned()));
-            }
-        }
-    }
-    let missing = count - chosen.len();
-    let strata: Vec<Candidate> = candidates.iter().map(|candidate| reduced(candidate, by)).collect();
-    chosen.extend(sample(&strata, &taken, missing, seed));
-    Ok(chosen)
-}
-
-/// Samples `missing` candidates that are not taken. Every stratum gets one while the number allows
-/// it, the largest first. The rest is distributed by share.
-fn sample(candidates: &[Candidate], taken: &[bool], missing: usize, seed: u64) -> Vec<(usize, String)> {
-    if missing == 0 {
-        return Vec::new();
-    }
-    let mut strata: BTreeMap<&Stratum, Vec<usize>> = BTreeMap::new();
-    for (position, candidate) in candidates.iter().enumerate() {
-        if !taken[position] {
-            strata.entry(&candidate.stratum).or_default().push(position);
-        }
-    }
-    let sizes: Vec<usize> = strata.values().map(Vec::len).collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut picked = Vec::with_capacity(missing);
-    for ((stratum, members), quota) in strata.iter().zip(quotas(&sizes, missing)) {
-        let mut drawn: Vec<usize> = index::sample(&mut rng, members.len(), quota).into_iter().collect();
-        drawn.sort_unstable();
-        let reason = format!(
-            "sampled: one of {quota} for os {:?}, pool {:?}, zone {:?} ({} desktops)",
-            stratum.os_type,
-            stratum.pool_id,
-            stratum.availability_zone,
-            members.len()
-        );
-        picked.extend(drawn.into_iter().map(|place| (members[place], reason.clone())));
-    }
-    picked
-}
-
-/// Returns the sample size of each stratum. The sum is `wanted`, and no stratum exceeds its size.
-fn quotas(sizes: &[usize], wanted: usize) -> Vec<usize> {
-    let mut by_size: Vec<usize> = (0..sizes.len()).collect();
-    by_size.sort_by_key(|&stratum| (std::cmp::Reverse(sizes[stratum]), stratum));
-    let mut quotas = vec![0; sizes.len()];
-    for &stratum in by_size.iter().take(wanted) {
-        quotas[stratum] = 1;
-    }
-    let left = wanted.saturating_sub(sizes.len());
-    if left == 0 {
-        return quotas;
-    }
-    // Distributes by share of the remainder, rounded down, then one more for the largest fractions.
-    let remaining: Vec<usize> = sizes.iter().map(|size| size - 1).collect();
-    let pool: usize = remaining.iter().sum();
-    let mut remainders = Vec::with_capacity(sizes.len());
-    let mut given = 0;
-    for (stratum, &size) in remaining.iter().enumerate() {
-        quotas[stratum] += left * size / pool;
-        given += left * size / pool;
-        remainders.push((std::cmp::Reverse(left * size % pool), stratum));
-    }
-    remainders.sort_unstable();
-    for (_, stratum) in remainders.into_iter().take(left - given) {
-        quotas[stratum] += 1;
-    }
-    quotas
 }
 
 fn seal(order: Vec<DesktopId>, waves: Vec<PlannedWave>, picks: Vec<Pick>, gray: bool, seed: u64) -> Plan {

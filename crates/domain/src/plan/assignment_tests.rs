@@ -8,11 +8,12 @@ use crate::{
     outcome::Outcome,
     plan::{uncovered, worst_case},
     policy::{RolloutPolicy, Weight},
+    stratum::StratumKey,
 };
 
 /// Plans with all attributes.
 fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
-    super::plan(candidates, gray, &StratumKey::ALL, seed)
+    super::plan(candidates, gray, &Canaries::default(), seed)
 }
 
 fn id(number: usize) -> DesktopId {
@@ -21,7 +22,7 @@ fn id(number: usize) -> DesktopId {
 
 fn candidate(number: usize, pool: &str) -> Candidate {
     let stratum = Stratum { os_type: "Linux".into(), pool_id: pool.into(), availability_zone: String::new() };
-    Candidate { desktop_id: id(number), stratum }
+    Candidate { desktop_id: id(number), stratum, is_connected: true }
 }
 
 fn fleet(size: usize) -> Vec<Candidate> {
@@ -138,21 +139,6 @@ proptest! {
         prop_assert!(rest.is_sorted());
         prop_assert_eq!(plan(fleet.clone(), Some(&rule), seed).unwrap(), made, "equal input, equal plan");
     }
-
-    #[test]
-    fn quotas_add_up_and_fit(sizes in prop::collection::vec(1usize..50, 1..20), share in 0.0f64..=1.0) {
-        let total: usize = sizes.iter().sum();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1000")]
-        let wanted = (total as f64 * share) as usize;
-        let quotas = quotas(&sizes, wanted);
-        prop_assert_eq!(quotas.iter().sum::<usize>(), wanted);
-        for (quota, size) in quotas.iter().zip(&sizes) {
-            prop_assert!(quota <= size);
-        }
-        if wanted >= sizes.len() {
-            prop_assert!(quotas.iter().all(|&quota| quota > 0));
-        }
-    }
 }
 
 fn specs(sizes: &[u32]) -> Vec<WaveSpec> {
@@ -169,7 +155,7 @@ fn specs(sizes: &[u32]) -> Vec<WaveSpec> {
 fn first_wave_is_a_sample_and_later_waves_keep_the_order() {
     let fleet: Vec<Candidate> =
         (0..40).map(|number| candidate(number, if number < 38 { "big" } else { "small" })).collect();
-    let all = StratumKey::ALL;
+    let all = Canaries::default();
     let plan = plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 7).unwrap();
     let sizes: Vec<u32> = plan.waves.iter().map(|wave| wave.size).collect();
     assert_eq!((sizes, plan.gray), (vec![4, 10, 26], true));
@@ -188,13 +174,14 @@ fn first_wave_is_a_sample_and_later_waves_keep_the_order() {
     );
     assert_ne!(plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 8).unwrap().order, plan.order);
     // Without the pool attribute, the small pool gets no canary.
-    let blind = plan_waves(fleet, &specs(&[4, 10]), &[StratumKey::Os], 7).unwrap();
+    let blind_to_pools = Canaries { by: vec![StratumKey::Os], ..Canaries::default() };
+    let blind = plan_waves(fleet, &specs(&[4, 10]), &blind_to_pools, 7).unwrap();
     assert!(blind.picks[0].reason.contains("pool \"\""), "{}", blind.picks[0].reason);
 }
 
 #[test]
 fn one_wave_is_no_gray_wave_whatever_it_is_called() {
-    let plan = plan_waves(fleet(3), &specs(&[]), &StratumKey::ALL, 7).unwrap();
+    let plan = plan_waves(fleet(3), &specs(&[]), &Canaries::default(), 7).unwrap();
     assert_eq!((plan.gray, plan.waves.len(), plan.picks.len()), (false, 1, 0));
     assert_eq!(plan.order, [id(0), id(1), id(2)]);
 }
@@ -204,6 +191,7 @@ fn strata_without_a_canary_are_listed() {
     let desktop = |number: u32, os: &str| Candidate {
         desktop_id: format!("d{number}").parse().unwrap(),
         stratum: Stratum { os_type: os.into(), pool_id: String::new(), availability_zone: String::new() },
+        is_connected: true,
     };
     let fleet: Vec<Candidate> = (0..12)
         .map(|number| desktop(number, ["Linux", "Windows", "macOS"][number as usize % 4 % 3]))
@@ -265,13 +253,4 @@ fn waves_of_given_sizes_lie_one_behind_the_other() {
     let ranges: Vec<_> = waves.iter().map(|wave| (wave.wave, wave.first_ordinal, wave.size)).collect();
     assert_eq!(ranges, [(1, 0, 2), (2, 2, 3), (3, 5, 4)]);
     assert_eq!(waves[1].fail_threshold, Some(Threshold::Count(1)));
-}
-
-#[test]
-fn what_is_left_over_goes_to_the_largest_remainders() {
-    // One each; then 3 over 4, 5 and 7: 0.75, 0.94 and 1.31.
-    assert_eq!(quotas(&[5, 6, 8], 6), [2, 2, 2]);
-    assert_eq!(quotas(&[5, 6, 8], 2), [0, 1, 1], "the largest first while there are too few");
-    assert_eq!(quotas(&[5, 6, 8], 19), [5, 6, 8]);
-    assert_eq!(quotas(&[1, 97], 10), [1, 9]);
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::assignment::{Candidate, Plan, PlannedWave, reduced};
+use super::{
+    assignment::{Candidate, Plan, PlannedWave},
+    canary::reduced,
+};
 use crate::{
     desktop::Stratum, ids::DesktopId, policy::RolloutPolicy, stratum::StratumKey, threshold::Threshold,
 };

@@ -1,6 +1,7 @@
 //! The plan of a task, and the requests that define it.
 
 mod assignment;
+mod canary;
 mod exposure;
 mod request;
 pub mod rollout;
@@ -8,4 +9,5 @@ pub mod submission;
 mod user_name;
 
 pub use assignment::*;
+pub use canary::Canaries;
 pub use exposure::{Exposure, Uncovered, uncovered, worst_case};

@@ -43,6 +43,10 @@ pub struct CanaryRequest {
     pub by: Option<Vec<String>>,
     /// Seed of the sample.
     pub seed: Option<u64>,
+    /// Whether the sample takes connected desktops before others; `None` for yes.
+    pub prefer_connected: Option<bool>,
+    /// Ids of members of the first of several waves.
+    pub desktop_ids: Option<Vec<String>>,
 }
 
 /// Waves that a person must approve, as the request contains them.
@@ -88,6 +92,8 @@ pub struct RolloutRequest {
     /// Percentage of finished targets at which a wave closes while the remaining desktops are
     /// offline.
     pub quorum_percent: Option<f64>,
+    /// Percentage of a wave's targets that must succeed before the next wave opens.
+    pub min_success_percent: Option<f64>,
     /// Time after which no target starts, in RFC 3339.
     pub expires_at: Option<String>,
     /// Daily window in which targets may start.

@@ -16,7 +16,7 @@ use crate::{
 pub use super::request::{
     ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest,
 };
-use super::user_name::check_run_as_user;
+use super::{canary::Canaries, submission::distinct, user_name::check_run_as_user};
 
 /// The size of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub struct Rollout {
     pub delivery_timeout: Option<TimeDelta>,
     /// Time after which no target starts; `None` without an expiry.
     pub expires_at: Option<Timestamp>,
-    /// Attributes over which the sample of canaries is stratified.
-    pub by: Vec<StratumKey>,
+    /// Selection of the canaries.
+    pub canaries: Canaries,
     /// Seed of the sample; `None` for a random one.
     pub seed: Option<u64>,
 }
@@ -75,7 +75,8 @@ impl RolloutRequest {
             success_exit_codes,
             soak_seconds: self.soak_seconds.map_or(Ok(0), check_soak)?,
             approval: self.approval.map_or_else(|| Ok(Approval::default()), check_approval)?,
-            quorum: self.quorum_percent.map(check_quorum).transpose()?,
+            quorum: check_percent("quorum_percent", self.quorum_percent)?,
+            min_success: check_percent("min_success_percent", self.min_success_percent)?,
             window: self.window.map(check_window).transpose()?,
             run_as_user: self.run_as_user.map(check_run_as_user).transpose()?,
             cleanup: self.cleanup.as_deref().map_or(Ok(Cleanup::Keep), |word| {
@@ -88,14 +89,14 @@ impl RolloutRequest {
             expires_at: self.expires_at.map(|text| check_expiry(&text)).transpose()?,
             max_concurrency: self.max_concurrency.map(max_concurrency).transpose()?,
             delivery_timeout: self.delivery_timeout_seconds.map(check_delivery).transpose()?,
-            by: canary.by.map_or(Ok(StratumKey::ALL.to_vec()), check_by)?,
             seed: canary.seed,
+            canaries: check_canaries(canary).map_err(|error| error.within("canary"))?,
         })
     }
 }
 
-fn check_quorum(percent: f64) -> Result<BasisPoints, Error> {
-    BasisPoints::from_percent(percent).map_err(|error| error.within("quorum_percent"))
+fn check_percent(field: &'static str, percent: Option<f64>) -> Result<Option<BasisPoints>, Error> {
+    percent.map(|percent| BasisPoints::from_percent(percent).map_err(|error| error.within(field))).transpose()
 }
 
 fn check_waves(waves: Vec<WaveRequest>) -> Result<Vec<WaveSpec>, Error> {
@@ -257,10 +258,19 @@ pub fn check_approval_waves(approval: &Approval, waves: usize) -> Result<(), Err
     }
 }
 
+/// Validates the selection of the canaries. Error fields are relative to the object.
+fn check_canaries(canary: CanaryRequest) -> Result<Canaries, Error> {
+    Ok(Canaries {
+        by: canary.by.map_or(Ok(StratumKey::ALL.to_vec()), check_by)?,
+        prefer_connected: canary.prefer_connected.unwrap_or(true),
+        ids: distinct("desktop_ids", canary.desktop_ids.unwrap_or_default())?,
+    })
+}
+
 fn check_by(words: Vec<String>) -> Result<Vec<StratumKey>, Error> {
     let mut by = Vec::new();
     for word in words {
-        let key: StratumKey = word.parse().map_err(|error: Error| error.within("canary.by"))?;
+        let key: StratumKey = word.parse().map_err(|error: Error| error.within("by"))?;
         if !by.contains(&key) {
             by.push(key);
         }

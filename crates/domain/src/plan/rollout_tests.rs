@@ -46,6 +46,18 @@ fn what_is_wrong_is_named() {
         (RolloutRequest { delivery_timeout_seconds: Some(0), ..request() }, "delivery_timeout_seconds"),
         (RolloutRequest { soak_seconds: Some(-1), ..request() }, "soak_seconds"),
         (RolloutRequest { quorum_percent: Some(0.0), ..request() }, "quorum_percent"),
+        (RolloutRequest { min_success_percent: Some(0.0), ..request() }, "min_success_percent"),
+        (RolloutRequest { min_success_percent: Some(100.5), ..request() }, "min_success_percent"),
+        (
+            RolloutRequest {
+                canary: Some(CanaryRequest {
+                    desktop_ids: Some(vec![String::new()]),
+                    ..CanaryRequest::default()
+                }),
+                ..request()
+            },
+            "canary.desktop_ids[0]",
+        ),
         (RolloutRequest { expires_at: Some("tomorrow".into()), ..request() }, "2026-12-01T00:00:00Z"),
         (
             RolloutRequest { approval: Some(ApprovalRequest::default()), ..request() },
@@ -67,7 +79,7 @@ fn what_is_wrong_is_named() {
         (RolloutRequest { exit_codes: map("3", "fail"), ..request() }, "success, count, ignore or halt"),
         (
             RolloutRequest {
-                canary: Some(CanaryRequest { by: Some(vec!["rack".into()]), seed: None }),
+                canary: Some(CanaryRequest { by: Some(vec!["rack".into()]), ..CanaryRequest::default() }),
                 ..request()
             },
             "os, pool, zone",
@@ -140,7 +152,10 @@ fn words_are_read_as_what_they_weigh() {
         canary: Some(CanaryRequest {
             by: Some(["os", "zone", "os"].map(str::to_owned).to_vec()),
             seed: Some(9),
+            prefer_connected: Some(false),
+            desktop_ids: Some(["d-2", "d-1", "d-2"].map(str::to_owned).to_vec()),
         }),
+        min_success_percent: Some(50.0),
         ..RolloutRequest::default()
     }
     .check()
@@ -152,5 +167,8 @@ fn words_are_read_as_what_they_weigh() {
     );
     assert_eq!(policy.success_exit_codes, [3]);
     assert_eq!(policy.exit_codes, [(4, Weight::Count), (5, Weight::Ignore), (6, Weight::Halt)].into());
-    assert_eq!((checked.by, checked.seed), (vec![StratumKey::Os, StratumKey::Zone], Some(9)));
+    let canaries = &checked.canaries;
+    assert_eq!((canaries.prefer_connected, canaries.ids.len()), (false, 2), "named twice, taken once");
+    assert_eq!(policy.min_success, BasisPoints::new(5_000));
+    assert_eq!((&canaries.by, checked.seed), (&vec![StratumKey::Os, StratumKey::Zone], Some(9)));
 }

@@ -106,8 +106,8 @@ impl Submission {
     pub fn plan(&self, candidates: Vec<Candidate>, seed: u64) -> Result<Plan, Error> {
         let seed = self.rollout.seed.unwrap_or(seed);
         let plan = match &self.rollout.waves {
-            Some(waves) => plan::plan_waves(candidates, waves, &self.rollout.by, seed)?,
-            None => plan::plan(candidates, self.gray.as_ref(), &self.rollout.by, seed)?,
+            Some(waves) => plan::plan_waves(candidates, waves, &self.rollout.canaries, seed)?,
+            None => plan::plan(candidates, self.gray.as_ref(), &self.rollout.canaries, seed)?,
         };
         // A small fleet may not fill all requested waves.
         let waves = self.rollout.waves.as_ref().map_or(plan.waves.len(), Vec::len);
@@ -145,6 +145,11 @@ impl ExecutionRequest {
         if rollout.waves.is_some() && gray.is_some() {
             let message = "waves exclude a gray wave: leave out its count, its desktops and its threshold";
             return Err(Error::field(Reason::FieldsExclusive, "rollout.waves", message));
+        }
+        if rollout.waves.is_none() && !rollout.canaries.ids.is_empty() {
+            let message =
+                "names desktops of the first of several waves: give waves, or name them in the gray wave";
+            return Err(Error::field(Reason::FieldsExclusive, "rollout.canary.desktop_ids", message));
         }
         Ok(Submission {
             desktop_ids,
@@ -263,7 +268,7 @@ fn check_timeout(minutes: Option<i64>) -> Result<Option<TimeDelta>, Error> {
 }
 
 /// Parses ids and removes duplicates. The first occurrence stays.
-fn distinct<T>(field: &'static str, texts: Vec<String>) -> Result<Vec<T>, Error>
+pub(super) fn distinct<T>(field: &'static str, texts: Vec<String>) -> Result<Vec<T>, Error>
 where
     T: std::str::FromStr<Err = Error> + Clone + Eq + std::hash::Hash,
 {

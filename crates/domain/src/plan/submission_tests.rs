@@ -217,6 +217,7 @@ fn candidates(number: usize) -> Vec<Candidate> {
             pool_id: String::new(),
             availability_zone: String::new(),
         },
+        is_connected: true,
     };
     (0..number).map(candidate).collect()
 }

@@ -1,5 +1,6 @@
 //! Waves: start conditions, the gate, and the steps that follow from results.
 
+pub mod evidence;
 pub mod gate;
 pub mod policy;
 mod state;

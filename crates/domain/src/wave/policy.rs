@@ -114,6 +114,8 @@ pub struct RolloutPolicy {
     /// Share of finished targets at which a wave closes while the remaining desktops are offline;
     /// `None` without a quorum.
     pub quorum: Option<BasisPoints>,
+    /// Share of a wave's targets that must succeed before the next wave opens; `None` for one target.
+    pub min_success: Option<BasisPoints>,
     /// Daily window in which targets may start; `None` for any time.
     pub window: Option<Window>,
     /// User that runs the scripts; `None` for the user that the agent's configuration names.

@@ -56,6 +56,7 @@ fn it_is_read_back() {
         soak_seconds: 600,
         approval: Approval { before_waves: [2].into(), distinct_approver: true },
         quorum: BasisPoints::new(9_500),
+        min_success: BasisPoints::new(5_000),
         window: Some(Window::new("22:00", "05:00", "desktop").unwrap()),
         run_as_user: Some("www-data".to_owned()),
         cleanup: Cleanup::Kill,

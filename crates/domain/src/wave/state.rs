@@ -1,9 +1,10 @@
 //! The life cycle of a wave, and the steps that follow from its results.
 
 use crate::{
-    BasisPoints,
+    BasisPoints, evidence,
     gate::{self, GateInput, HaltKind, Results, Verdict},
     limits,
+    outcome::Outcome,
     policy::RolloutPolicy,
     string_enum::string_enum,
     tally::Tally,
@@ -133,6 +134,8 @@ pub struct WaveTerms {
     /// Share of finished targets at which a wave closes while the remaining desktops are offline;
     /// `None` without a quorum.
     pub quorum: Option<BasisPoints>,
+    /// Share of a wave's targets that must succeed before the next wave opens; `None` for one target.
+    pub min_success: Option<BasisPoints>,
     /// Whether a target that is never reached does not count as a failure, at its deadline or by a
     /// person's stop.
     pub ignores_away: bool,
@@ -146,6 +149,7 @@ impl WaveTerms {
             strict: policy.strict,
             max_concurrency,
             quorum: policy.quorum,
+            min_success: policy.min_success,
             ignores_away: !policy.counts_away(),
         }
     }
@@ -224,6 +228,13 @@ impl WaveState {
             is_closed: self.status == WaveStatus::Closed,
             task_threshold: self.terms.task_threshold,
         }
+    }
+
+    /// Returns the reason why the next wave may not open on the results of this one; `None` if it
+    /// may. The last wave needs no evidence.
+    pub fn missing_evidence(&self) -> Option<String> {
+        let succeeded = self.tally.get(Outcome::Success);
+        evidence::missing(succeeded, self.size, self.terms.min_success).filter(|_| !self.is_last)
     }
 
     /// Returns whether a result may free a slot for another target.

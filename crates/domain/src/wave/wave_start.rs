@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Reason, Timestamp};
+use crate::{Error, Reason, Timestamp, string_enum::string_enum};
 
 /// A reason why a whole task admits no targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,30 @@ pub fn admission_block(
     }
 }
 
+/// A reason why a wave opens only after a person's approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaveHold {
+    /// The task's author asked for an approval before this wave.
+    Approval,
+    /// Too few targets of the previous wave succeeded.
+    NoEvidence,
+}
+
+impl WaveHold {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::Approval, Self::NoEvidence];
+
+    /// Returns the word in proto and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approval => "APPROVAL",
+            Self::NoEvidence => "NO_EVIDENCE",
+        }
+    }
+}
+
+string_enum!(WaveHold, "hold");
+
 /// Start conditions of a wave, and their state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StartConditions {
@@ -41,6 +65,30 @@ pub struct StartConditions {
     pub needs_approval: bool,
     /// Whether a person approved it for the current plan and scripts.
     pub is_approved: bool,
+    /// Time at which the task stops unless a person approves the wave, because the previous wave
+    /// gave no evidence; `None` with evidence, and before the previous wave closes.
+    pub hold_until: Option<Timestamp>,
+}
+
+impl StartConditions {
+    /// Returns the reason why the wave opens only after an approval. `None` if it needs none, or
+    /// has one.
+    pub const fn hold(&self) -> Option<WaveHold> {
+        if self.is_approved {
+            None
+        } else if self.hold_until.is_some() {
+            Some(WaveHold::NoEvidence)
+        } else if self.needs_approval {
+            Some(WaveHold::Approval)
+        } else {
+            None
+        }
+    }
+
+    /// Returns whether the hold without evidence has lasted as long as it may.
+    pub fn is_hold_over(&self, now: Timestamp) -> bool {
+        self.hold() == Some(WaveHold::NoEvidence) && self.hold_until.is_some_and(|until| until <= now)
+    }
 }
 
 /// Decision whether a pending wave opens.
@@ -52,6 +100,9 @@ pub enum WaveStart {
     Blocked(AdmissionBlock),
     /// The wave opens after a person approved it.
     WaitsForApproval,
+    /// The previous wave gave no evidence: the wave opens after a person approved it, and the task
+    /// stops at this time.
+    LacksEvidence(Timestamp),
     /// The wave opens at this time, when its soak ends.
     Soaks(Timestamp),
 }
@@ -62,6 +113,11 @@ impl std::fmt::Display for WaveStart {
             Self::Open => f.write_str("opens now"),
             Self::Blocked(hold) => hold.fmt(f),
             Self::WaitsForApproval => f.write_str("waiting for a person's approval"),
+            Self::LacksEvidence(until) => write!(
+                f,
+                "too few targets of the previous wave succeeded: waiting for a person's approval until {}",
+                until.to_rfc3339_opts(SecondsFormat::Secs, true)
+            ),
             Self::Soaks(opens_at) => {
                 write!(
                     f,
@@ -84,7 +140,7 @@ impl std::fmt::Display for AdmissionBlock {
 }
 
 /// Decides whether a pending wave opens. A block takes precedence, then the soak, then the
-/// approval.
+/// approval. A missing evidence takes precedence over an approval that the author asked for.
 pub fn decide(opening: &StartConditions, hold: Option<AdmissionBlock>, now: Timestamp) -> WaveStart {
     if let Some(hold) = hold {
         return WaveStart::Blocked(hold);
@@ -94,7 +150,11 @@ pub fn decide(opening: &StartConditions, hold: Option<AdmissionBlock>, now: Time
     {
         return WaveStart::Soaks(opens_at);
     }
-    if opening.needs_approval && !opening.is_approved { WaveStart::WaitsForApproval } else { WaveStart::Open }
+    match (opening.hold(), opening.hold_until) {
+        (Some(WaveHold::NoEvidence), Some(until)) => WaveStart::LacksEvidence(until),
+        (Some(_), _) => WaveStart::WaitsForApproval,
+        (None, _) => WaveStart::Open,
+    }
 }
 
 /// An approval request with the state that it is checked against.
@@ -112,6 +172,8 @@ pub struct ApprovalRequest<'a> {
     pub approver: &'a str,
     /// Whether author and approver must differ.
     pub distinct_approver: bool,
+    /// Reason of the wait that the approver has seen; `None` if the request names none.
+    pub seen_hold: Option<WaveHold>,
     /// Whether the plan hash in the request, if present, matches the task's plan.
     pub fits_plan: bool,
     /// Whether the script hash in the request, if present, matches the task's scripts.
@@ -122,7 +184,8 @@ pub struct ApprovalRequest<'a> {
 /// previous wave are known.
 pub fn check_approval(request: &ApprovalRequest<'_>) -> Result<(), Error> {
     let wave = request.wave;
-    if !request.opening.needs_approval {
+    let StartConditions { needs_approval, hold_until, .. } = *request.opening;
+    if !needs_approval && hold_until.is_none() {
         let message = format!("wave {wave} needs no approval");
         return Err(Error::new(Reason::WaveNotAwaitingApproval, message));
     }
@@ -142,7 +205,28 @@ pub fn check_approval(request: &ApprovalRequest<'_>) -> Result<(), Error> {
         let message = format!("wave {wave} does not wait for approval: the wave before it has not closed");
         return Err(Error::new(Reason::WaveNotAwaitingApproval, message));
     }
-    Ok(())
+    check_seen_hold(request)
+}
+
+/// Checks that the approver knows why the wave waits. An approval that the author asked for beforehand
+/// does not open a wave that also lacks evidence.
+fn check_seen_hold(request: &ApprovalRequest<'_>) -> Result<(), Error> {
+    let Some(hold) = request.opening.hold() else { return Ok(()) };
+    let is_ambiguous = hold == WaveHold::NoEvidence && request.opening.needs_approval;
+    let seen = request.seen_hold.unwrap_or(if is_ambiguous { WaveHold::Approval } else { hold });
+    if seen == hold {
+        return Ok(());
+    }
+    let message = match hold {
+        WaveHold::NoEvidence => {
+            "too few targets of the previous wave succeeded: review its results, and approve with NO_EVIDENCE \
+             to open the wave anyway"
+        }
+        WaveHold::Approval => {
+            "does not match: the wave waits for the approval that the task's author asked for"
+        }
+    };
+    Err(Error::field(Reason::ApprovalOutdated, "hold", message))
 }
 
 #[cfg(test)]
@@ -160,6 +244,7 @@ mod tests {
         let soaks = StartConditions { opens_at: Some(later), ..plain };
         let approval = StartConditions { needs_approval: true, ..plain };
         let approved = StartConditions { is_approved: true, ..approval };
+        let lacks = StartConditions { hold_until: Some(later), ..plain };
         for (opening, hold, expected) in [
             (plain, None, WaveStart::Open),
             (plain, Some(AdmissionBlock::Paused), WaveStart::Blocked(AdmissionBlock::Paused)),
@@ -171,6 +256,10 @@ mod tests {
             (StartConditions { opens_at: Some(later), ..approved }, None, WaveStart::Soaks(later)),
             (StartConditions { opens_at: Some(later), ..approval }, None, WaveStart::Soaks(later)),
             (StartConditions { opens_at: Some(now), ..approval }, None, WaveStart::WaitsForApproval),
+            (lacks, None, WaveStart::LacksEvidence(later)),
+            (StartConditions { needs_approval: true, ..lacks }, None, WaveStart::LacksEvidence(later)),
+            (StartConditions { is_approved: true, ..lacks }, None, WaveStart::Open),
+            (StartConditions { opens_at: Some(later), ..lacks }, None, WaveStart::Soaks(later)),
         ] {
             assert_eq!(decide(&opening, hold, now), expected, "{opening:?} {hold:?}");
         }
@@ -186,6 +275,7 @@ mod tests {
             author: "alice",
             approver: "bob",
             distinct_approver: true,
+            seen_hold: None,
             fits_plan: true,
             fits_scripts: true,
         };
@@ -200,6 +290,45 @@ mod tests {
             ApprovalRequest { fits_scripts: false, ..good },
         ] {
             assert_eq!(check_approval(&wrong).unwrap_err().kind(), ErrorKind::Conflict, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_approval_without_evidence_names_the_reason() {
+        let lacks = StartConditions { hold_until: Some(Timestamp::UNIX_EPOCH), ..StartConditions::default() };
+        let both = StartConditions { needs_approval: true, ..lacks };
+        let asked = StartConditions { needs_approval: true, ..StartConditions::default() };
+        let (approval, evidence) = (Some(WaveHold::Approval), Some(WaveHold::NoEvidence));
+        for (opening, seen_hold, is_right) in [
+            (lacks, None, true),
+            (lacks, evidence, true),
+            (lacks, approval, false),
+            (both, None, false),
+            (both, approval, false),
+            (both, evidence, true),
+            (asked, None, true),
+            (asked, approval, true),
+            (asked, evidence, false),
+            (StartConditions { is_approved: true, ..both }, None, true),
+        ] {
+            let request = ApprovalRequest {
+                wave: 2,
+                is_next: true,
+                opening: &opening,
+                author: "alice",
+                approver: "bob",
+                distinct_approver: true,
+                seen_hold,
+                fits_plan: true,
+                fits_scripts: true,
+            };
+            let checked = check_approval(&request);
+            let reason = checked.as_ref().err().map(|error| error.reason);
+            let expected = (!is_right).then_some(Reason::ApprovalOutdated);
+            assert_eq!(reason, expected, "{opening:?} {seen_hold:?}");
+        }
+        for hold in WaveHold::ALL {
+            assert_eq!(hold.as_str().parse::<WaveHold>().unwrap(), hold);
         }
     }
 

@@ -5,7 +5,7 @@ use domain::{
     event::EventKind,
     ids::TaskId,
     wave::WaveStatus,
-    wave_start::{ApprovalRequest, check_approval},
+    wave_start::{ApprovalRequest, WaveHold, check_approval},
 };
 
 use super::Engine;
@@ -24,6 +24,8 @@ pub struct Approval<'a> {
     pub fits_plan: bool,
     /// Whether the script hash in the request, if present, matches the task's scripts.
     pub fits_scripts: bool,
+    /// Reason of the wait that the approver has seen; `None` if the request names none.
+    pub seen_hold: Option<WaveHold>,
 }
 
 /// Result of an approval.
@@ -52,7 +54,7 @@ impl<F: Faults> Engine<F> {
         if rollout.facts.status.admits_no_more() {
             return Ok(Approved::TooLate);
         }
-        let Approval { wave, author, approver, fits_plan, fits_scripts } = *approval;
+        let Approval { wave, author, approver, fits_plan, fits_scripts, seen_hold } = *approval;
         let TaskFacts { policy, .. } = &rollout.facts;
         let (distinct_approver, unopened) = (policy.approval.distinct_approver, policy.opening_of(wave));
         let next = rollout.current().filter(|row| row.wave == wave);
@@ -65,9 +67,11 @@ impl<F: Faults> Engine<F> {
             author,
             approver,
             distinct_approver,
+            seen_hold,
             fits_plan,
             fits_scripts,
         };
+        let hold = opening.hold();
         if let Err(error) = check_approval(&request) {
             return Ok(Approved::Refused(error));
         }
@@ -78,7 +82,8 @@ impl<F: Faults> Engine<F> {
             row.opening.is_approved = true;
             row.approved = Some((approver.to_owned(), now));
         }
-        let event = NewEvent::of_wave(EventKind::WaveApproved, wave, "");
+        let detail = if hold == Some(WaveHold::NoEvidence) { "opens without evidence" } else { "" };
+        let event = NewEvent::of_wave(EventKind::WaveApproved, wave, detail);
         rollout.event(NewEvent { actor: approver.to_owned(), ..event });
         rollout.wake(Wake::Admit);
         Ok(Approved::Done(Some(Box::new(rollout.decide()))))

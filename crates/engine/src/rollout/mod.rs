@@ -12,8 +12,13 @@ mod withdraw;
 use std::collections::{BTreeMap, HashSet};
 
 use domain::{
-    Timestamp, event::EventKind, gate::Results, ids::TaskId, tally::Tally, task::TaskStatus,
-    wave::refresh_totals,
+    Timestamp,
+    event::EventKind,
+    gate::Results,
+    ids::TaskId,
+    tally::Tally,
+    task::TaskStatus,
+    wave::{WaveStatus, refresh_totals},
 };
 pub(crate) use settle::Need;
 
@@ -123,8 +128,13 @@ impl<F: Faults> Rollout<F> {
 
     /// Returns the current wave: the first wave that is not closed. `None` when the task has ended.
     pub(crate) fn current(&mut self) -> Option<&mut WaveRow> {
-        use domain::wave::WaveStatus;
         self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)
+    }
+
+    /// Returns the wave whose hold without evidence is over; `None` if there is none.
+    pub(crate) fn overlong_hold(&mut self) -> Option<u16> {
+        let (now, admits_no_more) = (self.now, self.facts.status.admits_no_more());
+        self.current().filter(|row| row.is_hold_over(now) && !admits_no_more).map(|row| row.wave)
     }
 
     /// Returns a wave by number; `None` when it cannot change any more.

@@ -98,6 +98,11 @@ impl<F: Faults> Rollout<F> {
         wave::late_halt(state).filter(|_| !is_ignored)
     }
 
+    /// Returns the reason why a closed wave does not let the next one open; `None` if it does.
+    pub(super) fn missing_evidence(&self, state: &WaveState) -> Option<String> {
+        state.missing_evidence().filter(|_| !self.breaks(Rule::OpenWithoutEvidence))
+    }
+
     /// Returns the weight of an outcome: whether it counts as a failure.
     pub(super) fn weigh(&self, outcome: Outcome, exit_code: Option<i32>) -> Weight {
         if self.breaks(Rule::UndeliveredIgnored) && outcome == Outcome::Undelivered {

@@ -6,6 +6,7 @@
 use chrono::TimeDelta;
 use domain::{
     event::EventKind,
+    evidence,
     gate::HaltKind,
     policy::OnHalt,
     tally::Tally,
@@ -80,6 +81,7 @@ impl<F: Faults> Rollout<F> {
     fn follow_rules(&mut self) -> Option<Need> {
         loop {
             self.refresh_totals();
+            self.release_hold();
             let late = self.settle_closed();
             let current = self.current()?;
             let (wave, state) = (current.wave, current.state);
@@ -143,6 +145,21 @@ impl<F: Faults> Rollout<F> {
         late
     }
 
+    /// Ends the hold of the next wave when late results of the previous wave give the missing
+    /// evidence.
+    fn release_hold(&mut self) {
+        let Some(next) = self.current().filter(|row| row.opening.hold_until.is_some()) else { return };
+        let wave = next.wave;
+        let previous = self.wave(wave - 1).map(|row| row.state);
+        if previous.is_none_or(|state| self.missing_evidence(&state).is_some()) {
+            return;
+        }
+        if let Some(next) = self.wave(wave) {
+            next.opening.hold_until = None;
+        }
+        self.wake(Wake::Admit);
+    }
+
     /// Stores the gate's reason in the wave that it judged, and reports the verdict.
     fn note_verdict(&mut self, wave: u16, step: &Step, halts_by: &'static str) {
         let (verdict, halts_by, reason) = match step {
@@ -176,9 +193,18 @@ impl<F: Faults> Rollout<F> {
 
     /// Closes the current wave. The next wave opens, or waits for its start conditions.
     fn close(&mut self, reason: &str) {
-        self.close_wave(reason);
+        let state = self.current().map(|row| row.state);
+        let missing_evidence = state.and_then(|state| self.missing_evidence(&state));
+        match &missing_evidence {
+            Some(missing) => self.close_wave(&format!("{reason}; {missing}")),
+            None => self.close_wave(reason),
+        }
         let Some(mut next) = self.next_wave.take() else { return };
         next.state.terms.max_concurrency = self.facts.max_concurrency;
+        if missing_evidence.is_some() {
+            let until = self.facts.expires_at.unwrap_or(self.now + evidence::HOLD_TIMEOUT);
+            next.opening.hold_until = Some(until);
+        }
         if self.facts.policy.soak_seconds > 0 {
             let opens_at = self.now + TimeDelta::seconds(i64::from(self.facts.policy.soak_seconds));
             next.opening = StartConditions { opens_at: Some(opens_at), ..next.opening };
@@ -187,8 +213,8 @@ impl<F: Faults> Rollout<F> {
         self.waves.push(next);
         if let Some(wait) = self.open_current() {
             self.event(NewEvent::of_wave(EventKind::WaveWaiting, wave, wait.to_string()));
-            if matches!(wait, WaveStart::Soaks(_) | WaveStart::WaitsForApproval) {
-                self.effect(Effect::WaveWaiting { wave, soaks: matches!(wait, WaveStart::Soaks(_)) });
+            if !matches!(wait, WaveStart::Blocked(_)) {
+                self.effect(Effect::WaveWaiting { wave, wait });
             }
         }
     }

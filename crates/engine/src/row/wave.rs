@@ -40,6 +40,11 @@ impl WaveRow {
         (self.first_ordinal..self.first_ordinal + self.state.size).contains(&ordinal)
     }
 
+    /// Returns whether the wave has waited without evidence for as long as it may.
+    pub fn is_hold_over(&self, now: Timestamp) -> bool {
+        self.state.status == WaveStatus::Pending && self.opening.is_hold_over(now)
+    }
+
     /// Returns whether a target of the wave was ever admitted.
     pub fn has_admitted(&self, ordinal: u32) -> bool {
         self.state.status != WaveStatus::Pending

@@ -5,6 +5,7 @@
 mod busy_desktops;
 mod concurrency;
 mod deadlines;
+mod evidence;
 mod gate;
 mod grpc;
 mod harness;

@@ -114,7 +114,8 @@ async fn a_wave_waits_for_its_approval_also_the_first_one() {
     let approve = async |wave: u16, seconds: i64| {
         let mut tx = harness.store().begin().await.unwrap();
         let (author, approver) = ("alice", "bob");
-        let approval = GivenApproval { wave, author, approver, fits_plan: true, fits_scripts: true };
+        let approval =
+            GivenApproval { wave, author, approver, fits_plan: true, fits_scripts: true, seen_hold: None };
         let mut rows = TaskRows::new(&mut tx);
         let approved = ENGINE.approve(&mut rows, task_id, &approval, after(seconds)).await.unwrap();
         let Approved::Done(Some(decision)) = approved else { panic!("{approved:?}") };

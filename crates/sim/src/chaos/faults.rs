@@ -342,7 +342,9 @@ impl FaultPlan {
             let journal = system.data_dir(index).join("journal.log");
             if journal.exists() {
                 // On a disk that is full at the time, even less of the line is written.
-                drop(fs::File::options().append(true).open(journal)?.write_all(b"1a2b3c4d {\"started\":{\"ta"));
+                drop(
+                    fs::File::options().append(true).open(journal)?.write_all(b"1a2b3c4d {\"started\":{\"ta"),
+                );
             }
         }
         tokio::time::sleep(self.duration).await;

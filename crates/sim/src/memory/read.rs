@@ -166,7 +166,14 @@ impl Rows for MemoryStore {
     async fn due(&mut self, kind: DutyKind, times: DueTimes, limit: u32) -> Always<Vec<Duty>> {
         let now = times.now;
         let mut duties = match kind {
-            DutyKind::Expire => self.of_tasks(kind, |table| table.facts.is_expired(now)),
+            DutyKind::Expire => {
+                let is_over = |row: &WaveRow| row.is_hold_over(now);
+                let is_due = |table: &TaskTable| {
+                    table.facts.is_expired(now)
+                        || !table.facts.status.admits_no_more() && table.current().is_some_and(is_over)
+                };
+                self.of_tasks(kind, is_due)
+            }
             DutyKind::SuspendFrozen => self.of_tasks(kind, |table| self.has_unheld(table)),
             DutyKind::Reclaim => self.of_batches(kind, |row| row.is_orphaned(times.observed_until)),
             DutyKind::OverdueBatch => self.of_batches(kind, |row| row.is_overdue(times)),

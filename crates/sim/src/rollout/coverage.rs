@@ -18,6 +18,7 @@ pub enum Feature {
     Skipped,
     SoakWait,
     ApprovalWait,
+    EvidenceWait,
     Approval,
     Pause,
     Freeze,
@@ -66,7 +67,7 @@ pub enum Feature {
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -78,6 +79,7 @@ impl Feature {
         Self::Skipped,
         Self::SoakWait,
         Self::ApprovalWait,
+        Self::EvidenceWait,
         Self::Approval,
         Self::Pause,
         Self::Freeze,

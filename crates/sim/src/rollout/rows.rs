@@ -4,7 +4,7 @@ use domain::{
     Timestamp,
     desktop::Stratum,
     ids::{DesktopId, ProjectId},
-    plan::{self, Candidate, Gray, Plan, PlannedWave},
+    plan::{self, Canaries, Candidate, Gray, Plan, PlannedWave},
     stratum::StratumKey,
     tally::Tally,
     task::TaskStatus,
@@ -114,15 +114,19 @@ pub(super) fn plan_task(project: &ProjectState, spec: &TaskSpec, seed: u64) -> R
     };
     let all = project.desktop_ids.iter().enumerate().cycle();
     let chosen = all.skip(spec.first_desktop as usize).take(spec.desktops as usize);
-    let candidates = chosen
-        .map(|(number, desktop_id)| Candidate { desktop_id: desktop_id.clone(), stratum: traits(number) });
-    let (candidates, by) = (candidates.collect(), [StratumKey::Os, StratumKey::Pool]);
+    let candidates = chosen.map(|(number, desktop_id)| Candidate {
+        desktop_id: desktop_id.clone(),
+        stratum: traits(number),
+        is_connected: true,
+    });
+    let candidates = candidates.collect();
+    let canaries = Canaries { by: vec![StratumKey::Os, StratumKey::Pool], ..Canaries::default() };
     match &spec.waves {
-        Waves::One => plan::plan(candidates, None, &by, seed),
+        Waves::One => plan::plan(candidates, None, &canaries, seed),
         Waves::Gray { count, fail_threshold } => {
             let gray = Gray { count: *count, ids: Vec::new(), fail_threshold: *fail_threshold };
-            plan::plan(candidates, Some(&gray), &by, seed)
+            plan::plan(candidates, Some(&gray), &canaries, seed)
         }
-        Waves::Asked(specs) => plan::plan_waves(candidates, specs, &by, seed),
+        Waves::Asked(specs) => plan::plan_waves(candidates, specs, &canaries, seed),
     }
 }

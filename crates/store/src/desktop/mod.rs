@@ -123,8 +123,10 @@ pub async fn candidates(
 ) -> Result<Vec<(Candidate, bool)>, Error> {
     let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
     let rows = sqlx::query!(
-        r#"SELECT desktop_id, os_type, pool_id, availability_zone, retired_at IS NOT NULL AS "is_retired!"
-           FROM desktop WHERE project_id = $1 AND desktop_id = ANY($2)"#,
+        r#"SELECT d.desktop_id, d.os_type, d.pool_id, d.availability_zone, d.retired_at IS NOT NULL AS "is_retired!",
+                  w.worker_id IS NOT NULL AS "is_connected!"
+           FROM desktop d LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+           WHERE d.project_id = $1 AND d.desktop_id = ANY($2)"#,
         project_id.as_str(),
         &ids,
     )
@@ -138,51 +140,23 @@ pub async fn candidates(
                 pool_id: row.pool_id,
                 availability_zone: row.availability_zone,
             };
-            Ok((Candidate { desktop_id, stratum }, row.is_retired))
+            Ok((Candidate { desktop_id, stratum, is_connected: row.is_connected }, row.is_retired))
         })
         .collect()
 }
 
-/// Returns the offline desktops among the given ones, in the given order.
-pub async fn offline(
-    connection: &mut Connection,
-    project_id: &ProjectId,
-    desktop_ids: &[DesktopId],
-) -> Result<Vec<String>, Error> {
-    let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
-    Ok(sqlx::query_scalar!(
-        r#"SELECT n.desktop_id AS "desktop_id!"
-           FROM unnest($2::text[]) WITH ORDINALITY AS n (desktop_id, place)
-           JOIN desktop d ON d.project_id = $1 AND d.desktop_id = n.desktop_id
-           LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
-           WHERE w.worker_id IS NULL ORDER BY n.place"#,
-        project_id.as_str(),
-        &ids,
-    )
-    .fetch_all(connection)
-    .await?)
-}
-
-/// Reads the attributes that planning needs of the desktops that match a filter, by id; at most
-/// `limit`.
+/// Lists the ids of the desktops that match a filter, in order; at most `limit`.
 pub async fn find(
     connection: &mut Connection,
     project_id: &ProjectId,
     filter: &DesktopFilter,
     limit: i64,
-) -> Result<Vec<Candidate>, Error> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT desktop_id, os_type, pool_id, availability_zone FROM desktop WHERE project_id = ",
-    );
+) -> Result<Vec<DesktopId>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT desktop_id FROM desktop WHERE project_id = ");
     push_filter(&mut query, project_id, filter);
     query.push(" ORDER BY desktop_id LIMIT ").push_bind(limit);
-    let rows: Vec<(String, String, String, String)> = query.build_query_as().fetch_all(connection).await?;
-    rows.into_iter()
-        .map(|(desktop_id, os_type, pool_id, availability_zone)| {
-            let desktop_id = text_id("desktop", desktop_id)?;
-            Ok(Candidate { desktop_id, stratum: Stratum { os_type, pool_id, availability_zone } })
-        })
-        .collect()
+    let ids: Vec<String> = query.build_query_scalar().fetch_all(connection).await?;
+    ids.into_iter().map(|desktop_id| text_id("desktop", desktop_id)).collect()
 }
 
 /// Columns of a desktop in a list.

@@ -54,7 +54,7 @@ pub async fn admissible(
                      SELECT FROM (SELECT * FROM wave w WHERE w.task_id = k.task_id AND w.status <> 'CLOSED'
                                   ORDER BY w.wave LIMIT 1) AS next
                      WHERE next.status = 'PENDING' AND (next.opens_at IS NULL OR next.opens_at <= $3)
-                       AND (NOT next.needs_approval OR next.approved_at IS NOT NULL)))
+                       AND (next.approved_at IS NOT NULL OR NOT next.needs_approval AND next.hold_until IS NULL)))
            ORDER BY k.task_id LIMIT $1"#,
         limit,
         after.map(|task_id| task_id.0),
@@ -79,15 +79,22 @@ pub(crate) async fn admitting(
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Lists tasks past their `expires_at` that are not stopped yet.
+/// Lists tasks that are not stopped yet, although their `expires_at` or the end of a hold without
+/// evidence has passed.
 pub(crate) async fn expired(
     connection: &mut Connection,
     now: Timestamp,
     limit: i64,
 ) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
-        "SELECT task_id FROM task
-         WHERE expires_at <= $1 AND ended_at IS NULL AND status IN ('WAITING', 'RUNNING') ORDER BY expires_at LIMIT $2",
+        r#"SELECT due.task_id AS "task_id!" FROM (
+               SELECT task_id, expires_at AS since FROM task
+               WHERE expires_at <= $1 AND ended_at IS NULL AND status IN ('WAITING', 'RUNNING')
+               UNION
+               SELECT k.task_id, w.hold_until FROM wave w JOIN task k USING (task_id)
+               WHERE w.hold_until <= $1 AND w.status = 'PENDING' AND w.approved_at IS NULL
+                 AND k.status IN ('WAITING', 'RUNNING')) AS due
+           ORDER BY due.since LIMIT $2"#,
         now,
         limit,
     )

@@ -43,6 +43,7 @@ struct Raw {
     record_tally: Vec<i32>,
     verdict_reason: Option<String>,
     opens_at: Option<Timestamp>,
+    hold_until: Option<Timestamp>,
     needs_approval: bool,
     is_approved: bool,
     approved_at: Option<Timestamp>,
@@ -62,7 +63,7 @@ macro_rules! select_waves {
         concat!(
             "SELECT w.task_id, w.wave, w.status, w.first_ordinal, w.size, w.cursor, w.admitted, w.waiting, w.fail_threshold,
                     w.fail_threshold_basis_points, w.min_results, w.failed, w.halting, w.target_tally, w.record_tally, w.verdict_reason,
-                    w.opens_at, w.needs_approval, w.approved_at, w.approved_by, w.opened_at, w.closed_at, w.is_trailing,
+                    w.opens_at, w.hold_until, w.needs_approval, w.approved_at, w.approved_by, w.opened_at, w.closed_at, w.is_trailing,
                     w.approved_at IS NOT NULL AND w.approved_plan_hash IS NOT DISTINCT FROM k.plan_hash
                         AND w.approved_script_hash IS NOT DISTINCT FROM k.script_hash AS is_approved,
                     k.target_count, k.policy, k.max_concurrency
@@ -123,6 +124,7 @@ impl TryFrom<Raw> for WaveRow {
                 opens_at: raw.opens_at,
                 needs_approval: raw.needs_approval,
                 is_approved: raw.is_approved,
+                hold_until: raw.hold_until,
             },
             approved: raw.approved_by.zip(raw.approved_at),
             opened_at: raw.opened_at,

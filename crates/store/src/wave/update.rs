@@ -31,17 +31,17 @@ pub(crate) async fn apply(
                 target_tally = ($8::int4[])[n.place * $10 - $10 + 1:n.place * $10],
                 record_tally = ($9::int4[])[n.place * $10 - $10 + 1:n.place * $10],
                 verdict_reason = n.verdict_reason, opens_at = n.opens_at, opened_at = n.opened_at, closed_at = n.closed_at,
-                approved_by = n.approved_by, approved_at = n.approved_at,
+                approved_by = n.approved_by, approved_at = n.approved_at, hold_until = n.hold_until,
                 approved_plan_hash = CASE WHEN n.approved_at IS DISTINCT FROM w.approved_at THEN k.plan_hash
                                           ELSE w.approved_plan_hash END,
                 approved_script_hash = CASE WHEN n.approved_at IS DISTINCT FROM w.approved_at THEN k.script_hash
                                             ELSE w.approved_script_hash END
          FROM unnest($2::int2[], $3::text[], $4::int4[], $5::int4[], $6::int4[], $7::int4[], $11::int4[], $12::bool[],
                      $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[],
-                     $18::timestamptz[])
+                     $18::timestamptz[], $19::timestamptz[])
                   WITH ORDINALITY
                   AS n (wave, status, cursor, admitted, waiting, failed, halting, is_trailing, verdict_reason, opens_at,
-                        opened_at, closed_at, approved_by, approved_at, place),
+                        opened_at, closed_at, approved_by, approved_at, hold_until, place),
               task k
          WHERE w.task_id = $1 AND w.wave = n.wave AND k.task_id = $1",
         task_id.0,
@@ -62,6 +62,7 @@ pub(crate) async fn apply(
         &times(|row| row.closed_at) as &[Option<Timestamp>],
         &approvers as &[Option<String>],
         &times(|row| row.approved.as_ref().map(|(_, at)| *at)) as &[Option<Timestamp>],
+        &times(|row| row.opening.hold_until) as &[Option<Timestamp>],
     )
     .execute(connection)
     .await?;

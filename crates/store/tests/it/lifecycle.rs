@@ -31,7 +31,7 @@ async fn found(connection: &mut PgConnection, filter: DesktopFilter) -> Vec<Stri
     let rows = desktop::page(connection, &project(), &filter, 10).await.unwrap();
     let found = desktop::find(connection, &project(), &filter, 10).await.unwrap();
     let ids: Vec<String> = rows.into_iter().map(|row| row.facts.desktop_id.into_string()).collect();
-    assert_eq!(ids, found.into_iter().map(|it| it.desktop_id.into_string()).collect::<Vec<_>>());
+    assert_eq!(ids, found.into_iter().map(domain::ids::DesktopId::into_string).collect::<Vec<_>>());
     let page = domain::page::Page { offset: 0, limit: 10 };
     let order = DesktopOrder::default();
     let (number, _) = desktop::list(connection, &project(), &filter, order, page).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proto::admin::{
     Command, EventKind, FailureGroup, Outcome, ScriptType, Task, TaskEvent, TaskProgress, TaskStatus, Wave,
-    WaveStatus,
+    WaveHold, WaveStatus,
 };
 use ratatui::{Terminal, backend::TestBackend};
 
@@ -112,7 +112,7 @@ fn a_wave_that_waits_for_approval() {
     shots("approval", |app, now| {
         let mut waves = waves([5_000, 0, 0, 0]);
         waves[1].status = WaveStatus::Closed.into();
-        waves[2].needs_approval = true;
+        waves[2].hold = WaveHold::Approval.into();
         app.apply(&progress(TaskStatus::Running, "the approval of wave 3", waves), now);
     });
 }

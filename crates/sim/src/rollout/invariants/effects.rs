@@ -1,7 +1,7 @@
 //! Effects of transactions, against the invariants.
 
 use chrono::TimeDelta;
-use domain::{BasisPoints, Timestamp, task::TaskStatus, wave::WaveStatus};
+use domain::{BasisPoints, Timestamp, task::TaskStatus, wave::WaveStatus, wave_start::WaveStart};
 
 use super::{Context, Invariants, place_of, weight::is_reached};
 use crate::{
@@ -68,8 +68,9 @@ impl Invariants {
             Effect::Reclaimed { maybe_delivered: false, .. } => Feature::NeverPulled,
             Effect::KnownResult { .. } => Feature::KnownResult,
             Effect::Quarantined { .. } => Feature::Quarantined,
-            Effect::WaveWaiting { soaks: true, .. } => Feature::SoakWait,
-            Effect::WaveWaiting { soaks: false, .. } => Feature::ApprovalWait,
+            Effect::WaveWaiting { wait: WaveStart::Soaks(_), .. } => Feature::SoakWait,
+            Effect::WaveWaiting { wait: WaveStart::LacksEvidence(_), .. } => Feature::EvidenceWait,
+            Effect::WaveWaiting { .. } => Feature::ApprovalWait,
             Effect::Replaced { ordinal, .. } => {
                 let is_explained = (context.is_explained)(*ordinal);
                 self.must(is_explained, "an agent is replaced only where a desktop was reinstalled", || {
@@ -162,6 +163,14 @@ impl Invariants {
             "no next wave before the gate closed the one before it",
             || format!("wave {wave} was opened"),
         );
+        let succeeded = self.counts[place - 1].succeeded;
+        let share = u64::from(self.policy.min_success.map_or(0, BasisPoints::get));
+        let has_evidence =
+            succeeded > 0 && u64::from(succeeded) * 10_000 >= share * u64::from(before.state.size);
+        let is_approved = self.approved.contains(&wave);
+        self.must(has_evidence || is_approved, "no wave opens on a wave without evidence", || {
+            format!("wave {wave} was opened after {succeeded} of {} succeeded", before.state.size)
+        });
         let soak = TimeDelta::seconds(i64::from(self.policy.soak_seconds));
         let has_soaked = before.closed_at.is_some_and(|closed_at| now >= closed_at + soak);
         let really = self.closed_at[place - 1].map(|closed_at| context.now - closed_at);

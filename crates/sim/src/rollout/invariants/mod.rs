@@ -72,6 +72,7 @@ impl Target {
 struct Count {
     admitted: u32,
     ended: u32,
+    succeeded: u32,
     failed: u32,
     halting: u32,
 }

@@ -33,6 +33,7 @@ impl Invariants {
         let weight = self.weight(end.0, end.1);
         let count = &mut self.counts[Self::wave_of(table, ordinal)];
         count.ended += 1;
+        count.succeeded += u32::from(end.0 == Outcome::Success);
         count.failed += u32::from(weight.is_some());
         count.halting += u32::from(weight == Some(true));
         let target = self.targets[ordinal as usize].clone();

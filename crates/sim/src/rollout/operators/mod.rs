@@ -196,9 +196,7 @@ impl World {
             let state = &mut self.tasks[task];
             let table = self.store.tasks.get(&state.task_id);
             let Some(row) = table.and_then(|table| table.current()) else { continue };
-            let waits = row.state.status == WaveStatus::Pending
-                && row.opening.needs_approval
-                && !row.opening.is_approved;
+            let waits = row.state.status == WaveStatus::Pending && row.opening.hold().is_some();
             let wave = row.wave;
             if waits && state.asked.insert(wave) {
                 let most = state.spec.operators.approver_takes.num_milliseconds();
@@ -210,8 +208,11 @@ impl World {
 
     fn approve(&mut self, task: Task, wave: u16) {
         let approver = if self.rng.percent(20) { AUTHOR } else { APPROVER };
-        let approval = Approval { wave, author: AUTHOR, approver, fits_plan: true, fits_scripts: true };
         let (task_id, now) = (self.tasks[task].task_id, self.control_now());
+        let current = self.store.tasks.get(&task_id).and_then(|table| table.current());
+        let seen_hold = current.and_then(|row| row.opening.hold());
+        let approval =
+            Approval { wave, author: AUTHOR, approver, fits_plan: true, fits_scripts: true, seen_hold };
         match at_once(self.engine.approve(&mut self.store, task_id, &approval, now)) {
             Approved::Done(decision) => {
                 if self.commit(decision.map(|decision| *decision), &self.scope(task)) {

@@ -30,7 +30,17 @@ impl Scenario {
         if rng.percent(18) {
             self.add_outages(&mut rng);
         }
+        if rng.percent(20) {
+            self.require_successes(&mut rng);
+        }
         self
+    }
+
+    /// Requires a share of successes before a next wave opens.
+    fn require_successes(&mut self, rng: &mut Rng) {
+        for task in self.projects.iter_mut().flat_map(|project| &mut project.tasks) {
+            task.policy.min_success = Some(rng.basis_points(500, 9_500));
+        }
     }
 
     /// One to three more tasks, some of them of a second project.

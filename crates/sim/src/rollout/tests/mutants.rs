@@ -17,6 +17,7 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
     (Mutant::Rule(Rule::ForgetAgents), 6, "a start happens at most once"),
     (Mutant::Rule(Rule::SkipSoak), 8, "a wave soaks before the next one opens"),
     (Mutant::Rule(Rule::IgnoreApproval), 0, "a wave that needs approval waits for it"),
+    (Mutant::Rule(Rule::OpenWithoutEvidence), 0, "no wave opens on a wave without evidence"),
     (Mutant::Rule(Rule::QuorumOnLastWave), 41, "the last wave waits for all"),
     (Mutant::Rule(Rule::StrictForgetsWaiting), 1, "strict mode: no more than the threshold can fail"),
     (Mutant::Rule(Rule::CountTwice), 0, "a tally is what its records say"),
