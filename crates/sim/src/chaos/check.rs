@@ -95,6 +95,7 @@ pub(crate) async fn check_all(
     }
     check_targets(&mut connection, &tasks, &runs, faults, &mut findings).await?;
     check_waves(&mut connection, accepted, &mut findings).await?;
+    check_evidence(&mut connection, &mut findings).await?;
     check_times(&mut connection, &mut findings).await?;
     check_left_over(&mut connection, &mut findings).await?;
     Ok(findings)
@@ -221,6 +222,24 @@ fn contradiction(
         }
         _ => None,
     }
+}
+
+/// No wave opened on a wave without a success, unless a person approved it.
+async fn check_evidence(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
+    let opened: Vec<(Uuid, i16)> = sqlx::query_as(
+        "SELECT w.task_id, w.wave FROM wave w
+         WHERE w.wave > 1 AND w.opened_at IS NOT NULL AND w.approved_at IS NULL
+           AND NOT EXISTS (
+               SELECT FROM record r JOIN target t USING (task_id, ordinal)
+               WHERE r.task_id = w.task_id AND t.wave = w.wave - 1 AND r.outcome = 'SUCCESS')",
+    )
+    .fetch_all(connection)
+    .await?;
+    let violation = |(task_id, wave): (Uuid, i16)| {
+        format!("task {}: wave {wave} opened, and nothing before it succeeded", task_id.simple())
+    };
+    findings.violations.extend(opened.into_iter().map(violation));
+    Ok(())
 }
 
 /// Tallies are what the records say; a strict rollout kept to its threshold.

@@ -3,6 +3,7 @@
 //!
 //! [`crate::failover`] puts the same cluster, load and checks on a database that fails over.
 
+pub(crate) mod approver;
 pub(crate) mod check;
 mod clock;
 pub(crate) mod faults;
@@ -23,7 +24,7 @@ use std::{
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use self::{faults::Faults, load::Load, report::Report, system::System};
+use self::{approver::Approver, faults::Faults, load::Load, report::Report, system::System};
 use crate::say;
 
 /// Injects faults for a number of minutes and checks the invariants. Returns an error if one is
@@ -33,6 +34,7 @@ pub async fn run(minutes: f64, seed: u64, agents: u32) -> anyhow::Result<()> {
     let system = Arc::new(System::start(agents).await?);
     let begun = Instant::now();
     let until = begun + Duration::from_secs_f64(minutes * 60.0);
+    let _approver = Approver::start(Arc::clone(&system));
     let load = Load::start(Arc::clone(&system), rng(seed, 1), move || Instant::now() < until);
     let faults = Faults::inject(Arc::clone(&system), rng(seed, 2), begun, until).await?;
     say("no more faults: everything is put right, and what was accepted may end");

@@ -36,6 +36,7 @@ use self::{
 };
 use crate::{
     chaos::{
+        approver::Approver,
         check,
         faults::Faults,
         load::Load,
@@ -70,6 +71,7 @@ async fn run_drill(
     let follower = Follower::start(pair.addresses()).await?;
     say("starting two APIs, two schedulers, three workers and the agents");
     let system = Arc::new(System::start_on(directory, follower.url(), parameters.agents).await?);
+    let _approver = Approver::start(Arc::clone(&system));
     let is_running = Arc::new(AtomicBool::new(true));
     let reader_of = |flag: &Arc<AtomicBool>| {
         let flag = Arc::clone(flag);
