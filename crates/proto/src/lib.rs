@@ -3,6 +3,7 @@
 mod convert;
 mod enum_names;
 pub mod order_signing;
+mod result;
 
 pub use convert::{ScriptOutcome, code, time, time_opt, unix_ms, unix_ms_in_range, unix_ms_opt};
 pub use domain::limits;
@@ -11,6 +12,7 @@ pub use generated::{
     admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,
     types::v1 as types,
 };
+pub use result::{check_results, make_unknown};
 
 /// Generated modules, nested as the packages are: generated code refers to siblings by path.
 mod generated {

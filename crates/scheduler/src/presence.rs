@@ -54,7 +54,35 @@ impl Scheduler {
     /// Stores which desktops connected and disconnected; returns the connections that the worker
     /// must close. `None` if the worker is unknown: it must send a heartbeat first, because nothing
     /// would clear its presence.
+    ///
+    /// A desktop whose description the database refuses is refused alone.
     pub async fn presence(
+        &self,
+        worker_id: &WorkerId,
+        connected: &[DesktopFacts],
+        disconnected: &[(ProjectId, DesktopId)],
+        now: Timestamp,
+    ) -> Result<Option<Vec<Refused>>, Error> {
+        let mut refused = Vec::new();
+        let mut parts = vec![(connected, disconnected)];
+        while let Some((connected, disconnected)) = parts.pop() {
+            match self.store_presence(worker_id, connected, disconnected, now).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(mut more)) => refused.append(&mut more),
+                Err(error) if error.is_of_values() && !connected.is_empty() => match connected {
+                    [desktop] if disconnected.is_empty() => refused.push(unstorable(desktop, &error)),
+                    _ => {
+                        let (first, last) = connected.split_at(connected.len() / 2);
+                        parts.extend([(last, &[][..]), (first, disconnected)]);
+                    }
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(refused))
+    }
+
+    async fn store_presence(
         &self,
         worker_id: &WorkerId,
         connected: &[DesktopFacts],
@@ -124,6 +152,17 @@ impl Scheduler {
         tracing::info!(%worker_id, desktops, leases, "worker deleted");
         Ok(true)
     }
+}
+
+/// Refuses a desktop whose description the database refuses.
+fn unstorable(desktop: &DesktopFacts, error: &Error) -> Refused {
+    let (project_id, desktop_id) = (desktop.project_id.clone(), desktop.desktop_id.clone());
+    tracing::error!(
+        %project_id, %desktop_id, error = error as &dyn std::error::Error,
+        "the database refused the description of a desktop"
+    );
+    let reason = "the database refused the description of this desktop".to_owned();
+    Refused::Claim(project_id, desktop_id, Refusal { reason, identity_is_outdated: false })
 }
 
 /// Stores newly connected desktops; returns each connection that the worker must close once.

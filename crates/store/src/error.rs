@@ -49,6 +49,12 @@ impl Error {
         self.is_timeout() || error.code().is_some_and(|code| code.starts_with("40"))
     }
 
+    /// Returns whether neither the state of the database nor other transactions explain the error:
+    /// the same statement with the same values fails again.
+    pub fn is_of_values(&self) -> bool {
+        !self.is_unavailable() && !self.is_of_transaction()
+    }
+
     /// Returns whether a statement timeout or lock timeout ended the statement.
     pub(crate) fn is_timeout(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };

@@ -2,6 +2,7 @@
 
 mod admit;
 mod budget;
+mod isolate;
 mod lease;
 mod reap;
 mod report;

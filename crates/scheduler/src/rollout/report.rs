@@ -77,7 +77,7 @@ pub struct ReportAnswer {
 }
 
 impl ReportAnswer {
-    fn merge(&mut self, of_task: Self) {
+    pub(super) fn merge(&mut self, of_task: Self) {
         self.stored += of_task.stored;
         self.refused.extend(of_task.refused);
         self.failed.extend(of_task.failed);
@@ -89,7 +89,8 @@ impl Scheduler {
     ///
     /// Each task has its own transaction. A task that cannot be stored is listed in
     /// [`ReportAnswer::failed`], and all remaining tasks are stored. Otherwise one task would block
-    /// every worker that reports its targets.
+    /// every worker that reports its targets. A result that the database refuses is stored as
+    /// UNKNOWN, and the remaining results of its task as they are.
     ///
     /// # Errors
     ///
@@ -112,24 +113,14 @@ impl Scheduler {
         }
         let mut answer = ReportAnswer::default();
         let begun = Instant::now();
-        self.store_full(worker_id, full, now).await?;
+        self.store_full(worker_id, full, now).await.or_else(without_hint)?;
         for (task_id, (results, returned)) in by_task {
             note(task_id, &results);
             let span = span_of(task_id, worker_id, &results);
             let results = results.into_iter().map(TargetReport::reported).collect();
             let returned = returned.into_iter().map(ReturnedTarget::returned).collect();
             let report = Report { task_id, worker_id: worker_id.clone(), results, returned };
-            match Box::pin(self.report_task(report, now).instrument(span)).await {
-                Ok(of_task) => answer.merge(of_task),
-                Err(error) if is_of_one_task(&error) => {
-                    tracing::error!(
-                        %task_id, error = &error as &dyn std::error::Error,
-                        "storing the results of a task failed"
-                    );
-                    answer.failed.push(task_id);
-                }
-                Err(error) => return Err(error),
-            }
+            answer.merge(Box::pin(self.report_isolated(report, now).instrument(span)).await?);
         }
         metric::REPORT_SECONDS.observe_duration(begun.elapsed(), &[]);
         metric::RESULTS_REFUSED.increment(answer.refused.len() as u64, &[]);
@@ -150,12 +141,14 @@ impl Scheduler {
         desktop::set_full(&mut *self.store.acquire().await?, worker_id, &full, now + FULL_FOR).await
     }
 
-    /// Stores started scripts, so that running records have a start time.
+    /// Stores started scripts, so that running records have a start time. Values that the database
+    /// refuses are logged and dropped.
     pub async fn add_started(&self, worker_id: &WorkerId, started: &[StartedTarget]) -> Result<(), Error> {
-        batch::add_started(&mut *self.store.acquire().await?, worker_id, started).await
+        let added = batch::add_started(&mut *self.store.acquire().await?, worker_id, started).await;
+        added.or_else(without_hint)
     }
 
-    async fn report_task(&self, report: Report, now: Timestamp) -> Result<ReportAnswer, Error> {
+    pub(super) async fn report_task(&self, report: Report, now: Timestamp) -> Result<ReportAnswer, Error> {
         let task_id = report.task_id;
         let mut tx = self.store.begin().await?;
         let mut rows = TaskRows::new(&mut tx);
@@ -185,10 +178,13 @@ impl ReturnedTarget {
     }
 }
 
-/// Whether the error concerns only this task's rows or statements, so that other tasks can still be
-/// stored.
-fn is_of_one_task(error: &Error) -> bool {
-    !error.is_unavailable() || error.is_of_transaction()
+/// Drops a hint that the database refuses: it must not block the results that come with it.
+fn without_hint(error: Error) -> Result<(), Error> {
+    if !error.is_of_values() {
+        return Err(error);
+    }
+    tracing::error!(error = &error as &dyn std::error::Error, "the database refused a worker's hint");
+    Ok(())
 }
 
 /// Span of the store operation in the task's trace: a child of the first sampled result, with links

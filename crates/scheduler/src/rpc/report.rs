@@ -91,11 +91,12 @@ fn started_target(target: proto::scheduler::StartedTarget) -> Option<StartedTarg
     })
 }
 
-fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport, domain::Error> {
+fn target_report(mut result: proto::scheduler::TargetResult) -> Result<TargetReport, domain::Error> {
     let batch_id = match result.batch_id.as_str() {
         "" => None,
         text => Some(text.parse::<BatchId>()?),
     };
+    proto::check_results(&mut result.scripts)?;
     Ok(TargetReport {
         task_id: result.task_id.parse::<TaskId>()?,
         ordinal: result.ordinal,
@@ -104,61 +105,43 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
         project_id: result.project_id.parse()?,
         desktop_id: result.desktop_id.parse()?,
         agent_id: result.agent_id,
-        scripts: result.scripts.into_iter().zip(0u32..).map(script_report).collect::<Result<_, _>>()?,
+        scripts: result.scripts.into_iter().map(script_report).collect::<Result<_, _>>()?,
         trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
     })
 }
 
-fn script_report(
-    (mut script, place): (proto::types::ScriptResult, u32),
-) -> Result<ScriptResult, domain::Error> {
-    if script.script != place {
-        return Err(domain::Error::unreadable(format!(
-            "result {place} names script {}; expected {place}",
-            script.script
-        )));
-    }
+/// Converts a checked result.
+fn script_report(mut script: proto::types::ScriptResult) -> Result<ScriptResult, domain::Error> {
     let process = process_report(&mut script);
     Ok(ScriptResult {
         outcome: script.outcome.parse()?,
         exit_code: script.exit_code,
         started_at: unix_ms_in_range("started_at_unix_ms", script.started_at_unix_ms)?,
         ended_at: unix_ms_in_range("ended_at_unix_ms", script.ended_at_unix_ms)?,
-        output: storable(script.output, limits::MAX_OUTPUT_BYTES),
-        reason: storable(script.reason, limits::MAX_REASON_BYTES),
+        output: script.output,
+        reason: script.reason,
         process,
     })
 }
 
-/// Takes the facts about a script's process out of its result. A fact that is no valid one is
-/// dropped: it must not cost the target its outcome.
+/// Takes the facts about a script's process out of its checked result. A fact that is no valid one
+/// is dropped: it must not cost the target its outcome.
 fn process_report(script: &mut proto::types::ScriptResult) -> ProcessReport {
-    let interpreter = storable(std::mem::take(&mut script.interpreter), limits::MAX_INTERPRETER_BYTES);
-    let named = std::mem::take(&mut script.left_processes).into_iter().take(limits::MAX_LEFT_PROCESSES);
-    let left_processes: Vec<LeftProcess> = named
+    let left_processes: Vec<LeftProcess> = std::mem::take(&mut script.left_processes)
+        .into_iter()
         .map(|process| LeftProcess {
             pid: process.pid,
-            command: storable(process.command, limits::MAX_LEFT_COMMAND_BYTES),
-            user: storable(process.user, limits::MAX_LEFT_USER_BYTES),
+            command: process.command,
+            user: process.user,
             survived_kill: process.survived_kill,
         })
         .collect();
     let at_least = u32::try_from(left_processes.len()).unwrap_or(u32::MAX);
     ProcessReport {
-        interpreter: Some(interpreter).filter(|path| !path.is_empty()),
+        interpreter: Some(std::mem::take(&mut script.interpreter)).filter(|path| !path.is_empty()),
         signal: script.signal.and_then(process::signal),
         containment: script.containment.parse().ok(),
         left_processes_count: script.left_processes_count.max(at_least),
         left_processes,
     }
-}
-
-/// Makes an agent's text fit its column: replaces NUL and cuts it at `max_bytes`.
-fn storable(text: String, max_bytes: usize) -> String {
-    let mut text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
-    if text.len() > max_bytes {
-        let end = (0..=max_bytes).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
-        text.truncate(end);
-    }
-    text
 }

@@ -13,6 +13,7 @@ mod identity;
 mod late_results;
 mod leases;
 mod offline_desktops;
+mod poisoned;
 mod policy;
 mod quarantine;
 mod replaced;
