@@ -1,21 +1,21 @@
 //! Dispatches the targets of a batch to their agents.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use proto::{
-    agent::{AttachResponse, ExecutionKey, Order, attach_response::Message},
+    agent::{ExecutionKey, Order},
     order::Signer,
     scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
     types::Script,
 };
 
 use telemetry::{metric, trace};
-use tokio::sync::mpsc::error::TrySendError;
 use tracing::Instrument as _;
 
 use crate::{
     in_flight::InFlightTarget,
     order_proofs::{Answer, Part},
+    outbox::{NotQueued, SharedOrder},
     report_queue::Item,
     state::Worker,
 };
@@ -37,7 +37,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch, scripts: &[Script], 
 }
 
 /// Scripts of a task in order; `None` if the pull response lacks one.
-fn scripts_of(spec: &TaskSpec, scripts: &[Script]) -> Option<Vec<Script>> {
+fn scripts_of(spec: &TaskSpec, scripts: &[Script]) -> Option<Arc<[Script]>> {
     spec.script_indexes.iter().map(|index| scripts.get(*index as usize).cloned()).collect()
 }
 
@@ -58,7 +58,9 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
     } = batch;
     let spec = spec.unwrap_or_default();
     let scripts = scripts_of(&spec, scripts);
-    if scripts.is_none() {
+    let has_scripts = scripts.is_some();
+    let scripts = scripts.unwrap_or_default();
+    if !has_scripts {
         tracing::error!(task_id, batch_id, "batch returned: the pull response lacks one of its scripts");
     }
     worker.in_flight.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
@@ -74,16 +76,15 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
             stop_script,
             trace_context: if is_traced { trace_context.clone() } else { String::new() },
             signed,
-            ..order(&key, wave, &spec, scripts.as_deref().unwrap_or_default(), deliver_by_unix_ms)
+            ..order(&key, wave, &spec, deliver_by_unix_ms)
         };
+        let order = SharedOrder { order, scripts: Arc::clone(&scripts) };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
-        // A process that was suspended past the end of its lease must not use it: another worker
-        // may hold the batch.
-        let is_ours = scripts.is_some() && !is_over(worker, lease_until_unix_ms);
-        let held_for = HandOut { desktop, agent_id: &target.agent_id, batch_id: &batch_id };
-        let sent = if is_ours {
-            hand_out(worker, key, held_for, order, part.map(|part| part.answer))
+        let agent_id = &target.agent_id;
+        let held_for = HandOut { desktop, agent_id, batch_id: &batch_id, lease_until_unix_ms };
+        let sent = if has_scripts {
+            hand_out(worker, key, held_for, order, part.map(|part| part.answer)).await
         } else {
             Err(NotSent::NotReached)
         };
@@ -115,6 +116,7 @@ struct HandOut<'a> {
     /// Only this agent of the desktop may start the target.
     agent_id: &'a str,
     batch_id: &'a str,
+    lease_until_unix_ms: i64,
 }
 
 /// Cause why an order was certainly not sent.
@@ -131,35 +133,40 @@ enum NotSent {
 /// # Errors
 ///
 /// When it certainly was not sent.
-fn hand_out(
+async fn hand_out(
     worker: &Worker,
     key: ExecutionKey,
     to: HandOut<'_>,
-    order: Order,
+    order: SharedOrder,
     signed: Option<&Answer>,
 ) -> Result<(), NotSent> {
-    let HandOut { desktop, agent_id, batch_id } = to;
+    let HandOut { desktop, agent_id, batch_id, lease_until_unix_ms } = to;
     let found = worker.registry.find_known(&desktop, agent_id);
     let (session, to_agent) = found.ok_or(NotSent::NotReached)?;
+    // Before any look at the agent's room: an order in flight needs none.
+    if !is_over(worker, lease_until_unix_ms) && worker.in_flight.adopt(&key, batch_id) {
+        return Ok(());
+    }
     if worker.registry.is_full(&desktop, session) {
         return Err(NotSent::Full);
     }
     // Reserves the channel first: a target recorded as in flight is certain to be sent, after its
     // signer.
-    let messages = if signed.is_some() { 2 } else { 1 };
-    let permits = match to_agent.try_reserve_many(messages) {
-        Ok(permits) => permits,
-        Err(TrySendError::Closed(())) => return Err(NotSent::NotReached),
-        Err(TrySendError::Full(())) => {
+    let place = match to_agent.reserve(&worker.order_room, &order, signed.is_some()).await {
+        Ok(place) => place,
+        Err(NotQueued::Closed) => return Err(NotSent::NotReached),
+        Err(NotQueued::Full) => {
             worker.registry.set_full(&desktop, session, Instant::now());
             return Err(NotSent::Full);
         }
     };
-    let held = InFlightTarget { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
-    if !worker.in_flight.hold(key.clone(), held) {
-        // Already in flight from an earlier batch: its result settles this batch too.
-        return Ok(());
+    // A process that was suspended past the end of its lease must not use it: another worker may
+    // hold the batch.
+    if is_over(worker, lease_until_unix_ms) {
+        return Err(NotSent::NotReached);
     }
+    let held = InFlightTarget { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
+    worker.in_flight.hold(key.clone(), held);
     // A connection that closed before the target was recorded would never return it; one that
     // closes later will.
     if worker.registry.find(&desktop).is_none_or(|(current, _)| current != session) {
@@ -167,25 +174,17 @@ fn hand_out(
         return Err(NotSent::NotReached);
     }
     let signer = signed.filter(|answer| worker.registry.shows_first(&desktop, session, answer.signer));
-    let signer = signer.map(|answer| Message::Signer(Signer { certificate: answer.certificate().to_vec() }));
-    for (permit, message) in permits.zip(signer.into_iter().chain([Message::Order(order)])) {
-        permit.send(Ok(AttachResponse { message: Some(message) }));
-    }
+    place.send(signer.map(|answer| Signer { certificate: answer.certificate().to_vec() }), order);
     metric::ORDERS.increment(1, &[]);
     Ok(())
 }
 
-fn order(
-    key: &ExecutionKey,
-    wave: u32,
-    spec: &TaskSpec,
-    scripts: &[Script],
-    deliver_by_unix_ms: i64,
-) -> Order {
+/// Creates an order without its scripts.
+fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64) -> Order {
     Order {
         key: Some(key.clone()),
         wave,
-        scripts: scripts.to_vec(),
+        scripts: Vec::new(),
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms,
         query_only: false,
@@ -205,21 +204,26 @@ mod tests {
     use std::time::Duration;
 
     use chrono::TimeDelta;
-    use proto::{scheduler::Target, types::Desktop};
+    use proto::{
+        agent::{AttachResponse, attach_response::Message},
+        scheduler::Target,
+        types::Desktop,
+    };
     use time_sync::TimeSample;
-    use tokio::sync::mpsc;
 
     use super::*;
-    use crate::Config;
+    use crate::{
+        Config,
+        outbox::{self, Outbox},
+    };
 
     /// A worker with schedulers' time one day ahead of its machine, and the agent's end of a
     /// connection.
-    fn worker_with_a_desktop()
-    -> (Worker, chrono::DateTime<chrono::Utc>, mpsc::Receiver<Result<AttachResponse, tonic::Status>>) {
+    fn worker_with_a_desktop() -> (Worker, chrono::DateTime<chrono::Utc>, Outbox) {
         let worker = Worker::new(Config::default(), String::new(), None);
         let now = worker.clock.now() + TimeDelta::days(1);
         worker.clock.answered(worker.clock.asks(), TimeSample { now, error: Duration::ZERO });
-        let (to_agent, outbox) = mpsc::channel(4);
+        let (to_agent, outbox) = outbox::channel(4);
         let key = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
         worker.registry.connect(key.clone(), Desktop::default(), to_agent).unwrap();
         worker.registry.is_known(&key, &Desktop::default());
@@ -275,5 +279,36 @@ mod tests {
         assert!(worker.in_flight.leases().is_empty());
         dispatch(&worker, leased_until(now + TimeDelta::minutes(1)), &[], None).await;
         assert!(matches!(outbox.try_recv(), Ok(Ok(_))));
+    }
+
+    #[tokio::test]
+    async fn batch_reclaimed_for_its_worker_is_renewed() {
+        let (worker, now, mut outbox) = worker_with_a_desktop();
+        let first = leased_until(now + TimeDelta::minutes(1));
+        let second = Batch { batch_id: "b2".into(), epoch: 1, ..first.clone() };
+        dispatch(&worker, first, &[], None).await;
+        dispatch(&worker, second, &[], None).await;
+        assert!(matches!(outbox.try_recv(), Ok(Ok(_))));
+        assert!(outbox.try_recv().is_err(), "the agent has the order");
+        let leases: Vec<String> = worker.in_flight.leases().into_iter().map(|lease| lease.batch_id).collect();
+        assert_eq!(leases, ["b2"]);
+        let key = ExecutionKey { task_id: "t".into(), ordinal: 0, attempt: 0 };
+        assert_eq!(worker.in_flight.batch_of(&key).as_deref(), Some("b2"), "the result names its lease");
+        worker.in_flight.release([&key]);
+        assert!(worker.in_flight.leases().is_empty());
+    }
+
+    #[tokio::test]
+    async fn full_channel_adopts_targets_in_flight() {
+        let (worker, now, _outbox) = worker_with_a_desktop();
+        let first = leased_until(now + TimeDelta::minutes(1));
+        dispatch(&worker, first.clone(), &[], None).await;
+        let desktop = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
+        let (session, to_agent) = worker.registry.find(&desktop).unwrap();
+        while to_agent.try_send(Ok(AttachResponse::default())).is_ok() {}
+        worker.registry.set_full(&desktop, session, Instant::now());
+        dispatch(&worker, Batch { batch_id: "b2".into(), ..first }, &[], None).await;
+        assert!(worker.has_reported(), "the target is not returned");
+        assert_eq!(worker.in_flight.leases().len(), 1);
     }
 }

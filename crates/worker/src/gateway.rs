@@ -11,19 +11,20 @@ use futures::Stream;
 use mtls::{Certified, Identity};
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, OrderResult, OrderReturn, Started, StartedScript, Welcome,
+        AttachRequest, AttachResponse, ExecutionKey, OrderResult, OrderReturn, Started, StartedScript,
+        Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
     scheduler::{DesktopKey, ReturnedTarget, StartedTarget, TargetResult},
-    types::{Certificate, Desktop, Time},
+    types::{Certificate, Desktop, ScriptResult, Time},
 };
 use telemetry::{metric, trace};
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    outbox::{self, ToAgent, WeakToAgent},
     registry::{Connected, SessionId},
     report_queue::Item,
     state::Worker,
@@ -42,8 +43,6 @@ pub(crate) fn service(worker: Arc<Worker>) -> AgentServiceServer<impl AgentServi
         .max_decoding_message_size(limits::MAX_AGENT_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
-
-type WeakToAgent = mpsc::WeakSender<Result<AttachResponse, Status>>;
 
 struct Gateway {
     worker: Arc<Worker>,
@@ -67,7 +66,7 @@ impl AgentService for Gateway {
         }
         let shown = request.extensions().get::<Certified>().cloned();
         let mut inbound = request.into_inner();
-        let (to_agent, outbound) = mpsc::channel(limits::MAX_ORDERS_PER_AGENT);
+        let (to_agent, outbound) = outbox::channel(limits::MAX_ORDERS_PER_AGENT);
         // The agent sends nothing before the response headers, so its hello is read in the
         // background.
         let worker = Arc::clone(&self.worker);
@@ -79,11 +78,11 @@ impl AgentService for Gateway {
             };
             serve(&worker, inbound, to_agent, hello).await;
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(outbound))))
+        Ok(Response::new(Box::pin(outbound)))
     }
 }
 
-fn refuse(to_agent: &mpsc::Sender<Result<AttachResponse, Status>>, status: Status) {
+fn refuse(to_agent: &ToAgent, status: Status) {
     tracing::warn!(%status, "agent refused");
     metric::AGENTS_REFUSED.increment(1, &[]);
     if to_agent.try_send(Err(status)).is_err() {
@@ -129,12 +128,7 @@ fn certified(identity: &Identity, desktop: Desktop) -> Result<Desktop, Status> {
 }
 
 /// Serves one connection until it ends.
-async fn serve(
-    worker: &Worker,
-    mut inbound: Streaming<AttachRequest>,
-    to_agent: mpsc::Sender<Result<AttachResponse, Status>>,
-    desktop: Desktop,
-) {
+async fn serve(worker: &Worker, mut inbound: Streaming<AttachRequest>, to_agent: ToAgent, desktop: Desktop) {
     let key = DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
     if worker.knows_time_within(TIME_WITHIN).await.is_none() {
         return refuse(
@@ -148,7 +142,7 @@ async fn serve(
     }
     let welcome = Welcome { worker_id: worker.worker_id.clone(), time: time(worker) };
     let welcome = attach_response::Message::Welcome(welcome);
-    if to_agent.send(Ok(AttachResponse { message: Some(welcome) })).await.is_err() {
+    if !to_agent.send(Ok(AttachResponse { message: Some(welcome) })).await {
         return;
     }
     // The registry holds the only other sender: when it drops that, the stream ends and the agent
@@ -169,6 +163,8 @@ async fn serve(
                 end_expired(&key, &weak);
                 None
             }
+            // An agent that does not read may never end its stream.
+            () = removed(known.clone()) => None,
         };
         let Some(message) = message else { break };
         // Messages are ignored while the schedulers may still refuse the connection, and after it
@@ -244,6 +240,11 @@ async fn is_known(known: &mut watch::Receiver<bool>, to_agent: &WeakToAgent) -> 
     }
 }
 
+/// Waits until the registry has removed the connection.
+async fn removed(mut known: watch::Receiver<bool>) {
+    while known.changed().await.is_ok() {}
+}
+
 /// Time of the schedulers; `None` until they have sent it.
 fn time(worker: &Worker) -> Option<Time> {
     worker.clock.sample().map(|sample| Time::new(sample.now, sample.error))
@@ -302,6 +303,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         let (task_id, ordinal, desktop_id) = (&key.task_id, key.ordinal, &desktop.desktop_id);
         tracing::info_span!(target: trace::TARGET, parent: None, "report", %task_id, ordinal, %desktop_id)
     });
+    let scripts = checked(&key, desktop, result.scripts);
     let result = TargetResult {
         trace_context: trace::carry(&span, carried).unwrap_or_default(),
         task_id: key.task_id.clone(),
@@ -309,11 +311,40 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         attempt: key.attempt,
         // Empty for a result from the agent's journal that this worker did not request.
         batch_id: worker.in_flight.batch_of(&key).unwrap_or_default(),
-        scripts: result.scripts,
+        scripts,
         project_id: desktop.project_id.clone(),
         desktop_id: desktop.desktop_id.clone(),
         agent_id: agent_id.to_owned(),
     };
     let result = Box::new(result);
     worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, span }).await;
+}
+
+/// Checks the results that an agent sent. Those that are not valid become UNKNOWN: the target ends
+/// with a reason instead of at its deadline.
+fn checked(key: &ExecutionKey, desktop: &DesktopKey, mut scripts: Vec<ScriptResult>) -> Vec<ScriptResult> {
+    if let Err(error) = proto::check_results(&mut scripts) {
+        tracing::warn!(
+            task_id = key.task_id, ordinal = key.ordinal, desktop_id = desktop.desktop_id, reason = %error,
+            "agent sent a result that is not valid; it counts as UNKNOWN"
+        );
+        proto::make_unknown(&mut scripts, &format!("the agent's result is not valid: {error}"));
+    }
+    scripts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_with_an_impossible_time_becomes_unknown() {
+        let success = ScriptResult { outcome: "SUCCESS".into(), ..ScriptResult::default() };
+        let check = |script| checked(&ExecutionKey::default(), &DesktopKey::default(), vec![script]);
+        assert_eq!(check(success.clone()), [success.clone()]);
+        let lie = ScriptResult { started_at_unix_ms: -300_000_000_000_000, ..success };
+        let [unknown] = &check(lie)[..] else { panic!("one script, one result") };
+        assert_eq!(unknown.outcome, "UNKNOWN");
+        assert!(unknown.reason.contains("started_at_unix_ms"), "{}", unknown.reason);
+    }
 }

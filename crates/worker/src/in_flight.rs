@@ -32,6 +32,8 @@ struct Batch {
 #[derive(Debug, Default)]
 struct Inner {
     targets: HashMap<ExecutionKey, InFlightTarget>,
+    /// Keys of the targets by connection, so that the end of one connection costs only its own.
+    by_session: HashMap<SessionId, HashSet<ExecutionKey>>,
     batches: HashMap<String, Batch>,
 }
 
@@ -59,18 +61,26 @@ impl InFlight {
             .insert(lease.batch_id, Batch { task_id: lease.task_id, epoch: lease.epoch, held: 0 });
     }
 
-    /// Records a target just before its order is sent. False if it is already in flight: a second
-    /// order would produce a second answer.
-    pub(crate) fn hold(&self, key: ExecutionKey, held: InFlightTarget) -> bool {
+    /// Moves a target in flight to the batch that was leased for it last: its result settles that
+    /// batch, whose lease is renewed until then. False if the target is not in flight, and needs an
+    /// order.
+    pub(crate) fn adopt(&self, key: &ExecutionKey, batch_id: &str) -> bool {
         let mut inner = self.lock();
-        if inner.targets.contains_key(&key) {
-            return false;
+        let Some(target) = inner.targets.get_mut(key) else { return false };
+        let earlier = std::mem::replace(&mut target.batch_id, batch_id.to_owned());
+        if earlier != batch_id {
+            inner.hold(batch_id);
+            inner.release(&earlier);
         }
-        if let Some(batch) = inner.batches.get_mut(&held.batch_id) {
-            batch.held += 1;
-        }
-        inner.targets.insert(key, held);
         true
+    }
+
+    /// Records a target just before its order is sent. The target must not be in flight.
+    pub(crate) fn hold(&self, key: ExecutionKey, held: InFlightTarget) {
+        let mut inner = self.lock();
+        inner.hold(&held.batch_id);
+        inner.by_session.entry(held.session).or_default().insert(key.clone());
+        inner.targets.insert(key, held);
     }
 
     /// Batch that delivered a target; `None` if it is not in flight.
@@ -93,9 +103,7 @@ impl InFlight {
     pub(crate) fn release<'a>(&self, keys: impl IntoIterator<Item = &'a ExecutionKey>) {
         let mut inner = self.lock();
         for key in keys {
-            if let Some(held) = inner.targets.remove(key) {
-                inner.release(&held.batch_id);
-            }
+            inner.remove(key);
         }
         drop(inner);
         self.changed.notify_waiters();
@@ -113,16 +121,10 @@ impl InFlight {
     /// have started them, but its results no longer arrive here.
     pub(crate) fn release_session(&self, session: SessionId) -> Vec<ReturnedTarget> {
         let mut inner = self.lock();
-        let keys: Vec<ExecutionKey> = inner
-            .targets
-            .iter()
-            .filter(|(_, held)| held.session == session)
-            .map(|(key, _)| key.clone())
-            .collect();
+        let keys = inner.by_session.remove(&session).unwrap_or_default();
         let mut returned = Vec::with_capacity(keys.len());
         for key in keys {
-            if let Some(held) = inner.targets.remove(&key) {
-                inner.release(&held.batch_id);
+            if let Some(held) = inner.remove(&key) {
                 returned.push(ReturnedTarget {
                     task_id: key.task_id,
                     batch_id: held.batch_id,
@@ -146,8 +148,7 @@ impl InFlight {
         if inner.targets.get(key).is_none_or(|held| held.session != session) {
             return None;
         }
-        let held = inner.targets.remove(key)?;
-        inner.release(&held.batch_id);
+        let held = inner.remove(key)?;
         drop(inner);
         self.changed.notify_waiters();
         Some(ReturnedTarget {
@@ -163,16 +164,14 @@ impl InFlight {
 
     /// Number of targets in flight on each of these connections.
     pub(crate) fn count_by_session(&self, sessions: &HashSet<SessionId>) -> HashMap<SessionId, usize> {
-        let mut counts: HashMap<SessionId, usize> = sessions.iter().map(|session| (*session, 0)).collect();
-        for held in self.lock().targets.values() {
-            counts.entry(held.session).and_modify(|count| *count += 1);
-        }
-        counts
+        let inner = self.lock();
+        let count = |session: &SessionId| inner.by_session.get(session).map_or(0, HashSet::len);
+        sessions.iter().map(|session| (*session, count(session))).collect()
     }
 
     /// Connections with targets in flight.
     pub(crate) fn busy_sessions(&self) -> HashSet<SessionId> {
-        self.lock().targets.values().map(|held| held.session).collect()
+        self.lock().by_session.keys().copied().collect()
     }
 
     /// All leases with targets in flight.
@@ -202,6 +201,24 @@ impl InFlight {
 }
 
 impl Inner {
+    fn hold(&mut self, batch_id: &str) {
+        if let Some(batch) = self.batches.get_mut(batch_id) {
+            batch.held += 1;
+        }
+    }
+
+    fn remove(&mut self, key: &ExecutionKey) -> Option<InFlightTarget> {
+        let held = self.targets.remove(key)?;
+        if let Some(keys) = self.by_session.get_mut(&held.session) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_session.remove(&held.session);
+            }
+        }
+        self.release(&held.batch_id);
+        Some(held)
+    }
+
     fn release(&mut self, batch_id: &str) {
         if let Some(batch) = self.batches.get_mut(batch_id) {
             batch.held = batch.held.saturating_sub(1);
@@ -233,9 +250,9 @@ mod tests {
     fn a_batch_is_renewed_until_its_last_target_is_let_go() {
         let in_flight = InFlight::default();
         in_flight.open(lease(1));
-        assert!(in_flight.hold(key(0), held(1)));
-        assert!(in_flight.hold(key(1), held(2)));
-        assert!(!in_flight.hold(key(1), held(2)), "already in flight");
+        in_flight.hold(key(0), held(1));
+        in_flight.hold(key(1), held(2));
+        assert!(in_flight.adopt(&key(1), "b") && !in_flight.adopt(&key(2), "b"));
         in_flight.release([&key(0)]);
         assert_eq!(in_flight.leases(), [lease(1)]);
         in_flight.release([&key(1)]);

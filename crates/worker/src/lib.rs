@@ -14,6 +14,7 @@ mod heartbeat;
 mod in_flight;
 mod metrics;
 mod order_proofs;
+mod outbox;
 mod presence;
 mod presence_sync;
 mod pull;

@@ -16,17 +16,18 @@ use proto::{
     scheduler::{DesktopKey, RefusedDesktop},
     types::Desktop,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tonic::Status;
 
-use crate::{order_proofs::ShownSigners, room::Room};
+use crate::{
+    order_proofs::ShownSigners,
+    outbox::ToAgent,
+    room::{Progress, Room},
+};
 
 /// Id of one connection of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId(pub(crate) u64);
-
-/// Channel of messages to an agent.
-pub(crate) type ToAgent = mpsc::Sender<Result<AttachResponse, Status>>;
 
 #[derive(Debug)]
 struct Session {
@@ -37,6 +38,7 @@ struct Session {
     known: watch::Sender<bool>,
     shown: ShownSigners,
     room: Room,
+    progress: Progress,
 }
 
 /// Newly registered connection.
@@ -150,6 +152,7 @@ impl Registry {
                 known: accepted,
                 shown: ShownSigners::default(),
                 room: Room::default(),
+                progress: Progress::default(),
             },
         );
         Ok(Connected { session, replaced: replaced.map(|session| session.id), known })
@@ -228,10 +231,12 @@ impl Registry {
         self.lock().get(key).is_some_and(|session| session.id == id && session.room.is_full())
     }
 
-    /// Connections without room that may be asked again at `now`.
+    /// Connections without room that may be asked again at `now`: their agents have read at least
+    /// half of the messages that they may let wait.
     pub(crate) fn full_sessions(&self, now: Instant) -> HashSet<SessionId> {
         let sessions = self.lock();
-        let may_retry = sessions.values().filter(|session| session.room.may_retry(now));
+        let may_retry =
+            sessions.values().filter(|session| session.room.may_retry(now) && session.to_agent.has_room());
         may_retry.map(|session| session.id).collect()
     }
 
@@ -244,6 +249,22 @@ impl Registry {
             (key.clone(), session.desktop.clone())
         })
         .collect()
+    }
+
+    /// Closes the connections whose agents have not read any waiting message for too long, and drops
+    /// the messages. Returns their desktops.
+    pub(crate) fn close_stalled(&self, now: Instant) -> Vec<DesktopKey> {
+        let is_stalled =
+            |session: &mut Session| session.progress.is_stalled(session.to_agent.progress(), now);
+        let mut sessions = self.lock();
+        let stalled: Vec<(DesktopKey, Session)> =
+            sessions.extract_if(|_, session| is_stalled(session)).collect();
+        drop(sessions);
+        let close = |(key, session): (DesktopKey, Session)| {
+            session.to_agent.discard();
+            key
+        };
+        stalled.into_iter().map(close).collect()
     }
 
     /// Channel to this agent of a desktop, once a scheduler has accepted the connection. `None` if
@@ -285,10 +306,10 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use proto::types::Certificate;
+    use tokio::sync::mpsc::error::TryRecvError;
 
     use super::*;
-
-    type Outbox = mpsc::Receiver<Result<AttachResponse, Status>>;
+    use crate::outbox::{self, Outbox};
 
     fn key() -> DesktopKey {
         DesktopKey { project_id: "p".into(), desktop_id: "d".into() }
@@ -299,7 +320,7 @@ mod tests {
     }
 
     fn connect(registry: &Registry, agent_id: &str) -> (Option<Connected>, Outbox) {
-        let (to_agent, outbox) = mpsc::channel(4);
+        let (to_agent, outbox) = outbox::channel(4);
         (registry.connect(key(), of_agent(agent_id), to_agent).ok(), outbox)
     }
 
@@ -310,7 +331,7 @@ mod tests {
     #[test]
     fn update_changes_facts_and_no_identity() {
         let registry = Registry::default();
-        let (to_agent, _inbox) = mpsc::channel(1);
+        let (to_agent, _inbox) = outbox::channel(1);
         let known = Desktop { desktop_id: "d".into(), agent_id: "a".into(), ..Desktop::default() };
         let Ok(connected) = registry.connect(key(), known.clone(), to_agent) else { panic!() };
         let update = Desktop {
@@ -334,7 +355,7 @@ mod tests {
         assert!(matches!(outbox.try_recv(), Ok(Ok(AttachResponse { message: Some(Message::Rival(_)) }))));
         let (second, alive) = connect(&registry, "one");
         assert_eq!(second.unwrap().replaced, Some(first.session));
-        assert!(outbox.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Disconnected));
+        assert!(outbox.try_recv().is_err_and(|error| error == TryRecvError::Disconnected));
         // The machine was reinstalled, and the old connection is closed.
         drop(alive);
         assert!(connect(&registry, "other").0.is_some());
@@ -349,7 +370,7 @@ mod tests {
             ip_address: "10.0.0.7".into(),
             ..of_agent("one")
         };
-        let (to_agent, mut outbox) = mpsc::channel(4);
+        let (to_agent, mut outbox) = outbox::channel(4);
         registry.connect(key(), of_run("r", "first"), to_agent).unwrap();
         let status = registry.check_claim(&key(), &of_run("s", "second")).unwrap_err();
         assert_eq!(status.code(), tonic::Code::AlreadyExists);
@@ -379,7 +400,7 @@ mod tests {
     #[test]
     fn revocation_ends_only_connections_of_its_certificate() {
         let registry = Registry::default();
-        let (to_agent, mut outbox) = mpsc::channel(4);
+        let (to_agent, mut outbox) = outbox::channel(4);
         let certificate = Some(Certificate { serial: "b".into(), ..Certificate::default() });
         let desktop = Desktop { certificate, ..of_agent("one") };
         let connected = registry.connect(key(), desktop.clone(), to_agent).unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::limits;
+use prost::Message as _;
 use proto::{
     agent::ExecutionKey,
     scheduler::{DesktopKey, ReturnedTarget, TargetResult},
@@ -48,9 +49,7 @@ impl Item {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Result { result, .. } => {
-                result.scripts.iter().map(|script| script.output.len() + script.reason.len() + 64).sum()
-            }
+            Self::Result { result, .. } => result.encoded_len(),
             Self::Returned(_) => 64,
         }
     }

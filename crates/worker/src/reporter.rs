@@ -4,14 +4,18 @@
 //! A task that the schedulers cannot store does not block the results of other tasks. Its results
 //! are reported again a bounded number of times, and then stay in their agents' journals.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, error::Error as _, sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use proto::{
     agent::{AttachResponse, ExecutionKey, ResultAck, attach_response::Message},
-    scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult},
+    scheduler::{ReportRequest, ReportResponse, TargetResult},
 };
+use tokio::time::timeout;
+use tonic::{Code, Response, Status};
 
 use crate::{
+    outbox::WeakToAgent,
     report_queue::{Item, Waiting},
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
@@ -20,37 +24,84 @@ use crate::{
 
 /// Maximum number of reports of a result whose task cannot be stored.
 const MAX_TRIES: u8 = 8;
+/// Number of unexplained failures after which a report is halved.
+const MAX_UNEXPLAINED: u32 = 3;
+/// Time in which agents make room for acknowledgements. No reporter waits for it.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reports group after group until the queue is closed.
-pub(crate) async fn run(worker: &Arc<Worker>, mut client: Client) {
+pub(crate) async fn run(worker: &Arc<Worker>, client: Client) {
     loop {
         let group = worker.reports.next_group().await;
         if group.is_empty() {
             return;
         }
         let in_flight = worker.report_in_flight();
-        report(worker, &mut client, group).await;
+        report(worker, &client, group).await;
         drop(in_flight);
     }
 }
 
 /// Reports a group until a scheduler answers. The group keeps its room in the queue until then.
-async fn report(worker: &Arc<Worker>, client: &mut Client, group: Vec<Waiting>) {
-    let request = request(worker, &group);
-    let mut backoff = backoff();
-    loop {
-        match client.report(with_deadline(request.clone(), CALL_TIMEOUT)).await {
-            Ok(answer) => return settle(worker, group, answer.into_inner()).await,
-            Err(status) if is_hopeless(status.code()) => {
-                tracing::error!(%status, "report refused; its results stay in the agents' journals");
-                worker.in_flight.release(group.iter().filter_map(|waiting| waiting.item.key()));
-                return;
+///
+/// If the schedulers refuse a report for no known reason, it is halved until the item that they
+/// refuse is alone, and that one is given up.
+async fn report(worker: &Arc<Worker>, client: &Client, group: Vec<Waiting>) {
+    report_with(worker, group, |request| {
+        let mut client = client.clone();
+        async move { client.report(with_deadline(request, CALL_TIMEOUT)).await.map(Response::into_inner) }
+    })
+    .await;
+}
+
+async fn report_with<F, T>(worker: &Arc<Worker>, group: Vec<Waiting>, send: F)
+where
+    F: Fn(ReportRequest) -> T,
+    T: Future<Output = Result<ReportResponse, Status>>,
+{
+    let mut groups = vec![group];
+    while let Some(mut group) = groups.pop() {
+        match answer(worker, &group, &send).await {
+            Ok(answer) => settle(worker, group, answer).await,
+            Err(status) if group.len() > 1 => {
+                tracing::warn!(%status, items = group.len(), "report refused, halving it");
+                let last = group.split_off(group.len() / 2);
+                groups.extend([last, group]);
             }
             Err(status) => {
-                tracing::warn!(%status, "report failed, retrying");
-                tokio::time::sleep(backoff.pause()).await;
+                tracing::error!(
+                    %status, task_id = group.first().map(|waiting| waiting.item.task_id()),
+                    "report of one item refused; a result stays in its agent's journal"
+                );
+                worker.in_flight.release(group.iter().filter_map(|waiting| waiting.item.key()));
             }
         }
+    }
+}
+
+/// Sends a report until a scheduler answers.
+///
+/// # Errors
+///
+/// When the schedulers refuse the report for what it holds.
+async fn answer<F, T>(worker: &Worker, group: &[Waiting], send: F) -> Result<ReportResponse, Status>
+where
+    F: Fn(ReportRequest) -> T,
+    T: Future<Output = Result<ReportResponse, Status>>,
+{
+    let request = request(worker, group);
+    let (mut backoff, mut unexplained) = (backoff(), 0);
+    loop {
+        let status = match send(request.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(status) => status,
+        };
+        unexplained += u32::from(is_unexplained(&status));
+        if is_hopeless(status.code()) || unexplained >= MAX_UNEXPLAINED {
+            return Err(status);
+        }
+        tracing::warn!(%status, "report failed, retrying");
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 
@@ -79,12 +130,7 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
     let (unstored, settled): (Vec<_>, Vec<_>) =
         group.into_iter().partition(|waiting| failed.contains(waiting.item.task_id()));
     worker.in_flight.release(settled.iter().filter_map(|waiting| waiting.item.key()));
-    for waiting in settled {
-        if let Item::Result { key, desktop, span, .. } = waiting.item {
-            drop(span);
-            acknowledge(worker, key, &desktop).await;
-        }
-    }
+    acknowledge_all(worker, settled);
     let (again, given_up): (Vec<_>, Vec<_>) =
         unstored.into_iter().partition(|waiting| waiting.tries < MAX_TRIES);
     if !given_up.is_empty() {
@@ -111,39 +157,69 @@ fn report_later(worker: &Arc<Worker>, items: Vec<Waiting>, pause: Duration) {
     });
 }
 
-/// Codes that a retry of the same message would return again.
-fn is_hopeless(code: tonic::Code) -> bool {
-    matches!(code, tonic::Code::InvalidArgument | tonic::Code::Unimplemented | tonic::Code::OutOfRange)
+/// Whether a scheduler answered and does not know why it failed. The status of a broken connection
+/// has the error of the connection as its source.
+fn is_unexplained(status: &Status) -> bool {
+    let code = status.code();
+    matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) && status.source().is_none()
 }
 
-/// Acknowledges a result on the desktop's present connection. A lost acknowledgement costs one more
-/// report.
-async fn acknowledge(worker: &Worker, key: ExecutionKey, desktop: &DesktopKey) {
-    const TIMEOUT: Duration = Duration::from_millis(100);
-    let Some((_, to_agent)) = worker.registry.find(desktop) else { return };
-    let ack = AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key) })) };
-    if to_agent.send_timeout(Ok(ack), TIMEOUT).await.is_err() {
-        tracing::debug!(
-            desktop_id = desktop.desktop_id,
-            "acknowledgement not sent: the agent's channel is full"
-        );
+/// Codes that a retry of the same message would return again.
+fn is_hopeless(code: Code) -> bool {
+    matches!(code, Code::InvalidArgument | Code::Unimplemented | Code::OutOfRange)
+}
+
+/// Acknowledges results on the present connections of their desktops. Never waits: an agent that
+/// does not read must not delay the results of others.
+fn acknowledge_all(worker: &Worker, settled: Vec<Waiting>) {
+    let mut later = Vec::new();
+    for waiting in settled {
+        let Item::Result { key, desktop, span, .. } = waiting.item else { continue };
+        drop(span);
+        let Some((_, to_agent)) = worker.registry.find(&desktop) else { continue };
+        if to_agent.try_send(Ok(ack(key.clone()))).is_err() {
+            later.push(send_later(to_agent.downgrade(), ack(key)));
+        }
     }
+    if !later.is_empty() {
+        tokio::spawn(timeout(ACKNOWLEDGED_WITHIN, join_all(later)));
+    }
+}
+
+/// Sends an acknowledgement once the agent has read other messages. A lost one costs one more
+/// report.
+async fn send_later(to_agent: WeakToAgent, ack: AttachResponse) {
+    if let Some(to_agent) = to_agent.upgrade()
+        && !to_agent.send(Ok(ack)).await
+    {
+        tracing::debug!("acknowledgement not sent: the agent has disconnected");
+    }
+}
+
+fn ack(key: ExecutionKey) -> AttachResponse {
+    AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key) })) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use futures::FutureExt as _;
+    use proto::{scheduler::DesktopKey, types::Desktop};
     use tracing::Span;
 
     use super::*;
-    use crate::{Config, in_flight::InFlightTarget, registry::SessionId};
+    use crate::{Config, in_flight::InFlightTarget, outbox, registry::SessionId};
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
     /// Queues a result of a task and takes it like the reporter; it counts as in flight.
     async fn take_result(worker: &Worker, task_id: &str) -> Vec<Waiting> {
+        take_result_of(worker, task_id, DesktopKey::default()).await
+    }
+
+    async fn take_result_of(worker: &Worker, task_id: &str, desktop: DesktopKey) -> Vec<Waiting> {
         let key = ExecutionKey { task_id: task_id.into(), ordinal: 0, attempt: 1 };
-        let desktop = DesktopKey::default();
         worker.in_flight.hold(
             key.clone(),
             InFlightTarget { batch_id: "b".into(), desktop: desktop.clone(), session: SessionId(1) },
@@ -165,7 +241,7 @@ mod tests {
         settle(&worker, group, failed("bad")).await;
         assert_eq!(worker.in_flight.len(), 1, "only the stored result is released");
         assert!(!worker.has_reported(), "a drain waits for the unstored result");
-        let again = tokio::time::timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
+        let again = timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
         assert_eq!(again.iter().map(|waiting| waiting.item.task_id()).collect::<Vec<_>>(), ["bad"]);
     }
 
@@ -175,12 +251,68 @@ mod tests {
         let mut group = take_result(&worker, "bad").await;
         for _ in 0..MAX_TRIES {
             settle(&worker, group, failed("bad")).await;
-            group = tokio::time::timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
+            group = timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
         }
         settle(&worker, group, failed("bad")).await;
         assert_eq!(worker.in_flight.len(), 0, "the lease is no longer renewed");
         tokio::time::sleep(TIMEOUT).await;
         assert!(worker.reports.next_group().now_or_never().is_none());
         assert!(worker.has_reported());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn item_that_every_report_fails_with_is_given_up_alone() {
+        let worker = Arc::new(Worker::new(Config::default(), String::new(), None));
+        let mut group = Vec::new();
+        for number in 0..9 {
+            group.extend(take_result(&worker, &format!("task-{number}")).await);
+        }
+        let stored = RefCell::new(Vec::new());
+        report_with(&worker, group, async |request| {
+            if request.results.iter().any(|result| result.task_id == "task-4") {
+                return Err(Status::internal("a fault that nobody expects"));
+            }
+            stored.borrow_mut().extend(request.results.into_iter().map(|result| result.task_id));
+            Ok(ReportResponse::default())
+        })
+        .await;
+        let others = (0..9).filter(|number| *number != 4).map(|number| format!("task-{number}"));
+        assert_eq!(stored.into_inner(), others.collect::<Vec<_>>());
+        assert_eq!(worker.in_flight.len(), 0);
+        assert!(worker.has_reported());
+    }
+
+    #[test]
+    fn broken_connections_are_no_fault_of_a_report() {
+        let broken = std::io::Error::other("connection reset");
+        assert!(!is_unexplained(&Status::from_error(Box::new(broken))));
+        assert!(!is_unexplained(&Status::unavailable("the database does not answer")));
+        assert!(is_unexplained(&Status::internal("")) && is_unexplained(&Status::unknown("")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn agent_that_never_reads_delays_no_acknowledgement() {
+        let worker = Arc::new(Worker::new(Config::default(), String::new(), None));
+        let desktop = |id: &str| DesktopKey { desktop_id: id.into(), ..DesktopKey::default() };
+        let attach = |id: &str| {
+            let (to_agent, outbox) = outbox::channel(1);
+            worker.registry.connect(desktop(id), Desktop::default(), to_agent).unwrap();
+            outbox
+        };
+        let (mut deaf, mut other) = (attach("deaf"), attach("other"));
+        let mut group = Vec::new();
+        for number in 0..100 {
+            group.extend(take_result_of(&worker, &format!("{number}"), desktop("deaf")).await);
+        }
+        group.extend(take_result_of(&worker, "100", desktop("other")).await);
+        let begun = tokio::time::Instant::now();
+        settle(&worker, group, ReportResponse::default()).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert!(other.try_recv().is_ok());
+        let mut received = 0;
+        while received < 100 {
+            assert!(timeout(TIMEOUT, deaf.recv()).await.unwrap().is_some());
+            received += 1;
+        }
     }
 }

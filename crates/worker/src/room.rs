@@ -47,6 +47,31 @@ impl Room {
     }
 }
 
+/// Time after which a connection ends whose agent reads no waiting message. The largest order
+/// arrives in time over a link of 1 Mbit/s.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
+
+/// Progress of an agent that reads its messages. One that never reads would keep the memory of the
+/// messages that wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Number of messages that were read, and since when none was.
+    last: Option<(u64, Instant)>,
+}
+
+impl Progress {
+    /// Takes the number of messages that the agent has read, `None` if no message waits. Returns
+    /// whether it has read none for [`STALLED_AFTER`] although one waits.
+    pub(crate) fn is_stalled(&mut self, read: Option<u64>, now: Instant) -> bool {
+        let since = match (read, self.last) {
+            (Some(read), Some((before, since))) if read == before => since,
+            _ => now,
+        };
+        self.last = read.map(|read| (read, since));
+        now.duration_since(since) >= STALLED_AFTER
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +94,14 @@ mod tests {
         now += RECOVERED_AFTER;
         room.set_full(now);
         assert!(room.is_full() && room.may_retry(now + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn agent_that_reads_nothing_is_stalled() {
+        let (begin, mut progress) = (Instant::now(), Progress::default());
+        let mut at = |seconds, read| progress.is_stalled(read, begin + Duration::from_secs(seconds));
+        assert!(!at(0, None) && !at(1_000, None), "an idle agent reads nothing");
+        assert!(!at(1_000, Some(3)) && !at(1_119, Some(3)) && at(1_120, Some(3)));
+        assert!(!at(1_121, Some(4)) && !at(1_240, Some(4)) && !at(1_240, None) && !at(2_000, Some(4)));
     }
 }

@@ -1,4 +1,4 @@
-//! Reports desktops that have room for orders again.
+//! Reports desktops that have room for orders again, and closes connections that are not read.
 
 use std::{
     collections::HashSet,
@@ -6,6 +6,7 @@ use std::{
 };
 
 use domain::limits::MAX_ORDERS_PER_AGENT;
+use proto::scheduler::DesktopKey;
 
 use crate::{registry::SessionId, state::Worker};
 
@@ -18,7 +19,18 @@ pub(crate) async fn run(worker: &Worker) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         look.tick().await;
-        free(worker, Instant::now());
+        let now = Instant::now();
+        close_stalled(worker, now);
+        free(worker, now);
+    }
+}
+
+/// Closes connections whose agents do not read, and reports their disconnect.
+fn close_stalled(worker: &Worker, now: Instant) {
+    for key in worker.registry.close_stalled(now) {
+        let DesktopKey { project_id, desktop_id } = &key;
+        tracing::warn!(project_id, desktop_id, "connection closed: the agent does not read its messages");
+        worker.presence.disconnected(key);
     }
 }
 

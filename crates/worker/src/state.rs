@@ -15,8 +15,8 @@ use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, in_flight::InFlight, presence::Presence, registry::Registry, report_queue::Reports,
-    started::Started,
+    Config, in_flight::InFlight, outbox::OrderRoom, presence::Presence, registry::Registry,
+    report_queue::Reports, started::Started,
 };
 
 /// Shared state of one run of the worker.
@@ -27,6 +27,8 @@ pub(crate) struct Worker {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
     pub(crate) in_flight: InFlight,
+    /// Room for orders that wait for agents.
+    pub(crate) order_room: OrderRoom,
     pub(crate) presence: Presence,
     pub(crate) reports: Reports,
     pub(crate) started: Started,
@@ -64,6 +66,7 @@ impl Worker {
             config,
             registry: Registry::default(),
             in_flight: InFlight::default(),
+            order_room: OrderRoom::default(),
             presence: Presence::default(),
             reports: Reports::default(),
             started: Started::default(),

@@ -16,9 +16,12 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, transport::Server};
 
 use super::*;
-use crate::{Config, dispatch, in_flight::InFlightTarget, registry::ToAgent, scheduler};
-
-type Outbox = mpsc::Receiver<Result<AttachResponse, Status>>;
+use crate::{
+    Config, dispatch,
+    in_flight::InFlightTarget,
+    outbox::{self, Outbox},
+    scheduler,
+};
 
 const TASK: &str = "t";
 
@@ -32,7 +35,7 @@ fn desktop(id: &str) -> DesktopKey {
 
 /// Connects an agent whose channel holds `room` messages before the first is read.
 fn attach(worker: &Worker, id: &str, room: usize) -> Outbox {
-    let (to_agent, outbox): (ToAgent, Outbox) = mpsc::channel(room);
+    let (to_agent, outbox) = outbox::channel(room);
     worker.registry.connect(desktop(id), Desktop::default(), to_agent).unwrap();
     worker.registry.is_known(&desktop(id), &Desktop::default());
     outbox
@@ -130,7 +133,7 @@ async fn another_connection_of_the_desktop_is_not_told() {
     let (session, _) = worker.registry.find(&desktop("d")).unwrap();
     let mut newer = attach(&worker, "d", 9);
     let held = InFlightTarget { batch_id: "b".into(), desktop: desktop("d"), session };
-    assert!(worker.in_flight.hold(key(0), held));
+    worker.in_flight.hold(key(0), held);
     pass_on(&worker, stop(0, 0));
     assert!(newer.try_recv().is_err());
 }
