@@ -97,6 +97,8 @@ metrics! {
         "Time of one round of a loop";
     TICKS_FAILED: Kind::Counter, "scheduler", "graywave_loop_failures_total", ["loop"],
         "Failed rounds of a loop";
+    TASK_STEPS_FAILED: Kind::Counter, "scheduler", "graywave_task_step_failures_total", ["loop"],
+        "Failed steps of single tasks; other tasks go on";
     TASKS_DELETED: Kind::Counter, "scheduler", "graywave_tasks_deleted_total", [],
         "Tasks deleted by retention";
     PARTITIONS_DROPPED: Kind::Counter, "scheduler", "graywave_partitions_dropped_total", [],

@@ -6,7 +6,7 @@ use store::{Error, TaskRows, task};
 use telemetry::trace;
 use tracing::{Instrument as _, Span};
 
-use super::ENGINE;
+use super::{ENGINE, isolate::of_one_task};
 use crate::Scheduler;
 
 /// Maximum number of tasks read by one statement.
@@ -23,7 +23,7 @@ impl Scheduler {
     }
 
     /// Performs one batching step of every task that has targets to admit. Returns true if another
-    /// step can follow at once. A task that waits for results does not delay other tasks.
+    /// step can follow at once. A task that waits for results or fails does not delay other tasks.
     pub async fn admit_all(&self, now: Timestamp) -> Result<bool, Error> {
         let (mut more, mut after) = (false, None);
         loop {
@@ -31,7 +31,8 @@ impl Scheduler {
             let task_ids = task::admissible(&mut connection, after, now, TASKS_AT_ONCE).await?;
             drop(connection);
             for &task_id in &task_ids {
-                more |= self.admit(task_id, now).await?;
+                let step = self.admit(task_id, now).await;
+                more |= of_one_task(step, task_id, "admit")?.unwrap_or(false);
             }
             after = task_ids.last().copied();
             if i64::try_from(task_ids.len()).unwrap_or(i64::MAX) < TASKS_AT_ONCE {

@@ -1,9 +1,10 @@
-//! Isolates a result that the database refuses: it must not keep the other results of its task
-//! from being stored, and no worker sends it for ever.
+//! Isolates failures: of one task from the other tasks, and of a result that the database refuses
+//! from the other results of its task. No worker sends such a result for ever.
 
-use domain::{Timestamp, outcome::Outcome, process::ProcessReport};
+use domain::{Timestamp, ids::TaskId, outcome::Outcome, process::ProcessReport};
 use engine::{Report, ReportedTarget, ScriptResult};
 use store::Error;
+use telemetry::metric;
 
 use super::ReportAnswer;
 use crate::Scheduler;
@@ -11,6 +12,31 @@ use crate::Scheduler;
 /// Reason of the record of a result that the database refuses.
 const REFUSED_REASON: &str =
     "the database refused the values of the agent's result; the log of the scheduler holds the cause";
+
+/// Logs the error of a step of one task, so that its loop goes on with the other tasks and repeats
+/// the step in its next round. Returns `None` then.
+///
+/// # Errors
+///
+/// When the database is unavailable, which concerns every task.
+pub(super) fn of_one_task<T>(
+    step: Result<T, Error>,
+    task_id: TaskId,
+    name: &'static str,
+) -> Result<Option<T>, Error> {
+    match step {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_unavailable() && !error.is_of_transaction() => Err(error),
+        Err(error) => {
+            tracing::error!(
+                %task_id, step = name, error = &error as &dyn std::error::Error,
+                "a step of a task failed; it is repeated"
+            );
+            metric::TASK_STEPS_FAILED.increment(1, &[name]);
+            Ok(None)
+        }
+    }
+}
 
 /// Part of a task's report that is stored in one transaction.
 struct Part {

@@ -97,9 +97,19 @@ impl Scheduler {
         room: u32,
     ) -> Result<(Vec<LeaseChoice>, HashMap<TaskId, Arc<Spec>>), Error> {
         let mut choices = ENGINE.choose(ready, room);
-        let (mut specs, mut budget) = (HashMap::new(), Budget::default());
+        let (mut specs, mut budget, mut unusable) = (HashMap::new(), Budget::default(), Vec::new());
         for (place, batch) in ready.iter().take(choices.len()).enumerate() {
-            let spec = self.spec(tx, batch.task_id).await?;
+            let spec = match self.spec(tx, batch.task_id).await {
+                Ok(spec) => spec,
+                // Its transaction is usable. Other tasks must not wait for this one.
+                Err(error @ Error::Corrupt { .. }) => {
+                    let task_id = batch.task_id;
+                    tracing::error!(%task_id, error = &error as &dyn std::error::Error, "batch not leased");
+                    unusable.push(batch.batch_id);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             // Counts the whole batch even if `room` cuts it: the estimate must not be too low.
             if !budget.admits(&spec, batch.size as usize, batch.ids_bytes as usize) {
                 choices.truncate(place);
@@ -107,6 +117,7 @@ impl Scheduler {
             }
             specs.insert(batch.task_id, spec);
         }
+        choices.retain(|choice| !unusable.contains(&choice.batch_id));
         Ok((choices, specs))
     }
 

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use engine::{DueTimes, Duty, DutyKind, Rows as _};
 use store::{Error, TaskRows, worker};
 
-use super::ENGINE;
+use super::{ENGINE, isolate::of_one_task};
 use crate::Scheduler;
 
 /// Maximum number of rows of each kind in one tick.
@@ -17,15 +17,28 @@ const ROWS_PER_TICK: u32 = 1_000;
 impl Scheduler {
     /// Performs one tick of all time-driven work.
     ///
-    /// Workers, leases and results without a sign of life by `observed_until` are given up.
+    /// Workers, leases and results without a sign of life by `observed_until` are given up. A
+    /// failure of one worker or task is logged and delays no other.
     pub async fn reap(&self, times: DueTimes) -> Result<(), Error> {
         self.reap_workers(times).await?;
         for kind in DutyKind::ALL {
             let mut connection = self.store.acquire().await?;
-            let duties = TaskRows::new(&mut connection).due(kind, times, ROWS_PER_TICK).await?;
+            let duties = TaskRows::new(&mut connection).due(kind, times, ROWS_PER_TICK).await;
             drop(connection);
+            let duties = match duties {
+                Ok(duties) => duties,
+                Err(error) if error.is_of_values() => {
+                    tracing::error!(
+                        ?kind,
+                        error = &error as &dyn std::error::Error,
+                        "finding due work failed"
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for duty in duties {
-                self.perform(&duty, times).await?;
+                of_one_task(self.perform(&duty, times).await, duty.task_id, "reap")?;
             }
         }
         Ok(())
@@ -44,7 +57,16 @@ impl Scheduler {
         let silent_since = times.observed_until - timeout;
         let silent = worker::silent_since(&mut *self.store.acquire().await?, silent_since).await?;
         for worker_id in silent {
-            self.forget_worker(&worker_id, Some(silent_since), times.now).await?;
+            match self.forget_worker(&worker_id, Some(silent_since), times.now).await {
+                Err(error) if error.is_unavailable() && !error.is_of_transaction() => return Err(error),
+                Err(error) => {
+                    tracing::error!(
+                        %worker_id, error = &error as &dyn std::error::Error,
+                        "giving up a silent worker failed; it is repeated"
+                    );
+                }
+                Ok(_) => {}
+            }
         }
         Ok(())
     }

@@ -59,6 +59,12 @@ impl Harness {
         assert!(self.engine.forget_worker(&nobody, None, now).await.unwrap());
     }
 
+    /// Disconnects desktops of the worker `w`.
+    pub(crate) async fn offline_of(&self, desktops: &[u32], now: Timestamp) {
+        let gone: Vec<_> = desktops.iter().map(|number| (project(), desktop_id(*number))).collect();
+        assert!(self.engine.presence(&worker("w"), &[], &gone, now).await.unwrap().is_some());
+    }
+
     pub(crate) async fn submit(&self, submit: Submit) -> TaskId {
         testkit::submit(self.store(), submit, start()).await.unwrap()
     }

@@ -6,6 +6,7 @@ mod busy_desktops;
 mod concurrency;
 mod deadlines;
 mod evidence;
+mod fairness;
 mod gate;
 mod grpc;
 mod harness;

@@ -1,5 +1,8 @@
 //! Lost batches: without a holder, or past a deadline. The statements only find candidates. The
 //! conditions of [`engine::row::BatchRow`] decide under the locks.
+//!
+//! Each task has its share of the limit, as with deferred targets: a task that fails keeps its
+//! batches due.
 
 use domain::Timestamp;
 use engine::{DueTimes, Duty, DutyKind};
@@ -15,11 +18,12 @@ pub(crate) async fn orphaned(
     find_duties!(
         DutyKind::Reclaim,
         connection,
-        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!"
-         FROM batch WHERE status = 'LEASED' AND lease_until <= $1
-         UNION ALL
-         SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
-            AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!" FROM (
+             SELECT task_id, batch_id, ordinals, created_at FROM batch WHERE status = 'LEASED' AND lease_until <= $1
+             UNION ALL
+             SELECT task_id, batch_id, ordinals, created_at FROM batch b WHERE status = 'READY'
+                AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)) AS lost
+         ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY created_at, batch_id), random()
          LIMIT $2"#,
         observed_until,
         limit,
@@ -36,11 +40,13 @@ pub(crate) async fn overdue_batches(
     find_duties!(
         DutyKind::OverdueBatch,
         connection,
-        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!"
-         FROM batch WHERE finish_by <= $2 AND NOT suspended
-         UNION ALL
-         SELECT task_id, batch_id, ordinals FROM batch
-         WHERE status = 'READY' AND NOT maybe_delivered AND NOT suspended AND deliver_by <= $1 AND finish_by > $2
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!" FROM (
+             SELECT task_id, batch_id, ordinals, created_at FROM batch WHERE finish_by <= $2 AND NOT suspended
+             UNION ALL
+             SELECT task_id, batch_id, ordinals, created_at FROM batch
+             WHERE status = 'READY' AND NOT maybe_delivered AND NOT suspended AND deliver_by <= $1 AND finish_by > $2)
+             AS overdue
+         ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY created_at, batch_id), random()
          LIMIT $3"#,
         times.now,
         times.observed_until,

@@ -1,5 +1,9 @@
 //! Due deferred targets, by task. The statements only find candidates. The conditions of
 //! [`DeferredRow`] decide under the locks.
+//!
+//! Candidates may stay due, because no slot is free or their task fails. So each task has its share
+//! of the limit: the first targets of all tasks come before the second ones. Chance decides among
+//! equal ones, so that more tasks than the limit take turns.
 
 use domain::{Timestamp, quarantine};
 use engine::{DueTimes, Duty, DutyKind, row::DeferredRow};
@@ -16,13 +20,14 @@ pub(crate) async fn reachable(
     find_duties!(
         DutyKind::HandOut,
         connection,
-        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal ORDER BY ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM deferred_target s
                JOIN desktop d USING (project_id, desktop_id)
                JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                WHERE NOT s.suspended AND (s.not_before IS NULL OR s.not_before <= $2)
                  AND (s.maybe_delivered OR d.presence_at < s.deliver_by) AND s.worker_deaths < $3
                  AND (d.full_until IS NULL OR d.full_until <= $2)
+               ORDER BY row_number() OVER (PARTITION BY s.task_id ORDER BY s.ordinal), random()
                LIMIT $1) AS found
            -- The targets of a desktop that lacked room go in the order of their tasks.
            GROUP BY task_id ORDER BY task_id"#,
@@ -42,9 +47,10 @@ pub(crate) async fn overdue_targets(
     find_duties!(
         DutyKind::OverdueDeferred,
         connection,
-        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal ORDER BY ordinal) AS "ordinals!" FROM (
                SELECT task_id, ordinal FROM deferred_target
                WHERE deliver_by <= $1 AND NOT suspended AND (NOT maybe_delivered OR finish_by <= $2)
+               ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY deliver_by, ordinal), random()
                LIMIT $3) AS found
            GROUP BY task_id"#,
         times.now,
@@ -62,12 +68,13 @@ pub(crate) async fn nearly_overdue(
     find_duties!(
         DutyKind::PutOff,
         connection,
-        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal ORDER BY ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM deferred_target s JOIN desktop d USING (project_id, desktop_id)
                WHERE s.deliver_by <= $1 AND NOT s.maybe_delivered AND NOT s.suspended
                  AND (s.not_before IS NULL OR s.not_before <= $2)
                  AND d.worker_id IS NOT NULL AND d.presence_at < s.deliver_by
                  AND (d.full_until IS NULL OR d.full_until <= $2 OR s.wait_until > $2)
+               ORDER BY row_number() OVER (PARTITION BY s.task_id ORDER BY s.deliver_by, s.ordinal), random()
                LIMIT $3) AS found
            GROUP BY task_id"#,
         DeferredRow::near(now),

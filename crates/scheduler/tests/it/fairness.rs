@@ -1,0 +1,82 @@
+//! A task that cannot go on, or whose rows are damaged, delays no other task.
+
+use domain::{ids::TaskId, outcome::Outcome};
+use engine::DueTimes;
+use testkit::Submit;
+
+use crate::harness::{Harness, after, ordinals, start, worker};
+
+/// More than one tick reads.
+const MANY: u32 = 1_100;
+
+/// Submits a task whose desktops are all disconnected.
+async fn deferred(harness: &Harness, submit: Submit) -> TaskId {
+    harness.offline(0..submit.targets, start()).await;
+    harness.submit_and_cut(submit).await
+}
+
+/// Makes the waves of a task unreadable.
+async fn damage(harness: &Harness, task_id: TaskId) {
+    let mut connection = harness.database.connection().await.unwrap();
+    let statement = "UPDATE wave SET target_tally = '{1}' WHERE task_id = $1";
+    sqlx::query(statement).bind(task_id.0).execute(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn targets_without_a_slot_delay_no_other_task() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    let without_slots = Submit { targets: MANY, max_concurrency: Some(1), ..Submit::default() };
+    let blocked = deferred(&harness, without_slots).await;
+    let urgent = deferred(&harness, Submit::default()).await;
+    harness.online(&w, 0..1, after(1)).await;
+    // The first desktop is that of both tasks: take the slot of the blocked task with another one.
+    harness.online(&w, 1..2, after(1)).await;
+    harness.reap(after(1)).await;
+    let leased = harness.lease(&w, 1_000, after(1)).await;
+    assert!(leased.iter().any(|leased| leased.batch.terms.task_id == urgent));
+
+    harness.online(&w, 2..MANY, after(2)).await;
+    let second = harness.submit(Submit { targets: 2, ..Submit::default() }).await;
+    harness.offline_of(&[0, 1], after(2)).await;
+    while harness.engine.admit(second, after(2)).await.unwrap() {}
+    harness.online(&w, 0..2, after(3)).await;
+    harness.reap(after(3)).await;
+    let leased = harness.lease(&w, 1_000, after(3)).await;
+    let of_second: Vec<_> =
+        leased.into_iter().filter(|leased| leased.batch.terms.task_id == second).collect();
+    assert_eq!(ordinals(&of_second), [0, 1], "{blocked} has no slot for its 1,099 reachable targets");
+}
+
+#[tokio::test]
+async fn overdue_targets_of_a_damaged_task_delay_no_other() {
+    let harness = Harness::new().await;
+    let damaged = deferred(&harness, Submit { targets: MANY, ..Submit::default() }).await;
+    let other = deferred(&harness, Submit::default()).await;
+    damage(&harness, damaged).await;
+    for round in 0..2 {
+        harness.engine.reap(DueTimes::at(after(700 + round))).await.unwrap();
+    }
+    assert_eq!(harness.waves(other).await[0].state.tally.get(Outcome::Undelivered), 1);
+}
+
+#[tokio::test]
+async fn damaged_task_ends_no_tick_of_others() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..1, start()).await;
+    let damaged = harness.submit_and_cut(Submit::default()).await;
+    let other = harness.submit_and_cut(Submit::default()).await;
+    assert_eq!(harness.lease(&w, 10, start()).await.len(), 2);
+    let waiting = [harness.submit(Submit::default()).await, harness.submit(Submit::default()).await];
+    damage(&harness, damaged).await;
+    damage(&harness, waiting[0]).await;
+    harness.online(&w, 0..1, after(31)).await;
+    assert!(!harness.engine.admit_all(after(31)).await.unwrap());
+    // Both leases have ended.
+    harness.engine.reap(DueTimes::at(after(31))).await.unwrap();
+    let mut leased: Vec<TaskId> =
+        harness.lease(&w, 10, after(31)).await.iter().map(|leased| leased.batch.terms.task_id).collect();
+    leased.sort_unstable();
+    assert_eq!(leased, [other, waiting[1]]);
+}
