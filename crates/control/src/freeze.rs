@@ -6,7 +6,7 @@ use domain::{
     ids::ProjectId,
     limits,
 };
-use engine::{Decision, Freeze};
+use engine::{Decision, Freeze, Rows as _};
 use store::{
     TaskRows,
     project_limit::{self, FreezeRow},
@@ -42,18 +42,24 @@ impl Control {
         Ok(())
     }
 
-    /// Suspends the ready batches and deferred targets of a frozen project's tasks.
+    /// Suspends the ready batches and deferred targets of a frozen project's tasks, each task in
+    /// its own transaction.
     pub(crate) async fn suspend_project(
         &self,
         project_id: &ProjectId,
         news: Option<Freeze<'_>>,
     ) -> Result<(), Error> {
-        let mut tx = self.store.begin().await?;
-        let now = self.environment.now();
-        let decisions = ENGINE.suspend_project(&mut TaskRows::new(&mut tx), project_id, news, now).await?;
-        rollout::apply(&mut tx, &decisions).await?;
-        self.store.commit(tx).await?;
-        rollout::report(&decisions);
+        let mut connection = self.store.acquire().await?;
+        let task_ids = TaskRows::new(&mut connection).open_tasks(project_id).await?;
+        drop(connection);
+        for task_id in task_ids {
+            let mut tx = self.store.begin().await?;
+            let (rows, now) = (&mut TaskRows::new(&mut tx), self.environment.now());
+            let decision = ENGINE.suspend_task_of_project(rows, project_id, task_id, news, now).await?;
+            rollout::apply(&mut tx, &decision).await?;
+            self.store.commit(tx).await?;
+            rollout::report(&decision);
+        }
         Ok(())
     }
 

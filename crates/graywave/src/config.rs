@@ -34,6 +34,9 @@ pub(crate) struct Settings {
     pub(crate) telemetry: telemetry::Config,
 }
 
+/// Maximum number of connections that a scheduler reserves for the signs of life of workers.
+const MAX_LIVENESS_CONNECTIONS: u32 = 4;
+
 /// The database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -265,6 +268,16 @@ impl Settings {
 
     /// Creates a pool for the configured database.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
+        self.store_with(0)
+    }
+
+    /// Creates the pool of a scheduler, which reserves a fifth of its connections for the signs of
+    /// life of workers. Pools of fewer than five connections reserve none.
+    pub(crate) fn scheduler_store(&self) -> anyhow::Result<Store> {
+        self.store_with((self.database.max_connections / 5).min(MAX_LIVENESS_CONNECTIONS))
+    }
+
+    fn store_with(&self, liveness_connections: u32) -> anyhow::Result<Store> {
         if self.database.url.is_empty() {
             bail!("no database is configured: set DATABASE_URL or database.url");
         }
@@ -276,6 +289,7 @@ impl Settings {
         }
         let options = PoolOptions {
             max_connections: self.database.max_connections,
+            liveness_connections,
             acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
             ..PoolOptions::new(&self.database.url)
         };

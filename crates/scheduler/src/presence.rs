@@ -41,7 +41,7 @@ impl Scheduler {
         now: Timestamp,
     ) -> Result<worker::Heard, Error> {
         worker::record_heartbeat(
-            &mut *self.store.acquire().await?,
+            &mut *self.store.for_liveness().acquire().await?,
             worker_id,
             address,
             capacity,
@@ -126,8 +126,8 @@ impl Scheduler {
 
     /// Connections that a worker must close because their desktops were revoked.
     pub async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Error> {
-        enrolment::to_end(&mut *self.store.acquire().await?, worker_id, limits::MAX_REVOKED_PER_ANSWER.into())
-            .await
+        let mut connection = self.store.for_liveness().acquire().await?;
+        enrolment::to_end(&mut connection, worker_id, limits::MAX_REVOKED_PER_ANSWER.into()).await
     }
 
     /// Deletes a worker with its presence and ends its leases. With `last_heartbeat_before`,

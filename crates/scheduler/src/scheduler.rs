@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::Timestamp;
 use proto::types::Time;
 use store::Store;
+use tokio::sync::Semaphore;
 
 use crate::{Config, issuing::Enrolment, spec_cache::Specs};
 
@@ -16,12 +17,17 @@ pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) specs: Specs,
     pub(crate) enrolment: Option<Arc<Enrolment>>,
+    /// Reports that may be under way at the same time. They wait for waves that others have locked,
+    /// and must leave connections for other work.
+    pub(crate) reports: Arc<Semaphore>,
 }
 
 impl Scheduler {
     /// Creates a scheduler without an issuer of certificates.
     pub fn new(store: Store, config: Config) -> Self {
-        Self { store, config, specs: Specs::default(), enrolment: None }
+        let reports = (store.max_connections() / 2).max(1) as usize;
+        let reports = Arc::new(Semaphore::new(reports));
+        Self { store, config, specs: Specs::default(), enrolment: None, reports }
     }
 
     /// Adds an issuer, so that the scheduler also issues certificates to desktops.

@@ -62,6 +62,11 @@ impl Error {
         error.code().is_some_and(|code| code == "57014" || code == "55P03")
     }
 
+    /// Creates the error of work that found no room within its time limit.
+    pub const fn overloaded() -> Self {
+        Self::Database(sqlx::Error::PoolTimedOut)
+    }
+
     pub(crate) fn corrupt(table: &'static str, what: impl ToString) -> Self {
         Self::Corrupt { table, what: what.to_string() }
     }

@@ -31,6 +31,8 @@ pub struct PoolOptions {
     pub url: String,
     /// Maximum number of connections.
     pub max_connections: u32,
+    /// Number of these connections that only [`Store::for_liveness`] uses; 0 reserves none.
+    pub liveness_connections: u32,
     /// Maximum time that a caller waits for a connection before the call fails as unavailable.
     pub acquire_timeout: Duration,
     /// Maximum run time of one statement.
@@ -43,6 +45,7 @@ impl PoolOptions {
         Self {
             url: url.into(),
             max_connections: 10,
+            liveness_connections: 0,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
         }
@@ -53,6 +56,9 @@ impl PoolOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// Connections that only signs of life use; `None` if none are reserved.
+    liveness: Option<PgPool>,
+    max_connections: u32,
     clock: Clock,
     silence: Silence,
 }
@@ -85,34 +91,25 @@ impl Store {
             ("jit", "off"),
         ]);
         let silence = Silence::default();
-        let [before_acquire, after_release] = [silence.clone(), silence.clone()];
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            // A ping per acquire costs a round trip, and only a long-idle connection is likely to
-            // be dead.
-            .test_before_acquire(false)
-            .before_acquire(move |connection, meta| {
-                let refused = before_acquire.refuse(meta.age);
-                Box::pin(async move {
-                    refused?;
-                    if meta.idle_for > Duration::from_secs(30) {
-                        sqlx::Connection::ping(connection).await?;
-                    }
-                    Ok(true)
-                })
-            })
-            // The pool pings a returned connection and would wait for the answer.
-            .after_release(move |_, meta| {
-                let silence = after_release.clone();
-                Box::pin(async move {
-                    silence.settled().await;
-                    silence.refuse(meta.age).map(|()| true)
-                })
-            })
-            .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
-            .connect_lazy_with(connect);
-        Ok(Self { pool, clock: Clock::new(), silence })
+        let reserved = options.liveness_connections;
+        let max_connections = options.max_connections.saturating_sub(reserved).max(1);
+        let pool = connect_pool(connect.clone(), max_connections, options.acquire_timeout, &silence);
+        let liveness =
+            (reserved > 0).then(|| connect_pool(connect, reserved, options.acquire_timeout, &silence));
+        Ok(Self { pool, liveness, max_connections, clock: Clock::new(), silence })
+    }
+
+    /// Returns the handle for heartbeats, lease renewals and other short signs of life. They have
+    /// connections of their own, since work that waits for a lock may occupy all others.
+    #[must_use]
+    pub fn for_liveness(&self) -> Self {
+        let pool = self.liveness.as_ref().unwrap_or(&self.pool).clone();
+        Self { pool, ..self.clone() }
+    }
+
+    /// Returns the maximum number of connections without those for signs of life.
+    pub const fn max_connections(&self) -> u32 {
+        self.max_connections
     }
 
     /// Migrates the schema. Several processes may call it concurrently: the migrator takes a lock.
@@ -182,20 +179,62 @@ impl Store {
         }
     }
 
-    /// Returns the numbers of busy and idle connections of the pool.
+    /// Returns the numbers of busy and idle connections, reserved ones included.
     pub fn connections(&self) -> (u32, u32) {
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        (self.pool.size().saturating_sub(idle), idle)
+        let pools = || std::iter::once(&self.pool).chain(&self.liveness);
+        let size: u32 = pools().map(PgPool::size).sum();
+        let idle: usize = pools().map(PgPool::num_idle).sum();
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        (size.saturating_sub(idle), idle)
     }
 
     /// Closes every connection, after waiting for busy ones.
     pub async fn close(&self) {
         self.pool.close().await;
+        if let Some(liveness) = &self.liveness {
+            liveness.close().await;
+        }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
+
+/// Creates a pool that connects lazily.
+fn connect_pool(
+    connect: PgConnectOptions,
+    max_connections: u32,
+    acquire_timeout: Duration,
+    silence: &Silence,
+) -> PgPool {
+    let [before_acquire, after_release] = [silence.clone(), silence.clone()];
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(acquire_timeout)
+        // A ping per acquire costs a round trip, and only a long-idle connection is likely to
+        // be dead.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, meta| {
+            let refused = before_acquire.refuse(meta.age);
+            Box::pin(async move {
+                refused?;
+                if meta.idle_for > Duration::from_secs(30) {
+                    sqlx::Connection::ping(connection).await?;
+                }
+                Ok(true)
+            })
+        })
+        // The pool pings a returned connection and would wait for the answer.
+        .after_release(move |_, meta| {
+            let silence = after_release.clone();
+            Box::pin(async move {
+                silence.settled().await;
+                silence.refuse(meta.age).map(|()| true)
+            })
+        })
+        .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
+        .connect_lazy_with(connect)
 }
 
 /// Observes the wait for a connection.

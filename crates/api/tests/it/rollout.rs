@@ -277,6 +277,29 @@ async fn a_frozen_project_accepts_tasks_and_they_wait() {
 }
 
 #[tokio::test]
+async fn freeze_that_waits_for_a_task_locks_no_other() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let (first, second) = (harness.start(1, Value::Null).await, harness.start(1, Value::Null).await);
+    let [first, second] = [first, second].map(|task_id| task_id.parse().unwrap());
+    let mut report = harness.database.store.begin().await.unwrap();
+    store::wave::lock(&mut report, second, &[]).await.unwrap();
+    let frees = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while harness.count(waiting).await == 0 {}
+        let mut other = harness.database.store.begin().await.unwrap();
+        let lock = store::wave::lock(&mut other, first, &[]);
+        let waves = tokio::time::timeout(std::time::Duration::from_secs(10), lock).await;
+        assert!(waves.is_ok(), "the freeze keeps the waves of the first task locked");
+        drop((other, report));
+    };
+    let body = json!({});
+    let (frozen, ()) = tokio::join!(harness.good("/freeze", &body), frees);
+    assert_eq!(frozen["frozen"], true);
+}
+
+#[tokio::test]
 async fn limits_hold_over_all_tasks_of_the_project() {
     let harness = Harness::new().await;
     harness.desktops(3).await;

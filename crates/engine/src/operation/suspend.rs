@@ -72,28 +72,28 @@ impl<F: Faults> Engine<F> {
         Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
     }
 
-    /// Suspends all tasks of a frozen project. The freeze must be committed before, so that every
-    /// later admission sees it. Does nothing if the project was unfrozen in the meantime; an
+    /// Suspends one task of a frozen project. The freeze must be committed before, so that every
+    /// later admission sees it. Returns `None` if the project was unfrozen in the meantime; an
     /// unfreeze waits for this operation.
-    pub async fn suspend_project<R: Rows>(
+    ///
+    /// A freeze takes a transaction for each task: one for all of them would lock the waves of the
+    /// whole project until the last task is suspended.
+    pub async fn suspend_task_of_project<R: Rows>(
         &self,
         rows: &mut R,
         project_id: &ProjectId,
+        task_id: TaskId,
         news: Option<Freeze<'_>>,
         now: Timestamp,
-    ) -> Result<Vec<Decision>, R::Error> {
-        let mut decisions = Vec::new();
+    ) -> Result<Option<Decision>, R::Error> {
         if !rows.lock_freeze(project_id).await? {
-            return Ok(decisions);
+            return Ok(None);
         }
-        for task_id in rows.open_tasks(project_id).await? {
-            let Some(mut rollout) = self.suspend_frozen(rows, task_id, now).await? else { continue };
-            if let Some(Freeze { actor, reason }) = news {
-                rollout.event(NewEvent::of_task(EventKind::Frozen, actor, reason));
-            }
-            decisions.push(rollout.decide());
+        let Some(mut rollout) = self.suspend_frozen(rows, task_id, now).await? else { return Ok(None) };
+        if let Some(Freeze { actor, reason }) = news {
+            rollout.event(NewEvent::of_task(EventKind::Frozen, actor, reason));
         }
-        Ok(decisions)
+        Ok(Some(rollout.decide()))
     }
 
     /// Suspends the rest of a task whose project is frozen. Returns `None` when the project is not
@@ -195,13 +195,14 @@ fn release_deferred<F: Faults>(rollout: &mut Rollout<F>, deferred: &[DeferredRow
 }
 
 /// Returns the deadlines after a suspension. Targets that may have been delivered within their
-/// window keep their `deliver_by`: they are only queried, and not started later.
+/// window keep their `deliver_by`: they are only queried, and not started later. Their `finish_by`
+/// is at most that of a target that is admitted now, however often the task is resumed.
 fn after_suspension<F: Faults>(rollout: &Rollout<F>, terms: &BatchTerms, has_window: bool) -> Deadlines {
     let deadlines = terms.deadlines;
-    let by = rollout.now + rollout.facts.timeouts.delivery - deadlines.deliver_by;
-    let later = deadlines.later(by.max(TimeDelta::zero()));
     if terms.maybe_delivered && has_window {
-        return Deadlines { deliver_by: deadlines.deliver_by, ..later };
+        let fresh = rollout.facts.deadlines(rollout.now);
+        return Deadlines { finish_by: deadlines.finish_by.max(fresh.finish_by), ..deadlines };
     }
-    later
+    let by = rollout.now + rollout.facts.timeouts.delivery - deadlines.deliver_by;
+    deadlines.later(by.max(TimeDelta::zero()))
 }

@@ -158,6 +158,7 @@ async fn over_database(
 ) -> anyhow::Result<()> {
     let store = Store::connect(&PoolOptions {
         max_connections: settings.database.max_connections,
+        liveness_connections: 1,
         ..PoolOptions::new(&home.database_url)
     })?;
     let outcome = async {

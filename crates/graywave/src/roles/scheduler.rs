@@ -25,7 +25,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
     let signer = certificates::signer(&settings.orders, tls.as_ref())?;
-    let store = settings.store()?;
+    let store = settings.scheduler_store()?;
     let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
     let engine = match (settings.enrolment.files()?, &tls) {
         (Some(files), Some(tls)) => {

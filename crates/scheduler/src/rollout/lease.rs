@@ -133,7 +133,7 @@ impl Scheduler {
         leases: &[LeaseKey],
         now: Timestamp,
     ) -> Result<Vec<LeaseKey>, Error> {
-        let mut connection = self.store.acquire().await?;
+        let mut connection = self.store.for_liveness().acquire().await?;
         let held = batch::renew(&mut connection, worker_id, leases, now + self.lease_time()).await?;
         Ok(leases.iter().filter(|lease| !held.contains(lease)).copied().collect())
     }

@@ -1,6 +1,9 @@
 //! Stores reports of workers: one transaction for each task, acknowledged after its commit.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use domain::{
@@ -22,6 +25,9 @@ use crate::Scheduler;
 /// Maximum time for which a desktop counts as full. Its worker reports earlier that it has room
 /// again; this time covers a lost report.
 const FULL_FOR: TimeDelta = TimeDelta::minutes(2);
+
+/// Time that a report waits for other reports. Its worker repeats it.
+const REPORT_WAITS: Duration = Duration::from_secs(5);
 
 /// Results of all scripts of one target.
 #[derive(Debug, Clone)]
@@ -94,7 +100,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// When the database is unavailable; tasks committed before that stay stored.
+    /// When the database is unavailable or too many reports are under way; tasks committed before
+    /// that stay stored.
     pub async fn report(
         &self,
         worker_id: &WorkerId,
@@ -112,6 +119,8 @@ impl Scheduler {
             by_task.entry(target.task_id).or_default().1.push(target);
         }
         let mut answer = ReportAnswer::default();
+        let place = tokio::time::timeout(REPORT_WAITS, self.reports.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(Error::overloaded()) };
         let begun = Instant::now();
         self.store_full(worker_id, full, now).await.or_else(without_hint)?;
         for (task_id, (results, returned)) in by_task {

@@ -13,6 +13,7 @@ mod harness;
 mod identity;
 mod late_results;
 mod leases;
+mod locks;
 mod offline_desktops;
 mod poisoned;
 mod policy;

@@ -11,8 +11,8 @@ use domain::{
     wave::WaveStatus,
     window::Window,
 };
-use engine::{Approval as GivenApproval, Approved, Freeze, Suspension};
-use scheduler::Leased;
+use engine::{Approval as GivenApproval, Approved, Freeze, Rows as _, Suspension};
+use scheduler::{Leased, ReturnedTarget};
 use store::{
     TaskRows,
     project_limit::{self, FreezeRow, ProjectLimits},
@@ -68,7 +68,12 @@ async fn suspend_project(harness: &Harness, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
     let news = Some(Freeze { actor: "alice", reason: "storm" });
     let mut rows = TaskRows::new(&mut tx);
-    let decisions = ENGINE.suspend_project(&mut rows, &project(), news, after(seconds)).await.unwrap();
+    let mut decisions = Vec::new();
+    for task_id in rows.open_tasks(&project()).await.unwrap() {
+        let (project_id, now) = (project(), after(seconds));
+        let step = ENGINE.suspend_task_of_project(&mut rows, &project_id, task_id, news, now);
+        decisions.extend(step.await.unwrap());
+    }
     harness.commit(tx, decisions).await;
 }
 
@@ -304,6 +309,31 @@ async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
     let batches = harness.leased(HOUR - 59).await;
     assert_eq!(ordinals(&batches), [0, 1]);
     assert_eq!(batches[0].batch.terms.deadlines.deliver_by, after(HOUR));
+}
+
+#[tokio::test]
+async fn deadline_in_a_window_does_not_grow_at_each_resume() {
+    let harness = Harness::new().await;
+    let task_id = in_a_window(&harness, 2, ("08:00", "09:00")).await;
+    let leased = harness.leased(0).await;
+    let back = ReturnedTarget {
+        task_id,
+        batch_id: leased[0].batch.batch_id,
+        ordinal: 0,
+        handed: true,
+        given_back: false,
+        full: None,
+    };
+    harness.offline_of(&[0], start()).await;
+    harness.engine.report(&worker("w"), Vec::new(), vec![back], start()).await.unwrap();
+    let mut deadlines = Vec::new();
+    for _ in 0..4 {
+        pause(&harness, task_id, 60).await;
+        resume(&harness, task_id, 60).await;
+        let finish_by = "SELECT extract(epoch FROM finish_by)::int8 FROM deferred_target";
+        deadlines.push(harness.count(finish_by).await);
+    }
+    assert_eq!(deadlines[0], deadlines[3], "{deadlines:?}");
 }
 
 #[tokio::test]

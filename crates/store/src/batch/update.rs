@@ -29,6 +29,9 @@ pub(crate) async fn apply(
             .execute(&mut *connection)
             .await?;
     }
+    if matches!(stop, StopMark::All) && !results.is_empty() {
+        lock_all(connection, task_id).await?;
+    }
     for (batch_id, members) in keep {
         keep_members(connection, task_id, *batch_id, members).await?;
     }
@@ -140,6 +143,15 @@ async fn suspend(connection: &mut Connection, task_id: TaskId) -> Result<(), Err
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Locks every batch of a task in the order of lease renewals, before results lock some of them and
+/// a stop of the task the rest.
+async fn lock_all(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+    sqlx::query!("SELECT batch_id FROM batch WHERE task_id = $1 ORDER BY batch_id FOR UPDATE", task_id.0)
+        .fetch_all(connection)
+        .await?;
     Ok(())
 }
 

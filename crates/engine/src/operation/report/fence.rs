@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    ids::{TaskId, WorkerId},
+    ids::{BatchId, TaskId, WorkerId},
     report_fence::ReportFence,
 };
 
@@ -58,6 +58,13 @@ impl Claims {
     pub(super) fn deferred(&self, ordinal: u32) -> Option<bool> {
         let place = self.loose.get(&ordinal).filter(|place| place.batch_id.is_none())?;
         Some(place.maybe_delivered)
+    }
+
+    /// Returns the batch that a result completes: the one that holds the target now, also if the
+    /// result came from a journal and names none.
+    pub(super) fn batch_of(&self, result: &ReportedTarget) -> Option<BatchId> {
+        let holder = self.loose.get(&result.ordinal).and_then(|place| place.batch_id);
+        holder.or(result.batch_id)
     }
 
     fn by_lease(&self, result: &ReportedTarget) -> Option<ReportFence> {

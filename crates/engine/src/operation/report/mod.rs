@@ -119,8 +119,8 @@ impl<F: Faults> Engine<F> {
         let Some(mut rollout) = self.load(rows, task_id, &ordinals, now).await? else {
             return Ok(no_such_task(&results));
         };
-        let batches = self.returned_batches(rows, task_id, &returned).await?;
         let named = batch_ids(results.iter().filter_map(|result| result.batch_id));
+        let batches = self.returned_batches(rows, task_id, &returned, &named).await?;
         let (selection, detail) = (TargetSelection::Ordinals(&ordinals), TargetDetail::Leases(&named));
         let mut targets = self.targets(rows, &mut rollout, selection, detail).await?;
         let claims = Claims::read(rows, task_id, &worker_id, &targets, &results).await?;
@@ -140,18 +140,23 @@ impl<F: Faults> Engine<F> {
         Ok(ReportAnswer { decision: Some(rollout.decide()), stored, refused })
     }
 
-    /// Locks the batches of the returned targets.
+    /// Locks the batches of the returned targets. Locks the batches of results with them: counting
+    /// the results locks these too, and a lease renewal locks both in the order of their ids.
     async fn returned_batches<R: Rows>(
         &self,
         rows: &mut R,
         task_id: TaskId,
         returned: &[ReturnedTarget],
+        of_results: &[BatchId],
     ) -> Result<Vec<BatchRow>, R::Error> {
         let named = batch_ids(returned.iter().map(|target| target.batch_id));
         if named.is_empty() {
             return Ok(Vec::new());
         }
-        rows.lock_batches(task_id, &named).await
+        let all = batch_ids(named.iter().chain(of_results).copied());
+        let mut batches = rows.lock_batches(task_id, &all).await?;
+        batches.retain(|batch| named.contains(&batch.batch_id));
+        Ok(batches)
     }
 }
 
@@ -229,7 +234,7 @@ fn store_results<F: Faults>(
     refused: &mut Vec<Refusal>,
 ) -> u32 {
     let mut per_batch: BTreeMap<BatchId, u32> = BTreeMap::new();
-    for batch_id in results.iter().filter_map(|result| result.batch_id) {
+    for batch_id in results.iter().filter_map(|result| claims.batch_of(result)) {
         *per_batch.entry(batch_id).or_default() += 1;
     }
     rollout.changes().batches.results.extend(per_batch);

@@ -135,10 +135,11 @@ impl World {
     fn suspend_project(&mut self, project: usize) {
         let news = Some(Freeze { actor: AUTHOR, reason: "" });
         let (project_id, now) = (self.projects[project].project_id.clone(), self.control_now());
-        let held = at_once(self.engine.suspend_project(&mut self.store, &project_id, news, now));
-        let scope = Scope::Project(project_id);
-        for decision in held {
-            let task = self.number_of(decision.changes.task_id);
+        let scope = Scope::Project(project_id.clone());
+        for task_id in at_once(self.store.open_tasks(&project_id)) {
+            let step = self.engine.suspend_task_of_project(&mut self.store, &project_id, task_id, news, now);
+            let Some(decision) = at_once(step) else { continue };
+            let task = self.number_of(task_id);
             self.commit(Some(decision), &scope);
             self.tasks[task].invariants.held(true);
             self.coverage.add(Feature::Freeze);

@@ -56,7 +56,12 @@ impl Act {
             Self::Resume(task_id) => of_hold(engine.set_paused(rows, task_id, false, ACTOR, now).await?),
             Self::SuspendProject(project_id) => {
                 let news = Freeze { actor: ACTOR, reason: "a test" };
-                return engine.suspend_project(rows, &project_id, Some(news), now).await;
+                let mut decisions = Vec::new();
+                for task_id in rows.open_tasks(&project_id).await? {
+                    let step = engine.suspend_task_of_project(rows, &project_id, task_id, Some(news), now);
+                    decisions.extend(step.await?);
+                }
+                return Ok(decisions);
             }
             Self::ReleaseProject(project_id) => {
                 let released = engine.release_project(rows, &project_id, ACTOR, now).await?;

@@ -1,0 +1,115 @@
+//! Work that waits for a lock: it keeps no worker from living, and nobody waits in a circle.
+
+use std::time::Duration;
+
+use domain::{ids::BatchId, outcome::Outcome};
+use scheduler::{Config, ReturnedTarget, Scheduler};
+use sqlx::{Connection as _, PgConnection};
+use store::{PoolOptions, Store};
+use testkit::Submit;
+use tokio::time::timeout;
+
+use crate::harness::{Harness, after, key, result, results, start, worker};
+
+/// Limit for calls that must not wait: less than the time that a pool waits for a connection.
+const SOON: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until this number of connections to the test's database wait for a lock.
+async fn until_waiting(harness: &Harness, number: i64) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let reached = async { while harness.count(waiting).await < number {} };
+    timeout(PATIENCE, reached).await.unwrap();
+}
+
+async fn lock_batch(connection: &mut PgConnection, batch_id: BatchId) {
+    sqlx::query("SELECT FROM batch WHERE batch_id = $1 FOR UPDATE")
+        .bind(batch_id.0)
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn reports_that_wait_for_a_wave_leave_connections() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..1, start()).await;
+    harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 1, start()).await;
+    let options = PoolOptions { liveness_connections: 2, ..PoolOptions::new(&harness.database.url) };
+    let scheduler = Scheduler::new(Store::connect(&options).unwrap(), Config::default());
+
+    let mut holder = harness.database.connection().await.unwrap();
+    let mut tx = holder.begin().await.unwrap();
+    sqlx::query("SELECT FROM wave FOR UPDATE").execute(&mut *tx).await.unwrap();
+    let mut reports = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let (scheduler, w, results) = (scheduler.clone(), w.clone(), results(&leased[0], Outcome::Success));
+        reports.spawn(async move { scheduler.report(&w, results, Vec::new(), after(1)).await });
+    }
+    until_waiting(&harness, 4).await;
+    timeout(SOON, scheduler.heartbeat(&w, "here", 10, false, after(1))).await.unwrap().unwrap();
+    let lost = timeout(SOON, scheduler.renew(&w, &[key(&leased[0])], after(1))).await.unwrap().unwrap();
+    assert!(lost.is_empty());
+    assert!(timeout(SOON, scheduler.lease(&w, 1, after(1))).await.unwrap().unwrap().is_empty());
+    tx.rollback().await.unwrap();
+    let answers = timeout(PATIENCE, reports.join_all()).await.unwrap();
+    let stored: u32 = answers.into_iter().flatten().map(|answer| answer.stored).sum();
+    assert_eq!(stored, 1);
+}
+
+#[tokio::test]
+async fn report_locks_batches_in_the_order_of_renewals() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let mut leased = harness.lease(&w, 1, start()).await;
+    leased.extend(harness.lease(&w, 1, start()).await);
+    leased.sort_by_key(|leased| leased.batch.batch_id);
+    let [first, last] = &leased[..] else { panic!("two batches") };
+    let returned = ReturnedTarget {
+        task_id,
+        batch_id: last.batch.batch_id,
+        ordinal: last.batch.members[0].ordinal,
+        handed: false,
+        given_back: false,
+        full: None,
+    };
+    // A renewal of both leases, which has locked the first batch.
+    let mut renewal = harness.database.connection().await.unwrap();
+    let mut tx = renewal.begin().await.unwrap();
+    lock_batch(&mut tx, first.batch.batch_id).await;
+    let (scheduler, of_first) = (harness.engine.clone(), results(first, Outcome::Success));
+    let report = tokio::spawn(async move { scheduler.report(&w, of_first, vec![returned], after(1)).await });
+    until_waiting(&harness, 1).await;
+    timeout(PATIENCE, lock_batch(&mut tx, last.batch.batch_id)).await.unwrap();
+    tx.commit().await.unwrap();
+    let answer = timeout(PATIENCE, report).await.unwrap().unwrap().unwrap();
+    assert_eq!((answer.stored, answer.failed.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn journal_results_complete_the_batch_of_their_targets() {
+    let harness = Harness::new().await;
+    let (w, v) = (worker("w"), worker("v"));
+    harness.online(&w, 0..2, start()).await;
+    harness.online(&v, 2..3, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    harness.lease(&w, 10, start()).await;
+    let of_v = harness.lease(&v, 10, start()).await;
+    assert!(harness.engine.renew(&v, &[key(&of_v[0])], after(20)).await.unwrap().is_empty());
+    for live in [&w, &v] {
+        harness.engine.heartbeat(live, "here", 10, false, after(31)).await.unwrap();
+    }
+    // The lease of `w` has ended: its targets are ready again.
+    harness.reap(after(31)).await;
+    assert_eq!(harness.count("SELECT count(*) FROM batch WHERE maybe_delivered").await, 1);
+    let journal = (0..2).map(|ordinal| result(task_id, None, ordinal, Outcome::Success)).collect();
+    let answer = harness.engine.report(&w, journal, Vec::new(), after(32)).await.unwrap();
+    assert_eq!((answer.stored, answer.refused.len()), (2, 0));
+    assert_eq!(harness.count("SELECT count(*) FROM batch WHERE maybe_delivered").await, 0);
+    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 1, "the third target still runs");
+}
