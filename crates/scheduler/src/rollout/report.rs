@@ -26,8 +26,9 @@ use crate::Scheduler;
 /// again; this time covers a lost report.
 const FULL_FOR: TimeDelta = TimeDelta::minutes(2);
 
-/// Time that a report waits for other reports. Its worker repeats it.
-const REPORT_WAITS: Duration = Duration::from_secs(5);
+/// Maximum time that a report waits for other reports. It holds no connection meanwhile, and ends
+/// earlier with the deadline of its call.
+const REPORT_WAITS: Duration = Duration::from_secs(60);
 
 /// Results of all scripts of one target.
 #[derive(Debug, Clone)]
