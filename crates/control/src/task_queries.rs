@@ -8,6 +8,7 @@ use domain::{
     explain,
     ids::TaskId,
     page::Page,
+    period::Period,
     record::RecordId,
     tally::Tally,
     task::RecordCounts,
@@ -83,6 +84,7 @@ impl Control {
         page: Page,
     ) -> Result<(i64, Vec<TaskEntry>), Error> {
         caller.check(action, [Resource::Task(ALL)])?;
+        self.wait_for_end(&filter.period).await;
         let mut connection = self.store.acquire().await?;
         let (count, tasks) = task::list(&mut connection, caller.project_id(), filter, page).await?;
         Ok((count, entries(&mut connection, tasks).await?))
@@ -137,6 +139,7 @@ impl Control {
         page: Page,
     ) -> Result<(i64, Vec<RecordRow>), Error> {
         caller.check(Action::ListRecords, [Resource::Task(ALL)])?;
+        self.wait_for_end(&filter.period).await;
         Ok(record::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 
@@ -163,6 +166,16 @@ impl Control {
     pub async fn show_record(&self, caller: &Caller, record_id: RecordId) -> Result<RecordRow, Error> {
         caller.check(Action::GetRecordDetail, [Resource::Task(&record_id.task_id.to_string())])?;
         lookup::record(&mut *self.store.acquire().await?, caller, record_id).await
+    }
+}
+
+impl Control {
+    /// Waits, for less than a second, until a period whose last second is running is over. Then the
+    /// pages of a list neither repeat nor omit an entry while tasks are added.
+    async fn wait_for_end(&self, period: &Period) {
+        if let Some(rest) = period.rest(self.environment.now()) {
+            tokio::time::sleep(rest).await;
+        }
     }
 }
 

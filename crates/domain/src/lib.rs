@@ -11,6 +11,7 @@ pub mod insight;
 pub mod limits;
 pub mod outcome;
 pub mod pagination;
+pub mod period;
 pub mod plan;
 pub mod retention;
 pub mod script;

@@ -3,7 +3,10 @@
 
 use std::str::FromStr;
 
-use domain::{BasisPoints, Timestamp, batching::StartedScript, outcome::Outcome, tally::Tally};
+use domain::{
+    BasisPoints, Timestamp, batching::StartedScript, outcome::Outcome, period::Period, tally::Tally,
+};
+use sqlx::{Postgres, QueryBuilder};
 
 use crate::Error;
 
@@ -35,6 +38,12 @@ pub(crate) fn started(
     columns: Option<(i16, Timestamp)>,
 ) -> Result<Option<StartedScript>, Error> {
     columns.map(|(script, at)| Ok(StartedScript { script: count(table, script)?, at })).transpose()
+}
+
+/// Appends the condition that the preceding expression is within a period.
+pub(crate) fn push_period(query: &mut QueryBuilder<Postgres>, period: &Period) {
+    query.push(" BETWEEN coalesce(").push_bind(period.from).push(", '-infinity') AND coalesce(");
+    query.push_bind(period.until).push(", 'infinity')");
 }
 
 /// Parses one word of a closed set.

@@ -104,7 +104,7 @@ pub(crate) fn ids<T: std::str::FromStr>(values: Vec<String>) -> Option<Vec<T>> {
     (!values.is_empty()).then(|| values.iter().filter_map(|value| value.parse().ok()).collect())
 }
 
-/// Reads a time in RFC 3339, UTC.
+/// Reads a time of a body in RFC 3339.
 pub(crate) fn time(name: &'static str, value: Option<String>) -> Result<Option<Timestamp>, Error> {
     value
         .map(|text| {

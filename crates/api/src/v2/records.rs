@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::Path};
 use control::{RecordFilter, RecordRow};
-use domain::{Error, page::SCRIPT_LISTS, plan::execute_order};
+use domain::{Error, page::SCRIPT_LISTS, period::Period, plan::execute_order};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -108,11 +108,11 @@ pub(crate) struct ListQuery {
     /// `script_id`.
     show_history: Option<bool>,
     /// Only records started at or after this time. Records not started yet count by the creation
-    /// of their task.
+    /// of their task. A time without a fraction stands for its whole second.
     #[param(format = DateTime)]
     execute_time_start: Option<String>,
     /// Only records started at or before this time. Records not started yet count by the creation
-    /// of their task.
+    /// of their task. A time without a fraction stands for its whole second.
     #[param(format = DateTime)]
     execute_time_end: Option<String>,
 }
@@ -140,8 +140,10 @@ pub(crate) async fn list(
 impl ListQuery {
     /// Builds the filter; `None` if it contains a malformed id, which matches nothing.
     fn filter(self) -> Result<Option<RecordFilter>, Error> {
-        let from = query::time("execute_time_start", self.execute_time_start)?;
-        let until = query::time("execute_time_end", self.execute_time_end)?;
+        let period = Period::parse(
+            ("execute_time_start", self.execute_time_start.as_deref()),
+            ("execute_time_end", self.execute_time_end.as_deref()),
+        )?;
         let desktop_ids = query::texts(self.resource_id);
         let script_ids = query::ids(self.script_id);
         let show_history = self.show_history.unwrap_or(false);
@@ -165,8 +167,7 @@ impl ListQuery {
             pool_ids: query::texts(self.resource_group_id),
             is_first_order: self.is_first_order,
             runs_command: self.task_type.map(TaskType::runs_command),
-            from,
-            until,
+            period,
             ..RecordFilter::default()
         }))
     }

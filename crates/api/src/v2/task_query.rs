@@ -1,7 +1,7 @@
 //! Filters that every list of tasks has.
 
 use control::TaskFilter;
-use domain::task::TaskStatus;
+use domain::{period::Period, task::TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -48,10 +48,12 @@ pub(crate) struct TaskQuery {
     status: Option<StatusWord>,
     /// Only tasks that run scripts, or only tasks that run a command.
     task_type: Option<TaskType>,
-    /// Only tasks created at or after this time.
+    /// Only tasks created or started at or after this time. A time without a fraction stands for its
+    /// whole second.
     #[param(format = DateTime)]
     execute_time_start: Option<String>,
-    /// Only tasks created at or before this time.
+    /// Only tasks created or started at or before this time. A time without a fraction stands for its
+    /// whole second.
     #[param(format = DateTime)]
     execute_time_end: Option<String>,
 }
@@ -59,8 +61,10 @@ pub(crate) struct TaskQuery {
 impl TaskQuery {
     /// Builds the filter; `None` if the script id is malformed, which matches nothing.
     pub(crate) fn filter(self) -> Result<Option<TaskFilter>, ApiError> {
-        let from = query::time("execute_time_start", self.execute_time_start)?;
-        let until = query::time("execute_time_end", self.execute_time_end)?;
+        let period = Period::parse(
+            ("execute_time_start", self.execute_time_start.as_deref()),
+            ("execute_time_end", self.execute_time_end.as_deref()),
+        )?;
         let script_id = match query::text(self.script_id).as_deref().map(str::parse) {
             Some(Err(_)) => return Ok(None),
             Some(Ok(id)) => Some(id),
@@ -75,8 +79,7 @@ impl TaskQuery {
             pool_ids: None,
             has_pool: None,
             before: None,
-            from,
-            until,
+            period,
         }))
     }
 }

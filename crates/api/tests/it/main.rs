@@ -10,6 +10,7 @@ mod errors;
 mod executions;
 mod group_executions;
 mod harness;
+mod periods;
 mod rate_limits;
 mod records;
 mod retry_stop;

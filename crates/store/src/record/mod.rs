@@ -8,6 +8,7 @@ use domain::{
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     outcome::Outcome,
     page::Page,
+    period::Period,
     process::{LeftProcess, ProcessReport},
     record::{LateResult, RecordId, RecordStatus, SKIPPED_REASON, UnendedState},
     script::ScriptType,
@@ -21,7 +22,7 @@ pub(crate) use insert::{add_late, insert};
 
 use crate::{
     Connection, Error,
-    codec::{count, int2, int4, text_id, word},
+    codec::{count, int2, int4, push_period, text_id, word},
 };
 
 /// Returns the results of a task's targets in the order of the plan, each from the script that
@@ -124,11 +125,11 @@ pub struct RecordFilter {
     pub is_first_order: Option<bool>,
     /// Only records of tasks that run a command (`true`) or scripts (`false`).
     pub runs_command: Option<bool>,
-    /// Earliest start time, inclusive. For a record without a start, the time of acceptance counts.
-    pub from: Option<Timestamp>,
-    /// Latest start time, inclusive. For a record without a start, the time of acceptance counts.
-    pub until: Option<Timestamp>,
-    /// Only the newest record of each script on each desktop.
+    /// Only records started in this period. For a record without a start, the time of acceptance
+    /// counts.
+    pub period: Period,
+    /// Only the newest record of each script on each desktop. With an end of the period, tasks
+    /// accepted later do not count.
     pub latest_only: bool,
     /// Only records of this wave.
     pub wave: Option<u16>,
@@ -149,7 +150,7 @@ pub async fn list(
     // A count visits every row, so it joins the whereabouts of targets only if the filter needs
     // them.
     let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*)");
-    if filter.status.is_some() {
+    if filter.status.is_some() || filter.period != Period::default() {
         push_from(&mut counting);
     } else {
         counting.push(FROM_RECORDS);
@@ -158,7 +159,9 @@ pub async fn list(
     let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
 
     let mut listing = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    listing.push(format!(", {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result"));
+    listing.push(format!(
+        ", {STARTED_AT} AS started_at, {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result"
+    ));
     push_from(&mut listing);
     push_filter(&mut listing, project_id, filter);
     listing.push(" ORDER BY k.task_id DESC, t.ordinal, ts.script OFFSET ").push_bind(page.offset);
@@ -177,7 +180,9 @@ pub async fn page(
     let mut query = QueryBuilder::<Postgres>::new(SELECT_RECORD);
     let (output, late_result) =
         if filter.with_output { ("coalesce(r.output, '')", "r.late_result") } else { ("''", WITHOUT_OUTPUT) };
-    query.push(format!(", {PLACE} AS place, {output} AS output, {late_result} AS late_result"));
+    query.push(format!(
+        ", {STARTED_AT} AS started_at, {PLACE} AS place, {output} AS output, {late_result} AS late_result"
+    ));
     push_from(&mut query);
     push_filter(&mut query, project_id, filter);
     query.push(" ORDER BY t.ordinal, ts.script LIMIT ").push_bind(limit);
@@ -192,7 +197,9 @@ pub async fn fetch(
     record_id: RecordId,
 ) -> Result<Option<RecordRow>, Error> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    query.push(format!(", {PLACE} AS place, coalesce(r.output, '') AS output, r.late_result"));
+    query.push(format!(
+        ", {STARTED_AT} AS started_at, {PLACE} AS place, coalesce(r.output, '') AS output, r.late_result"
+    ));
     push_from(&mut query);
     query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
     query.push(" AND k.task_id = ").push_bind(record_id.task_id.0);
@@ -211,14 +218,15 @@ const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WH
 /// Late result of a record, for a list without outputs.
 const WITHOUT_OUTPUT: &str = "r.late_result || '{\"output\": \"\"}'";
 
+/// Start of a record: stored, or reported by its worker while the script runs.
+const STARTED_AT: &str = "CASE WHEN r.outcome IS NOT NULL THEN r.started_at
+                               WHEN b.status = 'LEASED' AND (b.started->0)::int4 = ts.script
+                                   THEN to_timestamp((b.started->1)::float8 / 1000) END";
+
 const SELECT_RECORD: &str =
     "SELECT k.task_id, t.ordinal, ts.script, k.attempt, ts.script_id, ts.name, k.command_type, k.command,
     t.desktop_id, coalesce(d.computer_name, '') AS computer_name, t.wave, k.gray, k.status AS task_status,
-    r.outcome::text AS outcome, r.exit_code,
-    CASE WHEN r.outcome IS NOT NULL THEN r.started_at
-         WHEN b.status = 'LEASED' AND (b.started->0)::int4 = ts.script
-             THEN to_timestamp((b.started->1)::float8 / 1000) END AS started_at,
-    r.ended_at, coalesce(r.reason, '') AS reason,
+    r.outcome::text AS outcome, r.exit_code, r.ended_at, coalesce(r.reason, '') AS reason,
     r.interpreter, r.signal, r.containment, r.left_processes, r.left_processes_count";
 
 /// A page visits few rows, so it may look up the whereabouts of each. Ended targets need no lookup.
@@ -279,19 +287,21 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
         query.push(" AND (t.ordinal, ts.script) > (").push_bind(int4(ordinal)).push(", ");
         query.push_bind(int2(script)).push(")");
     }
-    if let Some(from) = filter.from {
-        query.push(" AND coalesce(r.started_at, k.created_at) >= ").push_bind(from);
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND coalesce(r.started_at, k.created_at) <= ").push_bind(until);
+    if filter.period != Period::default() {
+        query.push(format!(" AND coalesce({STARTED_AT}, k.created_at)"));
+        push_period(query, &filter.period);
     }
     if filter.latest_only {
         query.push(
             " AND NOT EXISTS (
                  SELECT FROM target later JOIN task lk ON lk.task_id = later.task_id AND lk.project_id = k.project_id
                  JOIN task_script ls ON ls.task_id = later.task_id AND ls.script_id = ts.script_id
-                 WHERE later.desktop_id = t.desktop_id AND later.task_id > k.task_id)",
+                 WHERE later.desktop_id = t.desktop_id AND later.task_id > k.task_id",
         );
+        if let Some(until) = filter.period.until {
+            query.push(" AND lk.created_at <= ").push_bind(until);
+        }
+        query.push(")");
     }
 }
 

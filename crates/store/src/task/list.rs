@@ -6,6 +6,7 @@ use domain::{
     deadline::Timeouts,
     ids::{ProjectId, ScriptId, TaskId},
     page::Page,
+    period::Period,
     policy::RolloutPolicy,
     script::ScriptType,
     task::TaskStatus,
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use super::{RetryOf, Selection};
 use crate::{
     Connection, Error,
-    codec::{count, text_id, word},
+    codec::{count, push_period, text_id, word},
 };
 
 /// A task in a list.
@@ -93,10 +94,9 @@ pub struct TaskFilter {
     pub has_pool: Option<bool>,
     /// Only tasks older than this one.
     pub before: Option<TaskId>,
-    /// Earliest time of acceptance, inclusive.
-    pub from: Option<Timestamp>,
-    /// Latest time of acceptance, inclusive.
-    pub until: Option<Timestamp>,
+    /// Only tasks accepted or started in this period. Both times stay as they are, so a task never
+    /// leaves or joins the list of a period that is over.
+    pub period: Period,
 }
 
 /// Lists one page of tasks, newest first, with the total number.
@@ -192,11 +192,12 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     if let Some(before) = filter.before {
         query.push(" AND k.task_id < ").push_bind(before.0);
     }
-    if let Some(from) = filter.from {
-        query.push(" AND k.created_at >= ").push_bind(from);
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND k.created_at <= ").push_bind(until);
+    if filter.period != Period::default() {
+        query.push(" AND (k.created_at");
+        push_period(query, &filter.period);
+        query.push(" OR k.started_at");
+        push_period(query, &filter.period);
+        query.push(")");
     }
 }
 
