@@ -22,9 +22,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|_| unreadable("cannot read the body"))?;
-        parse(&bytes).map(Self)
+        parse(&read(request, state).await?).map(Self)
     }
 }
 
@@ -36,8 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|_| unreadable("cannot read the body"))?;
+        let bytes = read(request, state).await?;
         if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
     }
 }
@@ -50,11 +47,28 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|_| unreadable("cannot read the body"))?;
+        let bytes = read(request, state).await?;
         check_object(&bytes)?;
         let text = String::from_utf8(bytes.into());
         Ok(Self(text.map_err(|_| unreadable("the body is not valid UTF-8"))?))
+    }
+}
+
+/// Reads a body without its byte order mark, which some editors and shells write.
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Error> {
+    let bytes = Bytes::from_request(request, state).await.map_err(|_| unreadable("cannot read the body"))?;
+    unmarked(bytes)
+}
+
+/// Removes the byte order mark of UTF-8. Refuses UTF-16 and UTF-32, which no JSON parser reads.
+fn unmarked(bytes: Bytes) -> Result<Bytes, Error> {
+    match bytes.as_ref() {
+        [0xef, 0xbb, 0xbf, ..] => Ok(bytes.slice(3..)),
+        // JSON begins with two ASCII characters, so a zero byte among them is half of a wide one.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+            Err(unreadable("the body is UTF-16 or UTF-32; send it as UTF-8"))
+        }
+        _ => Ok(bytes),
     }
 }
 
@@ -103,4 +117,34 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })?;
     deserializer.end().map_err(|error| unreadable(format!("the body is not valid: {error}")))?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_order_mark_is_removed_once_and_wide_text_is_named() {
+        for (body, expected) in [
+            ("\u{feff}{}".as_bytes(), "{}".as_bytes()),
+            ("\u{feff}".as_bytes(), b""),
+            (b"{}", b"{}"),
+            (b"", b""),
+            ("\u{feff}\u{feff}{}".as_bytes(), "\u{feff}{}".as_bytes()),
+        ] {
+            assert_eq!(unmarked(Bytes::from_static(body)).unwrap(), expected, "{body:?}");
+        }
+        for wide in [
+            b"\xff\xfe{\0}\0".as_slice(),
+            b"\xfe\xff\0{\0}",
+            b"{\0}\0",
+            b"\0{\0}",
+            b"\0\0\xfe\xff\0\0\0{",
+            b"\xff\xfe\0\0{\0\0\0",
+        ] {
+            let error = unmarked(Bytes::from_static(wide)).unwrap_err();
+            assert_eq!(error.reason, Reason::RequestUnreadable, "{wide:?}");
+            assert!(error.message.contains("UTF-16"), "{error}");
+        }
+    }
 }

@@ -72,9 +72,12 @@ async fn bodies_that_are_no_json_are_refused_in_words() {
     let harness = Harness::new().await;
     let request =
         |body: Body| Request::post("/v2/project-1/scripts").header("X-Auth-Token", TOKEN).body(body).unwrap();
-    for (body, word) in
-        [("", "the body is empty"), ("{", "not valid"), ("{} {}", "not valid"), ("\u{feff}", "not valid")]
-    {
+    for (body, word) in [
+        ("", "the body is empty"),
+        ("{", "not valid"),
+        ("{} {}", "not valid"),
+        ("\u{feff}", "the body is empty"),
+    ] {
         let answer = harness.send(request(Body::from(body))).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}");
         assert!(answer.body["error_msg"].as_str().unwrap().contains(word), "{body:?}: {}", answer.body);
@@ -133,5 +136,35 @@ async fn a_body_is_an_object() {
     for body in [json!([]), json!(["a", "SHELL", "true"]), json!("text"), json!(null), json!(7)] {
         let refused = harness.refusal(Method::POST, "/scripts", Some(&body)).await;
         assert_eq!(refused.0, 400, "{body}: {}", refused.1);
+    }
+}
+
+#[tokio::test]
+async fn body_with_a_byte_order_mark_is_read() {
+    let harness = Harness::new().await;
+    harness.create_project().await.unwrap();
+    let admin = harness.token("alice", &["admin"]).await;
+    let policy = json!({"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["workspace:scripts:*"],
+                        "Resource": ["*"]}]});
+    for (method, path, body) in [
+        (Method::POST, "/v2/project-1/scripts", json!({"name": "s", "type": "SHELL", "content": "true"})),
+        (
+            Method::POST,
+            "/v1/projects/project-1/scripts",
+            json!({"name": "s", "script_type": "SHELL", "content": "true"}),
+        ),
+        (Method::POST, "/v1/projects/project-1/freeze", json!({"reason": "a test"})),
+        (Method::PUT, "/v1/projects/project-1/access/policies/ours", policy),
+    ] {
+        let send = |body: Vec<u8>| {
+            let request = Request::builder().method(method.clone()).uri(path).header("X-Auth-Token", &admin);
+            harness.send(request.body(Body::from(body)).unwrap())
+        };
+        let marked = send(format!("\u{feff}{body}").into_bytes()).await;
+        assert!(marked.status.is_success(), "{path}: {}", marked.body);
+        let wide = std::iter::once(0xfeff).chain(body.to_string().encode_utf16().collect::<Vec<_>>());
+        let refused = send(wide.flat_map(u16::to_le_bytes).collect()).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+        assert!(refused.body["error_msg"].as_str().unwrap().contains("UTF-16"), "{path}: {}", refused.body);
     }
 }

@@ -76,8 +76,9 @@ impl Statement {
 }
 
 impl Policy {
-    /// Parses and validates a document.
+    /// Parses and validates a document, which may begin with a byte order mark.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.len() > limits::MAX_POLICY_BYTES {
             let message = format!("a policy has at most {} bytes", limits::MAX_POLICY_BYTES);
             return Err(Error::new(Reason::FieldOutOfRange, message));

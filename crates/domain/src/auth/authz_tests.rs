@@ -168,6 +168,12 @@ fn a_policy_is_read_up_to_its_last_byte() {
 }
 
 #[test]
+fn policy_with_a_byte_order_mark_is_read() {
+    let marked = Policy::parse(&format!("\u{feff}{EVERYTHING}")).unwrap();
+    assert_eq!(marked, Policy::parse(EVERYTHING).unwrap());
+}
+
+#[test]
 fn users_that_run_scripts_are_a_resource() {
     let rights = rights(&[r#"{"Version": "5.0", "Statement": [
         {"Effect": "Allow", "Action": ["graywave:users:runAs"], "Resource": ["user:www-*"]}]}"#]);
