@@ -1,7 +1,8 @@
 "use strict";
 // Signs requests with the official SDK for Node.js, against a running `graywave dev`, and sends
 // their queries in every form that HTTP libraries use. The signature covers the values, so their
-// encoding must not matter.
+// encoding must not matter. Each special character is tried in a path, in a query, and in repeated
+// parameters.
 //
 // Usage: node sdk.js READY, where READY is the line of JSON that `graywave dev` prints.
 
@@ -20,7 +21,14 @@ const urlSearchParams = (params) => {
   const pairs = Object.entries(params).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
   return new URLSearchParams(pairs).toString();
 };
+// Every printable ASCII character but letters and digits, and text whose order differs between
+// Unicode, UTF-16 and the encoded form.
+const SPECIAL = [..." !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "é", "中", "\uff21", "😀"];
+/** The query as Go's url.Values.Encode writes it. */
+const goValues = (params) =>
+  urlSearchParams(params).replaceAll("*", "%2A").replaceAll("%7E", "~");
 const SPELLINGS = {
+  "url.Values of Go": goValues,
   "the SDK's own, querystring": undefined,
   "URLSearchParams": urlSearchParams,
   "the default of axios": (params) => axios.getUri({ url: "", params, paramsSerializer: { indexes: null } }).slice(1),
@@ -65,6 +73,35 @@ async function spelling(name, serialize, script_id, desktops) {
   console.log(`   signed queries are accepted: ${name}`);
 }
 
+/** Each special character in a value, alone and with an escape of its own. */
+async function inQueries(name, serialize) {
+  for (const character of SPECIAL) {
+    for (const value of [`a${character}b`, `${character}20 ${character}`]) {
+      const found = await call("GET", "/scripts", { name: value }, serialize);
+      assert.equal(found.body.count, 0, `${name}: ${value}`);
+    }
+  }
+  // The SDK sorts the values of a name in place, by UTF-16.
+  const names = SPECIAL.map((character) => `${character}x`);
+  const found = await call("GET", "/script-execution-records", { script_name: names }, serialize);
+  assert.equal(found.body.count, 0, name);
+  console.log(`   special characters are accepted in queries: ${name}`);
+}
+
+/** Each special character in a path, as it is and escaped. An unknown id is a 404, and a refused signature a 401. */
+async function inPaths() {
+  for (const character of SPECIAL) {
+    const forms = [encodeURIComponent(`a${character}b`)];
+    // These end the path or are separators in it, unless they are escaped.
+    if (!["#", "?", "/", "\\", "%"].includes(character)) forms.push(`a${character}b`, `${character} b`);
+    for (const form of forms) {
+      const unknown = call("GET", `/scripts/${form}`, {});
+      await assert.rejects(unknown, { httpStatusCode: 404 }, `in a path: ${form}`);
+    }
+  }
+  console.log("   special characters are accepted in paths");
+}
+
 /** A query that differs from the signed one is refused. */
 async function refusal() {
   const literalPlus = (params) => urlSearchParams(params).replaceAll("%2B", "+");
@@ -79,7 +116,9 @@ async function main() {
   const desktops = listed.body.desktops.slice(0, 2).map((desktop) => desktop.desktop_id);
   for (const [name, serialize] of Object.entries(SPELLINGS)) {
     await spelling(name, serialize, created.body.script_id, desktops);
+    await inQueries(name, serialize);
   }
+  await inPaths();
   await refusal();
 }
 

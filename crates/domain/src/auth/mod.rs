@@ -2,6 +2,7 @@
 
 mod action;
 pub mod authz;
+mod canonical;
 pub mod enrolment;
 pub mod merkle;
 pub mod request_signing;

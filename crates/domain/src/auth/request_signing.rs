@@ -2,13 +2,14 @@
 //! key.
 //!
 //! Source: the public signing guide and the behaviour of the Python and JavaScript SDKs. The
-//! signature covers the method, path, query, the listed headers, and the hash of the body.
+//! signature covers the method, path, query, the listed headers, and the hash of the body. Clients
+//! differ in how they encode path and query, see [`canonical`].
 
 use chrono::{NaiveDateTime, TimeDelta};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
+use super::canonical;
 use crate::{Error, Reason, Timestamp};
 
 /// The only supported algorithm, which is the default of the SDKs.
@@ -23,8 +24,6 @@ const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 const MUST_BE_SIGNED: [&str; 2] = ["host", DATE_HEADER];
 /// Maximum number of signed headers; no SDK sends more.
 const MAX_SIGNED_HEADERS: usize = 64;
-/// Characters to encode in path segments and query parts: all except letters, digits and `-_.~`.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A received request.
 #[derive(Debug, Clone, Copy)]
@@ -106,20 +105,28 @@ impl Authorization {
     pub fn verify(&self, request: &SignedRequest<'_>, secret_key: &str, now: Timestamp) -> Result<(), Error> {
         self.check_head(request.headers, now)?;
         let date = header(request.headers, DATE_HEADER)?;
-        let canonical = self.canonical_request(request)?;
-        let to_sign = format!("{ALGORITHM}\n{date}\n{}", hex::encode(Sha256::digest(canonical)));
         // HMAC accepts keys of any length.
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes())
+        let mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes())
             .map_err(|error| Error::internal().with_source(error))?;
-        mac.update(to_sign.as_bytes());
-        mac.verify_slice(&self.signature).map_err(|_| {
-            bad_signature(
-                "the signature does not match the request: check the secret key, the clock and proxies",
-            )
-        })
+        let end = self.end_of_canonical_request(request)?;
+        let queries = canonical::queries(request.query);
+        for path in canonical::paths(request.path) {
+            for query in &queries {
+                let canonical = [request.method, &path, query, &end].join("\n");
+                let hash = hex::encode(Sha256::digest(canonical));
+                let to_sign = format!("{ALGORITHM}\n{date}\n{hash}");
+                if mac.clone().chain_update(to_sign).verify_slice(&self.signature).is_ok() {
+                    return Ok(());
+                }
+            }
+        }
+        Err(bad_signature(
+            "the signature does not match the request: check the secret key, the clock and proxies",
+        ))
     }
 
-    fn canonical_request(&self, request: &SignedRequest<'_>) -> Result<String, Error> {
+    /// Returns the part of the canonical request after method, path and query.
+    fn end_of_canonical_request(&self, request: &SignedRequest<'_>) -> Result<String, Error> {
         let mut headers = String::new();
         for name in &self.signed_headers {
             headers.push_str(name);
@@ -128,13 +135,10 @@ impl Authorization {
             headers.push('\n');
         }
         Ok([
-            request.method,
-            &canonical_path(request.path),
-            &canonical_query(request.query),
-            &headers,
-            &self.signed_headers.join(";"),
+            headers,
+            self.signed_headers.join(";"),
             // Always the hash of the received body: unsigned payloads are not accepted.
-            &hex::encode(Sha256::digest(request.body)),
+            hex::encode(Sha256::digest(request.body)),
         ]
         .join("\n"))
     }
@@ -158,38 +162,6 @@ fn check_clock(date: &str, now: Timestamp) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-/// Returns the canonical path: decoded as a whole, each segment encoded again, with a trailing
-/// slash.
-fn canonical_path(path: &str) -> String {
-    let decoded = percent_decode_str(path).decode_utf8_lossy();
-    let mut canonical = decoded.split('/').map(encode).collect::<Vec<_>>().join("/");
-    if !canonical.ends_with('/') {
-        canonical.push('/');
-    }
-    canonical
-}
-
-/// Returns the canonical query: pairs in the order of their decoded names and values, each part
-/// encoded again.
-///
-/// Clients sign the decoded pairs and differ in their wire format. They send a space as `+` or
-/// `%20`, use lower-case hex digits, leave other characters unencoded, or omit `=`. This function
-/// decodes the query in the same way as the handlers, so that the signature covers exactly the
-/// values that they use.
-fn canonical_query(query: &str) -> String {
-    let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
-    pairs.sort();
-    pairs
-        .iter()
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect::<Vec<_>>()
-        .join("&")
-}
-
-fn encode(text: &str) -> String {
-    utf8_percent_encode(text, &ENCODED).to_string()
 }
 
 #[cfg(test)]
