@@ -1,12 +1,15 @@
 //! The object `rollout` in the body of every request that runs something. It carries settings that
 //! the published fields cannot express.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use domain::rollout::{
     ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest,
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 use utoipa::ToSchema;
 
 /// Number or percentage of failures at which the rollout halts. Exactly one of `count` and
@@ -90,6 +93,38 @@ pub(crate) struct Window {
     time_zone: Option<String>,
 }
 
+/// Weights by key. A key that occurs twice is refused: JSON parsers would silently take the last one.
+#[derive(Debug, Clone)]
+struct Weights(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Weights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WeightsVisitor)
+    }
+}
+
+struct WeightsVisitor;
+
+impl<'de> Visitor<'de> for WeightsVisitor {
+    type Value = Weights;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Weights, A::Error> {
+        let mut weights = BTreeMap::new();
+        while let Some((key, weight)) = entries.next_entry::<String, String>()? {
+            if weights.contains_key(&key) {
+                let key = domain::error::cut(&key, 64);
+                return Err(A::Error::custom(format_args!("the key {key:?} occurs twice")));
+            }
+            weights.insert(key, weight);
+        }
+        Ok(Weights(weights))
+    }
+}
+
 /// Rollout settings that the published fields cannot express. With `waves`, the gray fields must be
 /// absent. Without `waves`, the gray fields define the first wave. Unknown keys are refused.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -129,9 +164,12 @@ pub(crate) struct Rollout {
     expires_at: Option<String>,
     window: Option<Window>,
     /// Weight of each outcome: `count` or `ignore`.
-    outcomes: Option<BTreeMap<String, String>>,
-    /// Weight of each exit code: `success`, `count`, `ignore` or `halt`.
-    exit_codes: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    outcomes: Option<Weights>,
+    /// Weight of each exit code: `success`, `count`, `ignore` or `halt`. The keys are numbers of 32
+    /// bits other than 0, without leading zeros.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    exit_codes: Option<Weights>,
     canary: Option<Canary>,
     /// User that runs the scripts on the desktops; default the one that the agent's configuration
     /// names. Requires the action `graywave:users:runAs` on `user:NAME`.
@@ -170,8 +208,8 @@ impl From<Rollout> for RolloutRequest {
             }),
             on_halt: given.on_halt,
             delivery_timeout_seconds: given.delivery_timeout_seconds,
-            outcomes: given.outcomes,
-            exit_codes: given.exit_codes,
+            outcomes: given.outcomes.map(|weights| weights.0),
+            exit_codes: given.exit_codes.map(|weights| weights.0),
             canary: given.canary.map(|canary| CanaryRequest {
                 by: canary.by,
                 seed: canary.seed,

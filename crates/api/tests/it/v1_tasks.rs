@@ -1,6 +1,9 @@
 //! The native family: pages, values and operations beyond the compatible family.
 
-use axum::http::Method;
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
 use domain::outcome::Outcome;
 use serde_json::{Value, json};
 
@@ -226,4 +229,59 @@ async fn retry_runs_as_the_same_user_with_the_same_right() {
     let again = harness.call_as(TOKEN, Method::POST, &retry, None).await.body;
     assert_eq!((&again["run_as_user"], &again["cleanup"]), (&json!("www-data"), &json!("kill")));
     assert_eq!(again["warnings"], json!([]));
+}
+
+/// Requests that cannot mean what they say are refused on every way in, with the field.
+#[tokio::test]
+async fn impossible_exit_code_or_blank_script_is_refused() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let script = harness.create_script("s", "true").await;
+    let path = |family: &str| match family {
+        "v2" => "/v2/project-1/script-executions",
+        "preview" => "/v1/projects/project-1/executions/preview",
+        _ => "/v1/projects/project-1/executions",
+    };
+    let refusal = async |method: Method, path: &str, body: String| {
+        let request = Request::builder().method(method).uri(path).header("X-Auth-Token", TOKEN);
+        let answer = harness.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.body);
+        answer.body["error_msg"].as_str().unwrap().to_owned()
+    };
+    for family in ["v2", "v1", "preview"] {
+        for codes in [
+            r#""4294967296": "halt""#,
+            r#""03010": "success""#,
+            r#""3010": "success", "03010": "halt""#,
+            r#""+7": "ignore""#,
+            r#""3010": "success", "3010": "halt""#,
+        ] {
+            let rollout = format!(r#"{{"exit_codes": {{{codes}}}}}"#);
+            let body = json!({"resource_ids": ["desktop-0"], "script_ids": [script]}).to_string();
+            let body = format!("{}, \"rollout\": {rollout}}}", body.trim_end_matches('}'));
+            let message = refusal(Method::POST, path(family), body).await;
+            assert!(message.starts_with("rollout.exit_codes"), "{family} {codes}: {message}");
+        }
+        let blank = json!({"resource_ids": ["desktop-0"], "command": "\n \r\n", "command_type": "SHELL"});
+        let message = refusal(Method::POST, path(family), blank.to_string()).await;
+        assert!(message.starts_with("command: "), "{family}: {message}");
+    }
+    let saved = json!({"name": "s", "type": "SHELL", "script_type": "SHELL", "content": "\n\t\n"});
+    let v2 = "/v2/project-1/scripts".to_owned();
+    let native = json!({"name": "s", "script_type": "SHELL", "content": "\n\t\n"});
+    let updated = json!({"name": "s", "content": "\n\t\n"});
+    let v1 = "/v1/projects/project-1/scripts".to_owned();
+    for (method, path, body) in [
+        (Method::POST, v2.clone(), &saved),
+        (Method::PUT, format!("{v2}/{script}"), &saved),
+        (Method::POST, v1.clone(), &native),
+        (Method::PUT, format!("{v1}/{script}"), &updated),
+    ] {
+        let message = refusal(method, &path, body.to_string()).await;
+        assert!(message.starts_with("content: "), "{path}: {message}");
+    }
+    let codes = json!({"3010": "success", "-1073741510": "halt"});
+    let body =
+        json!({"resource_ids": ["desktop-0"], "script_ids": [script], "rollout": {"exit_codes": codes}});
+    harness.execute(&body).await;
 }

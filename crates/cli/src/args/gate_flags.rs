@@ -1,6 +1,6 @@
 //! Flags that decide when the gate halts a rollout: waves, thresholds and weights.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use clap::Args;
 use domain::limits::MAX_BODY_BYTES;
@@ -9,6 +9,7 @@ use proto::admin::{FailThreshold, Rollout, Wave, WaveSpec};
 use super::{
     file_arg,
     parse::{pair, share, threshold, wave},
+    unique_json,
 };
 use crate::{Error, field_flags::Overrides, output};
 
@@ -101,10 +102,13 @@ impl WaveFlags {
 }
 
 impl WeightFlags {
-    /// Adds the weights to a rollout. They replace weights of the same outcome or exit code.
-    pub(crate) fn apply(&self, rollout: &mut Rollout) {
-        rollout.outcomes.extend(self.outcome.iter().map(|(key, value)| (key.to_uppercase(), value.clone())));
-        rollout.exit_codes.extend(self.exit_code.iter().cloned());
+    /// Adds the weights to a rollout. They replace weights of the same outcome or exit code. Fails
+    /// if two flags name the same one.
+    pub(crate) fn apply(&self, rollout: &mut Rollout) -> Result<(), Error> {
+        let outcomes = self.outcome.iter().map(|(key, value)| (key.to_uppercase(), value.clone()));
+        rollout.outcomes.extend(distinct("--outcome", outcomes)?);
+        rollout.exit_codes.extend(distinct("--exit-code", self.exit_code.iter().cloned())?);
+        Ok(())
     }
 }
 
@@ -123,9 +127,24 @@ impl RolloutFile {
             )
         };
         let text = file_arg::read_unmarked(path, "rollout", MAX_BODY_BYTES)?;
-        let json = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        let json = unique_json::parse(&text).map_err(|error| wrong(&error))?;
         output::parse(json).map_err(|error| wrong(&error))
     }
+}
+
+/// Collects the pairs of a flag. Fails if a key occurs twice.
+fn distinct(
+    flag: &str,
+    pairs: impl Iterator<Item = (String, String)>,
+) -> Result<HashMap<String, String>, Error> {
+    let mut collected = HashMap::new();
+    for (key, value) in pairs {
+        if collected.contains_key(&key) {
+            return Err(Error::misused(format!("{flag}: {key} is given twice")));
+        }
+        collected.insert(key, value);
+    }
+    Ok(collected)
 }
 
 /// Makes the gray wave, and a wave of the remaining targets. Without a threshold, the first failure
@@ -169,7 +188,7 @@ mod tests {
     fn replayed(line: &str) -> Rollout {
         let line = Line::parse_from(std::iter::once("it").chain(line.split_whitespace()));
         let mut rollout = Rollout::default();
-        line.weights.apply(&mut rollout);
+        line.weights.apply(&mut rollout).unwrap();
         if line.waves.change_recorded_waves(&rollout) {
             let first = Wave { size: 5, fail_threshold: "20%/3".into(), ..Wave::default() };
             let second = Wave { size: 95, fail_threshold: "2.5%/50".into(), ..Wave::default() };
@@ -181,6 +200,16 @@ mod tests {
 
     fn count(count: i64) -> Option<FailThreshold> {
         Some(FailThreshold { count: Some(count), ..FailThreshold::default() })
+    }
+
+    #[test]
+    fn exit_code_given_twice_is_refused() {
+        let weights = |flags: [&str; 2]| {
+            let line = Line::parse_from(["it", "--exit-code", flags[0], "--exit-code", flags[1]]);
+            line.weights.apply(&mut Rollout::default()).map_err(|error| error.to_string())
+        };
+        assert!(weights(["3010=success", "42=halt"]).is_ok());
+        assert!(weights(["3010=success", "3010=halt"]).unwrap_err().contains("3010 is given twice"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod parse;
 mod payload;
 mod rollout;
 mod task_flags;
+mod unique_json;
 
 use desktops::DesktopFlags;
 pub(crate) use enum_arg::one_of;

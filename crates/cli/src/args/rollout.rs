@@ -129,7 +129,7 @@ impl RolloutFlags {
     pub(crate) fn apply(self, task: &mut TaskSpec, now: SystemTime) -> Result<(), Error> {
         task.execution_timeout = self.execution_timeout;
         let mut rollout = self.file.read()?;
-        self.richer(&mut rollout, now);
+        self.richer(&mut rollout, now)?;
         self.first_wave(task, &mut rollout)?;
         task.rollout = (rollout != Rollout::default()).then_some(rollout);
         Ok(())
@@ -183,7 +183,7 @@ impl RolloutFlags {
         }
     }
 
-    fn richer(&self, rollout: &mut Rollout, now: SystemTime) {
+    fn richer(&self, rollout: &mut Rollout, now: SystemTime) -> Result<(), Error> {
         fn set<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
             if let Some(value) = flag {
                 *field = Some(value.clone());
@@ -223,7 +223,7 @@ impl RolloutFlags {
                 distinct_approver: self.distinct_approver || of_file,
             });
         }
-        self.weights.apply(rollout);
+        self.weights.apply(rollout)?;
         if !self.canary_by.is_empty() || self.seed.is_some() || self.any_canary {
             let canary = rollout.canary.get_or_insert_with(Canary::default);
             if self.any_canary {
@@ -234,6 +234,7 @@ impl RolloutFlags {
             }
             canary.seed = self.seed.or(canary.seed);
         }
+        Ok(())
     }
 }
 

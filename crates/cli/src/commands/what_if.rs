@@ -38,7 +38,7 @@ pub struct WhatIfArgs {
 pub(super) async fn what_if(arguments: WhatIfArgs) -> Result<(), Error> {
     let flags = arguments.waves.overrides();
     let mut rollout = arguments.file.read()?;
-    arguments.weights.apply(&mut rollout);
+    arguments.weights.apply(&mut rollout)?;
     let (session, mut console, task_id) = arguments.task.open().await?;
     if arguments.waves.change_recorded_waves(&rollout) {
         rollout.waves = recorded_waves(&get_task(&session, &task_id).await?.waves)?;

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta};
 
 use crate::{
     BasisPoints, Error, FieldPath, Timestamp, limits,
-    outcome::Outcome,
+    outcome::{Outcome, exit_code},
     policy::{Approval, Cleanup, OnHalt, RolloutPolicy, Weight},
     stratum::StratumKey,
     threshold::Threshold,
@@ -159,11 +159,7 @@ fn check_exit_codes(codes: BTreeMap<String, String>) -> Result<(BTreeMap<i32, We
     let (mut weights, mut successes) = (BTreeMap::new(), Vec::new());
     for (code, word) in codes {
         let field = || FieldPath::from("exit_codes").key(&code);
-        let number: i32 =
-            code.parse().map_err(|_| Error::invalid(field(), "an exit code is a number of 32 bits"))?;
-        if number == 0 {
-            return Err(Error::invalid(field(), "0 is always a success"));
-        }
+        let number = exit_code::parse(&code).map_err(|error| error.within(field()))?;
         if word == "success" {
             successes.push(number);
         } else {

@@ -90,8 +90,8 @@ pub fn sha256(script_type: ScriptType, content: &str) -> [u8; 32] {
     Sha256::new().chain_update(script_type.as_str()).chain_update([0]).chain_update(content).finalize().into()
 }
 
-/// Validates the content of a script or command: 1 to 100,000 characters of text. UTF-16 and NUL
-/// are refused: neither interpreters nor database texts accept NUL.
+/// Validates the content of a script or command: 1 to 100,000 characters of text, which are not all
+/// blank. UTF-16 and NUL are refused: neither interpreters nor database texts accept NUL.
 ///
 /// Errors name `field`.
 pub fn check_content(field: impl Into<FieldPath>, content: &str) -> Result<(), Error> {
@@ -101,6 +101,10 @@ pub fn check_content(field: impl Into<FieldPath>, content: &str) -> Result<(), E
     }
     let field = field.into();
     check_encoding(field.clone(), content)?;
+    // It would do nothing, and report a success on every desktop.
+    if content.chars().all(|c| c.is_whitespace() || c == executable::BYTE_ORDER_MARK) {
+        return Err(Error::required(field, "must not consist of blank lines only"));
+    }
     check_text(field, content, limits::MAX_SCRIPT_CONTENT_CHARS)
 }
 
@@ -130,6 +134,16 @@ mod tests {
         assert!(body(&"x".repeat(100_001)).is_err());
         assert!(body("").is_err());
         assert!(body("a\0b").is_err());
+    }
+
+    #[test]
+    fn content_of_blank_lines_is_refused() {
+        for blank in [" ", "\n\n", "\r\n\t \r\n", "\u{feff}\n", "\u{3000}\n"] {
+            let error = body(blank).unwrap_err();
+            assert_eq!(error.reason, crate::Reason::FieldRequired, "{blank:?}");
+            assert_eq!(error.field.unwrap().to_string(), "content");
+        }
+        assert!(body("\n:\n").is_ok());
     }
 
     #[test]
