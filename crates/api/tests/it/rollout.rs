@@ -353,7 +353,7 @@ async fn failures_that_look_alike_are_one_group() {
     let groups = found["groups"].as_array().unwrap();
     assert_eq!(groups.len(), 2);
     let disk = &groups[0];
-    assert_eq!(disk["fingerprint"], "writing <path>\ndisk full: <n> MB left");
+    assert_eq!(disk["fingerprint"], "disk full: <n> MB left");
     assert_eq!((&disk["records"], &disk["share_percent"]), (&json!(3), &json!(75.0)));
     assert_eq!((&disk["outcome"], &disk["exit_code"]), (&json!("FAILED"), &json!(1)));
     assert_eq!(disk["waves"], json!([{"wave": 1, "records": 1}, {"wave": 2, "records": 2}]));

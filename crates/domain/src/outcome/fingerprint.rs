@@ -1,34 +1,56 @@
-//! Fingerprints of failures: the normalised end of a script's output, without the parts that differ
-//! between desktops.
+//! Fingerprints of failures: the normalised lines of a script's output that say what went wrong,
+//! without the parts that differ between desktops.
 
 use std::{collections::HashSet, sync::LazyLock};
 
 use regex::{Regex, RegexSet};
 use sha2::{Digest as _, Sha256};
 
+use super::telling_lines::{MAX_LINE_CHARS, TellingLines, telling_lines};
 use crate::{limits, outcome::Outcome, output::plain};
 
-/// Number of last output lines in a fingerprint: errors usually come last.
+/// Maximum number of lines in the text of a fingerprint.
 const LINES: usize = 3;
 /// Maximum number of characters in a fingerprint.
 const MAX_CHARS: usize = 400;
-/// Number of characters of a line that are considered.
-const MAX_LINE_CHARS: usize = 400;
 /// Maximum number of characters in a sample.
 const MAX_SAMPLE_CHARS: usize = 2_000;
 
 /// Patterns of parts that differ between desktops, with their placeholders. The first match
 /// applies.
-const VARIABLE: [(&str, &str); 9] = [
-    (r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?", "<time>"),
-    (r"\b\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\b", "<time>"),
+const VARIABLE: [(&str, &str); 17] = [
+    (r"(?i)\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b", "<id>"),
+    (
+        r"(?i)\b(?:(?:fe80|f[cd][0-9a-f]{2}|2[0-9a-f]{3})(?::[0-9a-f]{1,4}){0,6}::[0-9a-f:]*|[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7})(?:%\w+)?",
+        "<address>",
+    ),
+    (
+        r"\b\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z| ?[+-]\d{2}:?\d{2})?)?",
+        "<time>",
+    ),
+    (
+        r"\b\d{1,2}/(?:\d{1,2}|[A-Z][a-z]{2})/\d{2,4}(?:[: ]\d{2}:\d{2}(?::\d{2})?(?: [+-]\d{4})?)?\b",
+        "<time>",
+    ),
+    (
+        r"\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{1,2}|\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)),?(?: \d{4})?(?: \d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)?(?: [+-]\d{4}| [A-Z]{3,4} \d{4})?\b",
+        "<time>",
+    ),
+    (r"\b\d{1,2}:\d{2}(?::\d{2}(?:[.,:]\d+)?)?(?: ?[AaPp][Mm])?\b", "<time>"),
     (r"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
     (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<address>"),
-    (r#"\b[A-Za-z]:\\[^\s"'<>|]*"#, "<path>"),
+    (r"\((?:[0-9A-F]{1,4})[:!](?:[0-9A-F]{1,4})\)", "(<n>)"),
+    (r#"(?:\b[A-Za-z]:|\\)\\[^\s"'<>|]*"#, "<path>"),
     (r"(?:~|\.{1,2})?(?:/[\w.+@%=~-]+)+/?", "<path>"),
-    (r"\b\d+\b", "<n>"),
+    (r"\btmp(?:\.\w{6,12}|[a-z0-9_]{8})\b", "<path>"),
+    (r"\b\d+(?:[.,]\d+)*\b", "<n>"),
     (r"(?i)\b(?:0x[0-9a-f]+|[0-9a-f]{8,})\b", "<hex>"),
-    (r"\d+", "<n>"),
+    (r"\d+(?:[.,]\d+)*", "<n>"),
+    (
+        r"<n> (attempt|byte|error|failure|file|host|item|line|minute|package|problem|second|step|test|time|warning)s?\b",
+        "<n> $1",
+    ),
+    (r"\.{4,}|#{4,}|={4,}|-{4,}|\*{4,}|_{4,}|~{4,}", "..."),
 ];
 
 static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
@@ -71,36 +93,48 @@ pub fn within_limit<'a>(
     }
 }
 
-/// Computes the fingerprint of a failed record. Escape sequences and overwritten progress of the
-/// output do not count.
+/// Computes the fingerprint of a failed record. Escape sequences, progress, and the order and number
+/// of equal lines do not count.
 pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reason: &str) -> Fingerprint {
-    let lines = last_lines(&plain(output));
-    let text = if lines.is_empty() { normalised(reason) } else { lines.join("\n") };
-    let text: String = text.chars().take(MAX_CHARS).collect();
+    let output = plain(output);
+    let TellingLines { lines, number } = telling_lines(&output);
+    let mut lines = last_distinct(number, lines.iter().map(|line| normalised(line.text)));
+    if lines.is_empty() {
+        lines.push(normalised(reason));
+    }
+    let text = lines[lines.len().saturating_sub(LINES)..].join("\n").chars().take(MAX_CHARS).collect();
+    lines.sort_unstable();
     let mut hasher = Sha256::new();
     hasher.update(outcome.as_str());
     hasher.update(exit_code.unwrap_or_default().to_be_bytes());
     hasher.update([u8::from(exit_code.is_some())]);
-    hasher.update(&text);
+    hasher.update(lines.join("\n"));
     let hash: [u8; 32] = hasher.finalize().into();
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);
     Fingerprint { id: i64::from_be_bytes(first), text }
 }
 
-/// Returns the end of an output as the sample of its group, without escape sequences and
-/// overwritten progress.
+/// Returns a part of an output as the sample of its group: up to 2,000 characters that end with the
+/// last line that says what went wrong. It has no escape sequences and no overwritten progress.
 pub fn sample(output: &str) -> String {
     let output = plain(output);
+    let end = telling_lines(&output).lines.last().map_or(output.len(), |line| line.end);
+    let output = output.get(..end).unwrap_or(&output);
     let skipped = output.chars().count().saturating_sub(MAX_SAMPLE_CHARS);
     output.chars().skip(skipped).collect()
 }
 
-fn last_lines(output: &str) -> Vec<String> {
-    let lines = output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-    let mut last: Vec<String> = lines.take(LINES).map(normalised).collect();
-    last.reverse();
-    last
+/// Keeps the last lines, and of equal lines the last one.
+fn last_distinct(number: usize, lines: impl DoubleEndedIterator<Item = String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::with_capacity(number);
+    for line in lines.rev() {
+        if kept.len() < number && !kept.contains(&line) {
+            kept.push(line);
+        }
+    }
+    kept.reverse();
+    kept
 }
 
 /// Normalises a line: replaces the parts that differ between desktops, and collapses blanks.
@@ -144,6 +178,21 @@ mod tests {
             ("fault at 0x7ffd12 in deadbeef01", "fault at <hex> in <hex>"),
             ("desktop-0012:   too    old", "desktop-<n>: too old"),
             ("nothing to see", "nothing to see"),
+            ("Nov 24 10:11:12 E: lock held", "<time> E: lock held"),
+            ("Tue, 24 Nov 2026 10:11:12 +0800 gone", "<time> gone"),
+            ("[24/Nov/2026:10:11:12 +0000] gone", "[<time>] gone"),
+            ("11/24/2026 9:41 PM gone", "<time> <time> gone"),
+            ("MSI (s) (A4:5C) [10:11:12:345]: gone", "MSI (s) (<n>) [<time>]: gone"),
+            ("no answer from fe80::1ff:fe23:4567:890a%eth0", "no answer from <address>"),
+            ("no answer from 2001:db8:0:0:0:ff00:42:8329", "no answer from <address>"),
+            ("card 00:1b:63:84:45:e6 lost", "card <id> lost"),
+            (r"cannot open \\\\srv-1\share\a.msi", "cannot open <path>"),
+            ("cannot open tmp.aB3xYz9Q", "cannot open <path>"),
+            ("cannot open tmpab_1x9zq", "cannot open <path>"),
+            ("died after 1.25 s, pid 77", "died after <n> s, pid <n>"),
+            ("gave up after 3 attempts", "gave up after <n> attempt"),
+            ("gave up after 1 attempt", "gave up after <n> attempt"),
+            ("Waiting.......... gave up", "Waiting... gave up"),
         ] {
             assert_eq!(text(line), expected, "{line}");
         }
@@ -187,6 +236,41 @@ mod tests {
             assert_eq!(id(output), one, "{output:?}");
         }
         assert_eq!(sample("1%\r99%\n\u{1b}[31mE: disk full\u{1b}[0m\n"), "99%\nE: disk full\n");
+    }
+
+    #[test]
+    fn progress_order_and_repetition_do_not_count() {
+        let id = |output: &str| fingerprint(Outcome::Failed, Some(1), output, "exit code 1").id;
+        let one = id("E: disk full\nE: no route\n");
+        for output in [
+            "E: no route\nE: disk full\n",
+            "E: no route\nE: disk full\nE: no route\nE: disk full\n",
+            "Downloading 10%\nE: disk full\n[####      ] 40%\nE: no route\n\n100%\nexit 1\n",
+            "+ apt-get install x\nGet:1 http://a b\nE: disk full\nE: no route\n1 2k 0 0:00:01\n",
+            &format!("E: disk full\nE: no route\n{}", "E: no route\n".repeat(200)),
+            "\u{1b}[31mE: disk full\u{1b}[0m\n 1%\r 2%\rE: no route\n",
+        ] {
+            assert_eq!(id(output), one, "{output:?}");
+        }
+        let retried = |times: u32| {
+            let retries: String = (0..times).map(|time| format!("error: attempt {time} failed\n")).collect();
+            id(&format!("E: no route\n{retries}"))
+        };
+        assert_eq!(retried(2), retried(20));
+        assert_eq!(id("one\ntwo\n"), id("two\none\ntwo\n"));
+        let silent = id("");
+        for output in ["Downloading 10%\n", "[##  ] 3 MB\n-----\n", " \n99 %\n"] {
+            assert_eq!(id(output), silent, "{output:?}");
+        }
+        assert_ne!(one, id("E: disk full\n"));
+    }
+
+    #[test]
+    fn sample_ends_with_the_line_that_names_the_error() {
+        let long = format!("start\nE: disk full\n{}exit 1\n", "100%\n".repeat(2_000));
+        assert_eq!(sample(&long), "start\nE: disk full\n");
+        assert_eq!(sample("10%\n20%\n"), "10%\n20%\n");
+        assert_eq!(sample("one\ntwo"), "one\ntwo");
     }
 
     #[test]

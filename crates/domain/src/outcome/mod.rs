@@ -5,5 +5,6 @@ pub mod fingerprint;
 mod kind;
 pub mod output;
 pub mod tally;
+mod telling_lines;
 
 pub use kind::*;
