@@ -204,6 +204,7 @@ mod tests {
             (rollout(Rollout { run_as_user: "A".into(), ..Rollout::default() }), "rollout.run_as_user"),
             (rollout(Rollout { outcomes: map("FAILED"), ..Rollout::default() }), "rollout.outcomes.FAILED"),
             (rollout(Rollout { exit_codes: map("3"), ..Rollout::default() }), "rollout.exit_codes.3"),
+            (rollout(Rollout { exit_codes: map("+3"), ..Rollout::default() }), "rollout.exit_codes.+3"),
             (rollout(Rollout { soak_seconds: Some(-1), ..Rollout::default() }), "rollout.soak_seconds"),
             (rollout(Rollout { max_concurrency: Some(0), ..Rollout::default() }), "rollout.max_concurrency"),
             (

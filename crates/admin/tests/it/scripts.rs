@@ -106,7 +106,7 @@ async fn scripts_are_listed_and_what_is_wrong_is_named() {
 async fn content_is_kept_as_it_was_sent() {
     let harness = Harness::new().await;
     let mut scripts = harness.scripts();
-    for content in ["\u{feff}set -e\r\nfalse\r\n", "a\r\nb\n", "\r", " "] {
+    for content in ["\u{feff}set -e\r\nfalse\r\n", "a\r\nb\n", ":\r", " : "] {
         let request = CreateScriptRequest { script: Some(script("s", content)), ..Default::default() };
         let made = scripts.create_script(request).await.unwrap().into_inner().script.unwrap();
         let get = GetScriptRequest { script_id: made.script_id.clone(), revision: 0 };

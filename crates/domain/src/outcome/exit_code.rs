@@ -17,7 +17,7 @@ pub fn parse(text: &str) -> Result<i32, Error> {
         Some(code) if code.to_string() == text => Ok(code),
         Some(code) => Err(Error::unreadable(format!("write this exit code as {code}"))),
         None => Err(Error::unreadable(format!(
-            "no process can exit with this code: it must be a number from {} to {}",
+            "an exit code is a number from {} to {}: no process ends with another one",
             i32::MIN,
             i32::MAX
         ))),
