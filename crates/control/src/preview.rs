@@ -109,8 +109,9 @@ impl Control {
         let project_id = caller.project_id();
         let script_hash =
             task::script_hash(&mut connection, project_id, &prepared.scripts, prepared.command()).await?;
+        let (scripts, command) = (&prepared.scripts, prepared.command());
         let mut warnings =
-            warnings::of_work(&mut connection, project_id, &prepared.scripts, prepared.command()).await?;
+            warnings::of_work(&mut connection, project_id, scripts, command, &rollout.policy).await?;
         let offline: HashSet<String> = prepared
             .candidates
             .iter()

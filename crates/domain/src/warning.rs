@@ -13,6 +13,8 @@ use crate::{
 pub enum WarningCode {
     /// Some lines of a SHELL script end with CRLF, and others with LF.
     MixedLineEnds,
+    /// The rollout weighs an exit code that none of its scripts can have.
+    ImpossibleExitCode,
     /// The threshold of a wave or of the task is a count that its targets cannot reach.
     ThresholdUnreachable,
     /// An approval is asked for before a wave that the plan does not have.
@@ -23,13 +25,19 @@ pub enum WarningCode {
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 4] =
-        [Self::MixedLineEnds, Self::ThresholdUnreachable, Self::ApprovalWithoutWave, Self::CanaryOffline];
+    pub const ALL: [Self; 5] = [
+        Self::MixedLineEnds,
+        Self::ImpossibleExitCode,
+        Self::ThresholdUnreachable,
+        Self::ApprovalWithoutWave,
+        Self::CanaryOffline,
+    ];
 
     /// Returns the word in proto and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MixedLineEnds => "MIXED_LINE_ENDS",
+            Self::ImpossibleExitCode => "IMPOSSIBLE_EXIT_CODE",
             Self::ThresholdUnreachable => "THRESHOLD_UNREACHABLE",
             Self::ApprovalWithoutWave => "APPROVAL_WITHOUT_WAVE",
             Self::CanaryOffline => "CANARY_OFFLINE",
@@ -65,6 +73,25 @@ pub fn of_scripts<'a>(scripts: impl IntoIterator<Item = (ScriptType, &'a str, &'
             Warning { code: WarningCode::MixedLineEnds, message, wave: None }
         })
         .collect()
+}
+
+/// Returns the warning about exit codes that no script of a task can have. SHELL scripts run where
+/// exit codes have 8 bits; POWERSHELL and BAT scripts may have all 32 bits of Windows.
+pub fn of_exit_codes(
+    script_types: impl IntoIterator<Item = ScriptType>,
+    policy: &RolloutPolicy,
+) -> Option<Warning> {
+    if script_types.into_iter().any(|script_type| script_type != ScriptType::Shell) {
+        return None;
+    }
+    let codes = policy.exit_codes.keys().chain(&policy.success_exit_codes);
+    let impossible: Vec<String> =
+        codes.filter(|code| u8::try_from(**code).is_err()).map(ToString::to_string).collect();
+    (!impossible.is_empty()).then(|| {
+        let codes = impossible.join(", ");
+        let message = format!("no SHELL script can exit with {codes}: its exit codes are 0 to 255");
+        Warning { code: WarningCode::ImpossibleExitCode, message, wave: None }
+    })
 }
 
 /// Returns the warnings about a plan, in order. `waves` are the sizes and thresholds of the planned
@@ -157,7 +184,7 @@ pub const MAX_NAMED: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Approval;
+    use crate::policy::{Approval, Weight};
 
     #[test]
     fn plans_are_warned_of_what_they_cannot_do() {
@@ -186,6 +213,21 @@ mod tests {
         let one_of_two = of_two([false, true]);
         assert!(one_of_two[0].message.starts_with("1 of 2 canaries are offline: d02."), "{one_of_two:?}");
         assert_eq!(of_two([false, false]), []);
+    }
+
+    #[test]
+    fn exit_codes_of_windows_are_warned_of_in_shell_scripts() {
+        let policy = RolloutPolicy {
+            exit_codes: [(-1, Weight::Halt), (255, Weight::Ignore), (256, Weight::Halt)].into(),
+            success_exit_codes: vec![3010, 7],
+            ..RolloutPolicy::default()
+        };
+        let found = of_exit_codes([ScriptType::Shell], &policy).unwrap();
+        assert_eq!(found.code, WarningCode::ImpossibleExitCode);
+        assert!(found.message.contains("-1, 256, 3010:"), "{}", found.message);
+        assert_eq!(of_exit_codes([ScriptType::Shell, ScriptType::Bat], &policy), None);
+        assert_eq!(of_exit_codes([ScriptType::Powershell], &policy), None);
+        assert_eq!(of_exit_codes([ScriptType::Shell], &RolloutPolicy::default()), None);
     }
 
     #[test]

@@ -131,6 +131,7 @@ async fn a_rollout_object_says_what_the_published_fields_cannot() {
     assert_eq!(made.status, 200, "{}", made.body);
     let task_id = made.body["task_id"].as_str().unwrap().to_owned();
     let task = &made.body;
+    assert_eq!(task["warnings"][0]["code"], "IMPOSSIBLE_EXIT_CODE");
     let waves: Vec<(i64, Option<&str>)> = task["waves"]
         .as_array()
         .unwrap()
