@@ -12,7 +12,9 @@ mod install;
 mod kubernetes;
 mod layers;
 mod node;
+mod npm;
 mod observability;
+mod openapi;
 mod process;
 mod proto;
 mod python;
@@ -122,6 +124,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Lint the OpenAPI document with Redocly and Spectral
+    Openapi,
     /// Lint the protos with buf
     Proto,
     /// Check that every crate imports only what ARCHITECTURE.md allows, and that modules have no
@@ -161,6 +165,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Observability { write } => observability::run(write),
+        Command::Openapi => openapi::run(),
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),
         Command::Style => style::run(),

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compose, database, demo, install, kubernetes, layers, node, observability, process, proto, python,
-    say, style,
+    chaos, compose, database, demo, install, kubernetes, layers, node, observability, openapi, process,
+    proto, python, say, style,
 };
 
 /// Minutes of the chaos step: each kind of fault occurs at least once, most of them several times.
@@ -22,6 +22,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("layers", layers::check)?;
     step("style", style::run)?;
     step("protos", proto::run)?;
+    step("openapi", openapi::run)?;
     step("kubernetes", kubernetes::run)?;
     step("observability", || observability::run(false))?;
     let scratch = database::Scratch::start()?;

@@ -18,10 +18,7 @@ use crate::{
     error,
     extract::TaskType,
     operations,
-    v1::{
-        desktops::{RetiredToo, TagFilter},
-        events::{NativeEvent, Progress},
-    },
+    v1::desktops::{RetiredToo, TagFilter},
     v2::desktops_detail::{SortField, SortType},
 };
 
@@ -30,10 +27,12 @@ use crate::{
     info(
         title = "Graywave",
         description = "Runs a script or a command on a fleet of cloud desktops in gray waves. `/v2` is compatible with \
-                       the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
+                       the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks.",
+        contact(name = "Graywave")
     ),
+    servers((url = "/", description = "The server that this document comes from")),
     // Schemas that only parameters refer to are not collected automatically.
-    components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress, TagFilter, RetiredToo)),
+    components(schemas(error::Body, TaskType, SortField, SortType, TagFilter, RetiredToo)),
     tags(
         (name = "scripts", description = "Scripts and their revisions"),
         (name = "executions", description = "Run, retry and stop"),
@@ -119,8 +118,11 @@ fn complete(operation: &mut Operation, is_post: bool) {
     ]);
     let call = operation.operation_id.as_deref().and_then(operations::find);
     if let Some(call) = call {
-        let action = ExtensionsBuilder::new().add("x-action", call.action.as_str()).build();
-        operation.extensions.get_or_insert_default().merge(action);
+        let action = call.action.as_str();
+        let extension = ExtensionsBuilder::new().add("x-action", action).build();
+        operation.extensions.get_or_insert_default().merge(extension);
+        let own = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();
+        operation.description = Some(format!("{own}Requires the action `{action}`."));
     }
     if is_post && call.is_some_and(|call| call.changes && !call.reveals) {
         let text = ObjectBuilder::new()

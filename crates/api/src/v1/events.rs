@@ -44,8 +44,16 @@ pub(crate) struct ServerSentEvent {
     /// Id to resume after; absent for `PROGRESS`.
     id: Option<String>,
     /// JSON of a `NativeEvent`, or of a `Progress` if `event` is `PROGRESS`.
-    #[schema(content_media_type = "application/json")]
-    data: String,
+    data: EventData,
+}
+
+/// Data of a server-sent event: an event of the task, or its progress.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "axum writes the data; this type documents it")]
+pub(crate) enum EventData {
+    Event(NativeEvent),
+    Progress(Progress),
 }
 
 /// An event of a task.
