@@ -237,6 +237,9 @@ CREATE TABLE desktop (
     -- if no connection ever had to end. Meaningless while `revoked_worker_id` is NULL.
     revoked_serial         text,
 
+    -- Since when the desktop cannot connect, because the certificate that it presented last is revoked;
+    -- NULL otherwise, and from the connection with a newer certificate on.
+    revoked_at             timestamptz,
     -- Since when the desktop is out of service, and the principal that retired it; both NULL while
     -- it is in service. A retired desktop has no presence, and its agent is refused.
     retired_at             timestamptz,
@@ -254,6 +257,9 @@ CREATE INDEX desktop_by_worker ON desktop (worker_id) WHERE worker_id IS NOT NUL
 CREATE INDEX desktop_revoked ON desktop (revoked_worker_id) WHERE revoked_worker_id IS NOT NULL;
 -- Few rows: a retry leaves retired desktops out, and operators list them.
 CREATE INDEX desktop_retired ON desktop (project_id, desktop_id) WHERE retired_at IS NOT NULL;
+-- Targets that wait for a desktop end when it is retired or revoked.
+CREATE INDEX desktop_by_retirement ON desktop (retired_at) WHERE retired_at IS NOT NULL;
+CREATE INDEX desktop_by_revocation ON desktop (revoked_at) WHERE revoked_at IS NOT NULL;
 
 
 -- Tasks -----------------------------------------------------------------------------------------

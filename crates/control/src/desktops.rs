@@ -99,7 +99,7 @@ impl Control {
     }
 
     /// Retires a desktop: it gets no new targets, its certificates are revoked, its connection
-    /// ends, and its agent is refused. Waiting targets end as if the desktop were offline. Returns
+    /// ends, and its agent is refused. Targets that wait for it end as UNDELIVERED. Returns
     /// the updated desktop.
     pub async fn retire_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         caller.check(Action::RetireDesktop, [Resource::Desktop(desktop_id.as_str())])?;

@@ -46,8 +46,7 @@ impl Control {
         let scripts = task::pinned_scripts(&mut connection, &[task_id]).await?.remove(&task_id);
         let command = row.command.as_ref().map(|(command_type, content)| (*command_type, content.as_str()));
         let scripts = scripts.unwrap_or_default();
-        let mut found =
-            of_work(&mut connection, caller.project_id(), &scripts, command, &row.policy).await?;
+        let mut found = of_work(&mut connection, caller.project_id(), &scripts, command, &row.policy).await?;
         let waves = wave::list(&mut connection, &[task_id]).await?;
         let sizes: Vec<_> = waves.iter().map(|(_, row)| (row.state.size, row.state.fail_threshold)).collect();
         let total = sizes.first().map_or(0, |(size, _)| *size);

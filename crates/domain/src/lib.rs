@@ -30,7 +30,9 @@ pub use insight::{explain, what_if};
 pub use outcome::{fingerprint, output, tally};
 pub use pagination::{cursor, page};
 pub use plan::{rollout, submission};
-pub use target::{batching, deadline, desktop, identity, quarantine, report_fence, stratum, tags};
+pub use target::{
+    batching, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,
+};
 pub use task::{event, process, record, retry};
 pub use wave::{evidence, gate, policy, wave_start};
 

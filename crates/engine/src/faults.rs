@@ -65,6 +65,8 @@ pub enum Rule {
     WithdrawNothing,
     /// Enforces no deadline.
     ForgetDeadlines,
+    /// Ends targets of connected desktops as UNDELIVERED because their worker is full.
+    FullWorkerLosesTargets,
     /// Dispatches targets whose window is closed.
     IgnoreWindow,
     /// Ends targets as UNDELIVERED although they may have been delivered.
@@ -81,7 +83,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -103,6 +105,7 @@ impl Rule {
         Self::WithdrawDelivered,
         Self::WithdrawNothing,
         Self::ForgetDeadlines,
+        Self::FullWorkerLosesTargets,
         Self::IgnoreWindow,
         Self::UnknownAsUndelivered,
         Self::LastWordWins,

@@ -71,6 +71,7 @@ impl MemoryStore {
             agent_id: agent_id.to_owned(),
             changed_at: online_since.unwrap_or(now),
             full_until: None,
+            out_of_service: None,
             has_backlog: false,
         };
         self.desktops.entry(project_id.clone()).or_default().insert(desktop_id.clone(), presence);

@@ -336,14 +336,16 @@ pub async fn revoke_desktop(
     .execute(&mut *connection)
     .await?;
     let desktop = sqlx::query!(
-        "SELECT worker_id, certificate_serial FROM desktop WHERE project_id = $1 AND desktop_id = $2 FOR UPDATE",
+        // Without TLS there is no certificate to revoke.
+        "UPDATE desktop SET revoked_at = CASE WHEN certificate_serial IS NOT NULL THEN coalesce(revoked_at, $3) END
+         WHERE project_id = $1 AND desktop_id = $2 RETURNING worker_id, certificate_serial",
         project_id.as_str(),
         desktop_id.as_str(),
+        now,
     )
     .fetch_optional(&mut *connection)
     .await?;
     let is_known = desktop.is_some();
-    // Without TLS there is no certificate to revoke.
     let held_by = desktop.and_then(|row| row.certificate_serial.and(row.worker_id));
     if let Some(worker_id) = &held_by {
         let worker_id = text_id("desktop", worker_id.clone())?;

@@ -1,7 +1,7 @@
 //! The connection of a desktop, as joined by several statements.
 
 use domain::Timestamp;
-use engine::row::Presence;
+use engine::row::{OutOfService, Presence};
 
 use crate::{Error, codec::text_id};
 
@@ -13,6 +13,8 @@ pub(crate) struct RawPresence {
     pub(crate) agent_id: Option<String>,
     pub(crate) changed_at: Option<Timestamp>,
     pub(crate) full_until: Option<Timestamp>,
+    pub(crate) is_retired: Option<bool>,
+    pub(crate) is_revoked: Option<bool>,
     pub(crate) has_backlog: Option<bool>,
 }
 
@@ -27,6 +29,11 @@ impl RawPresence {
             agent_id: self.agent_id.unwrap_or_default(),
             changed_at,
             full_until: self.full_until,
+            out_of_service: match (self.is_retired, self.is_revoked) {
+                (Some(true), _) => Some(OutOfService::Retired),
+                (_, Some(true)) => Some(OutOfService::Revoked),
+                _ => None,
+            },
             has_backlog: self.has_backlog.unwrap_or(false),
         }))
     }

@@ -124,6 +124,8 @@ struct RawState {
     agent_id: Option<String>,
     changed_at: Option<Timestamp>,
     full_until: Option<Timestamp>,
+    is_retired: Option<bool>,
+    is_revoked: Option<bool>,
     has_backlog: Option<bool>,
     batch_id: Option<Uuid>,
     leased_by: Option<String>,
@@ -134,9 +136,8 @@ impl TryFrom<RawState> for TargetRow {
     type Error = Error;
 
     fn try_from(raw: RawState) -> Result<Self, Error> {
-        let RawState {
-            worker_id, draining, time_zone, agent_id, changed_at, full_until, has_backlog, ..
-        } = raw;
+        let RawState { worker_id, draining, time_zone, agent_id, changed_at, full_until, .. } = raw;
+        let RawState { is_retired, is_revoked, has_backlog, .. } = raw;
         let lease = raw.batch_id.zip(raw.leased_by).map(|(batch_id, leased_by)| {
             Ok::<_, Error>(TargetLease {
                 batch_id: BatchId(batch_id),
@@ -158,6 +159,8 @@ impl TryFrom<RawState> for TargetRow {
                 agent_id,
                 changed_at,
                 full_until,
+                is_retired,
+                is_revoked,
                 has_backlog,
             }
             .presence()?,
@@ -185,6 +188,7 @@ pub(crate) async fn states(
                       AS "has_ended!",
                   x.script AS "stop?", w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
                   d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
+                  d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked,
                   NULL::bool AS has_backlog, l.batch_id AS "batch_id?",
                   l.worker_id AS "leased_by?", l.agent_id AS "delivered_to?"
            FROM target t
@@ -221,6 +225,7 @@ pub(crate) async fn next_states(
         r#"SELECT t.ordinal, t.desktop_id, t.first_script, false AS "has_ended!", x.script AS "stop?",
                   w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
                   d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
+                  d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked,
                   -- Earlier targets go first to a desktop that lacked room.
                   d.full_until IS NOT NULL AND EXISTS (
                       SELECT FROM deferred_target e WHERE e.project_id = d.project_id AND e.desktop_id = d.desktop_id

@@ -175,7 +175,8 @@ async fn a_repeated_request_saves_one_script_and_is_answered_the_same() {
 #[tokio::test]
 async fn content_is_returned_as_it_was_sent() {
     let harness = Harness::new().await;
-    for content in ["\u{feff}set -e\r\nfalse\r\n", "a\r\nb\n", " \n\t:", ":\r", "x\n\n\n", "\u{7f}\u{1b}[0m"] {
+    for content in ["\u{feff}set -e\r\nfalse\r\n", "a\r\nb\n", " \n\t:", ":\r", "x\n\n\n", "\u{7f}\u{1b}[0m"]
+    {
         let body = json!({"name": "s", "script_type": "SHELL", "content": content});
         let made = call(&harness, Method::POST, "", Some(&body)).await;
         assert_eq!(made.body["content"], content);

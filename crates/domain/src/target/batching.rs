@@ -29,6 +29,8 @@ pub struct LocatedTarget {
     /// Whether the desktop takes an order for the target now: it is not busy, and no earlier target
     /// waits for it.
     pub has_room: bool,
+    /// Whether the desktop cannot connect any more: it is retired, or its certificates are revoked.
+    pub is_out_of_service: bool,
     /// Script that is known to have started; `None` if none is known.
     pub started: Option<StartedScript>,
 }
@@ -168,6 +170,7 @@ mod tests {
             agent_id: String::new(),
             delivered_to: None,
             has_room: true,
+            is_out_of_service: false,
             started: None,
         }
     }

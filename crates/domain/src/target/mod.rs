@@ -3,6 +3,7 @@
 pub mod batching;
 pub mod deadline;
 pub mod desktop;
+pub mod fair_share;
 pub mod identity;
 pub mod quarantine;
 pub mod report_fence;

@@ -1,7 +1,14 @@
 //! Selects the ready batches that a worker leases.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
-use domain::{Timestamp, ids::WorkerId, quarantine};
+use domain::{
+    Timestamp,
+    fair_share::{Claim, shares},
+    ids::{ProjectId, TaskId, WorkerId},
+    quarantine,
+};
 
 use super::Engine;
 use crate::{
@@ -13,7 +20,8 @@ use crate::{
 const BATCHES_PER_PULL: u32 = 64;
 
 impl<F: Faults> Engine<F> {
-    /// Locks the batches that a worker may lease now, oldest first. Of batches under suspicion (see
+    /// Locks the batches that a worker may lease now. Every project and every task with such a batch
+    /// has one among the first. Of batches under suspicion (see
     /// `domain::quarantine`) it returns at most one. It returns none while the worker holds another
     /// one that it leased within the last `lease`, the duration of a lease.
     pub async fn leasable<R: LeaseRows>(
@@ -35,17 +43,106 @@ impl<F: Faults> Engine<F> {
         Ok(ready)
     }
 
-    /// Chooses batches until their targets fill `room`. The last batch is split if it does not fit.
-    pub fn choose(&self, ready: &[ReadyBatch], mut room: u32) -> Vec<LeaseChoice> {
+    /// Chooses batches until their targets fill `room`, in shares that are fair between projects and
+    /// between the tasks of a project. A batch is split if it does not fit into the share of its
+    /// task.
+    pub fn choose(&self, ready: &[ReadyBatch], room: u32) -> Vec<LeaseChoice> {
+        let mut shares = task_shares(ready, room);
         let mut choices = Vec::new();
         for batch in ready {
-            if room == 0 {
-                break;
-            }
-            let part = (batch.size > room).then_some(room);
+            let Some(share) = shares.get_mut(&batch.task_id).filter(|share| **share > 0) else { continue };
+            let part = (batch.size > *share).then_some(*share);
             choices.push(LeaseChoice { task_id: batch.task_id, batch_id: batch.batch_id, part });
-            room -= batch.size.min(room);
+            *share -= batch.size.min(*share);
         }
         choices
+    }
+}
+
+/// Returns the number of targets that each task may lease.
+fn task_shares(ready: &[ReadyBatch], room: u32) -> BTreeMap<TaskId, u32> {
+    let project_claims = claims(ready, |batch| (&batch.project_id, batch.held_by_project));
+    let project_rooms = shares_of(room, &project_claims);
+    let tasks_of = |project_id: &ProjectId, room: u32| {
+        let own = ready.iter().filter(|batch| batch.project_id == *project_id);
+        shares_of(room, &claims(own, |batch| (batch.task_id, batch.held_by_task)))
+    };
+    project_rooms.into_iter().flat_map(|(project_id, room)| tasks_of(project_id, room)).collect()
+}
+
+/// Sums the targets that each claimant wants, in the order of the batches.
+fn claims<'a, K: PartialEq>(
+    ready: impl IntoIterator<Item = &'a ReadyBatch>,
+    claimant: impl Fn(&'a ReadyBatch) -> (K, u32),
+) -> Vec<(K, Claim)> {
+    let mut claims: Vec<(K, Claim)> = Vec::new();
+    for batch in ready {
+        let (key, held) = claimant(batch);
+        match claims.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, claim)) => claim.wanted += batch.size,
+            None => claims.push((key, Claim { held, wanted: batch.size })),
+        }
+    }
+    claims
+}
+
+fn shares_of<K: Copy>(room: u32, claims: &[(K, Claim)]) -> Vec<(K, u32)> {
+    let wanted: Vec<Claim> = claims.iter().map(|(_, claim)| *claim).collect();
+    claims.iter().map(|(key, _)| *key).zip(shares(room, &wanted)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(number: u8, project: &str, task: u8, size: u32, held: [u32; 2]) -> ReadyBatch {
+        let [held_by_project, held_by_task] = held;
+        let id = |kind: u8, number: u8| format!("01890000-0000-7000-80{kind:02}-0000000000{number:02}");
+        ReadyBatch {
+            project_id: project.parse().unwrap(),
+            task_id: id(1, task).parse().unwrap(),
+            batch_id: id(2, number).parse().unwrap(),
+            size,
+            held_by_project,
+            held_by_task,
+            ids_bytes: 0,
+            worker_deaths: 0,
+            max_running: None,
+        }
+    }
+
+    /// Sizes of the chosen parts, by the place of their batch.
+    fn chosen(ready: &[ReadyBatch], room: u32) -> Vec<(usize, u32)> {
+        let place = |choice: &LeaseChoice| ready.iter().position(|batch| batch.batch_id == choice.batch_id);
+        let choices = Engine::new().choose(ready, room);
+        let parts = choices.iter().map(|choice| {
+            let place = place(choice).unwrap();
+            (place, choice.part.unwrap_or(ready[place].size))
+        });
+        parts.collect()
+    }
+
+    #[test]
+    fn one_task_fills_the_room_in_order() {
+        let ready = [batch(1, "p", 1, 40, [0, 0]), batch(2, "p", 1, 40, [0, 0]), batch(3, "p", 1, 9, [0, 0])];
+        assert_eq!(chosen(&ready, 50), [(0, 40), (1, 10)]);
+        assert_eq!(chosen(&ready, 100), [(0, 40), (1, 40), (2, 9)]);
+        assert_eq!(chosen(&ready, 0), []);
+    }
+
+    #[test]
+    fn urgent_fix_does_not_wait_behind_another_project() {
+        let held = [9_999, 9_999];
+        let ready =
+            [batch(1, "big", 1, 100, held), batch(2, "big", 1, 100, held), batch(3, "fix", 2, 1, [0, 0])];
+        assert_eq!(chosen(&ready, 1), [(2, 1)]);
+        assert_eq!(chosen(&ready, 101), [(0, 100), (2, 1)]);
+    }
+
+    #[test]
+    fn projects_share_first_and_then_their_tasks() {
+        let ready =
+            [batch(1, "a", 1, 100, [0, 0]), batch(2, "a", 2, 100, [0, 0]), batch(3, "b", 3, 100, [0, 0])];
+        assert_eq!(chosen(&ready, 40), [(0, 10), (1, 10), (2, 20)]);
     }
 }

@@ -1,4 +1,5 @@
-//! Ends targets past their deadline as UNDELIVERED or UNKNOWN. Targets that only wait for a slot
+//! Ends targets past their deadline as UNDELIVERED or UNKNOWN, and those whose desktop cannot connect
+//! any more. Targets that only wait for a slot
 //! get more time.
 
 use domain::{
@@ -13,9 +14,9 @@ use super::{
     reclaim::{TakenBatch, place_again},
 };
 use crate::{
-    Decision, DueTimes, Duty, Effect, Faults, Rows, TargetDetail, TargetSelection,
+    Decision, DueTimes, Duty, Effect, Faults, Rows, Rule, TargetDetail, TargetSelection,
     rollout::{Rollout, Targets},
-    row::{BatchTerms, DeferredRow, NewRecord},
+    row::{BatchTerms, DeferredRow, NewRecord, OutOfService},
 };
 
 impl<F: Faults> Engine<F> {
@@ -33,7 +34,8 @@ impl<F: Faults> Engine<F> {
         };
         // The deadline of a ready batch may be the end of its window.
         let overdue = wait_for_next_window(&mut rollout, &terms, members, &targets);
-        let overdue = overdue.into_iter().map(|member| (terms, member)).collect();
+        let overdue = wait_for_worker(&mut rollout, &terms, overdue, &targets);
+        let overdue = overdue.into_iter().map(|member| Overdue { terms, member, because: None }).collect();
         self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
         Ok(Some(rollout.decide()))
     }
@@ -49,11 +51,14 @@ impl<F: Faults> Engine<F> {
             return Ok(None);
         };
         let mut overdue = Vec::new();
-        for row in others.into_iter().filter(|row| row.is_overdue(times)) {
-            rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_delivered);
-            overdue.push((row.terms, row.member));
+        for row in others {
+            let because = row.ends_early();
+            if because.is_some() || row.is_overdue(times) {
+                rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_delivered);
+                overdue.push(Overdue { terms: row.terms, member: row.member, because });
+            }
         }
-        let ordinals: Vec<u32> = overdue.iter().map(|(_, member)| member.ordinal).collect();
+        let ordinals: Vec<u32> = overdue.iter().map(|target| target.member.ordinal).collect();
         let selection = TargetSelection::Ordinals(&ordinals);
         let mut targets = self.targets(rows, &mut rollout, selection, TargetDetail::Plain).await?;
         self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
@@ -91,7 +96,7 @@ impl<F: Faults> Engine<F> {
         &self,
         rows: &mut R,
         rollout: &mut Rollout<F>,
-        overdue: Vec<(BatchTerms, Member)>,
+        overdue: Vec<Overdue>,
         targets: &mut Targets,
     ) -> Result<(), R::Error> {
         let records = records(rollout, &overdue);
@@ -137,8 +142,46 @@ fn wait_for_next_window<F: Faults>(
         .collect()
 }
 
-fn records<F: Faults>(rollout: &Rollout<F>, overdue: &[(BatchTerms, Member)]) -> Vec<NewRecord> {
-    let of_target = |(terms, member): &(BatchTerms, Member)| {
+/// Gives undelivered targets more time if their desktops are connected: their worker is full, or has
+/// not pulled them yet. Returns the targets that are overdue. After [`BUSY_WAIT`] all of them are.
+///
+/// [`BUSY_WAIT`]: domain::deadline::BUSY_WAIT
+fn wait_for_worker<F: Faults>(
+    rollout: &mut Rollout<F>,
+    terms: &BatchTerms,
+    members: Vec<Member>,
+    targets: &Targets,
+) -> Vec<Member> {
+    let is_over = terms.maybe_delivered || terms.wait_until <= rollout.now;
+    if is_over || rollout.facts.status.admits_no_more() || rollout.breaks(Rule::FullWorkerLosesTargets) {
+        return members;
+    }
+    let placed = place_again(rollout, &members, targets, false);
+    let (waits, overdue): (Vec<LocatedTarget>, Vec<LocatedTarget>) =
+        placed.into_iter().partition(|target| target.worker_id.is_some());
+    let deliver_by = (rollout.now + rollout.facts.timeouts.delivery).min(terms.wait_until);
+    let deadlines = terms.deadlines.later(deliver_by - terms.deadlines.deliver_by);
+    // The targets were never delivered, so no agent that received them can have been replaced.
+    let _never_replaced = rollout.dispatch_to_workers(&BatchTerms { deadlines, ..*terms }, waits);
+    members
+        .into_iter()
+        .filter(|member| overdue.iter().any(|target| target.ordinal == member.ordinal))
+        .collect()
+}
+
+/// A target that ends without a result.
+struct Overdue {
+    terms: BatchTerms,
+    member: Member,
+    /// Why it ends before its deadline; `None` if the deadline has passed.
+    because: Option<OutOfService>,
+}
+
+fn records<F: Faults>(rollout: &Rollout<F>, overdue: &[Overdue]) -> Vec<NewRecord> {
+    let of_target = |Overdue { terms, member, because }: &Overdue| {
+        if let Some(because) = because {
+            return Some(rollout.without_result(member, Outcome::Undelivered, because.reason()));
+        }
         let outcome = rollout.expired(terms)?;
         Some(rollout.without_result(member, outcome, reason(outcome, terms, rollout.now)))
     };

@@ -1,8 +1,10 @@
 //! Dispatches targets to workers in batches, or defers them.
 
+use std::collections::HashSet;
+
 use domain::{
     batching::{self, LocatedTarget, Member, StartGroup},
-    deadline::BUSY_WAIT,
+    deadline::{BUSY_WAIT, Deadlines},
     ids::DesktopId,
     outcome::Outcome,
     quarantine,
@@ -42,6 +44,8 @@ impl<F: Faults> Rollout<F> {
         placed: Vec<LocatedTarget>,
     ) -> DispatchedTargets {
         let mut handed = DispatchedTargets::default();
+        let is_out = |target: &&LocatedTarget| target.is_out_of_service && !terms.maybe_delivered;
+        let out: HashSet<u32> = placed.iter().filter(is_out).map(|target| target.ordinal).collect();
         for StartGroup { deadlines, not_before, targets } in self.by_window(placed, terms) {
             let wait_until = not_before.map_or(terms.wait_until, |opens_at| opens_at + BUSY_WAIT);
             let terms = BatchTerms { deadlines, wait_until, ..*terms };
@@ -51,7 +55,12 @@ impl<F: Faults> Rollout<F> {
                 let members = cut.batches.drain(..).flat_map(|(_, members)| members);
                 cut.deferred.extend(members);
             }
-            self.defer(&terms, not_before, cut.deferred);
+            let (gone, waits) = cut.deferred.into_iter().partition(|member| out.contains(&member.ordinal));
+            self.defer(&terms, not_before, waits);
+            // Their desktops cannot connect any more: they are overdue at once.
+            let deliver_by = self.now.min(terms.deadlines.deliver_by);
+            let deadlines = Deadlines { deliver_by, ..terms.deadlines };
+            self.defer(&BatchTerms { deadlines, ..terms }, None, gone);
             for (worker_id, members) in cut.batches {
                 handed.targets += u32::try_from(members.len()).unwrap_or(u32::MAX);
                 self.insert_batch(terms, worker_id, members);

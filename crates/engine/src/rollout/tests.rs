@@ -155,6 +155,7 @@ fn halt_withdraws_what_the_same_decision_hands_out() {
             agent_id: String::new(),
             changed_at: Timestamp::UNIX_EPOCH,
             full_until: None,
+            out_of_service: None,
             has_backlog: false,
         };
         let delivered_to = maybe_delivered.then(String::new);

@@ -4,7 +4,7 @@ use domain::{
     Timestamp,
     batching::Member,
     deadline::Deadlines,
-    ids::{BatchId, TaskId, WorkerId},
+    ids::{BatchId, ProjectId, TaskId, WorkerId},
 };
 
 use crate::DueTimes;
@@ -109,12 +109,18 @@ pub struct WithdrawableBatch {
 /// A ready batch that its worker may lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyBatch {
+    /// Project of the task.
+    pub project_id: ProjectId,
     /// Task of the batch.
     pub task_id: TaskId,
     /// Id of the batch.
     pub batch_id: BatchId,
     /// Number of its targets.
     pub size: u32,
+    /// Number of targets of the project in batches that the worker holds.
+    pub held_by_project: u32,
+    /// Number of targets of the task in batches that the worker holds.
+    pub held_by_task: u32,
     /// Total bytes of the desktop ids and agent ids in the batch.
     pub ids_bytes: u32,
     /// Number of workers that died while they held its targets.

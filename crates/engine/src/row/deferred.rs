@@ -8,7 +8,7 @@ use domain::{
     quarantine,
 };
 
-use super::{BatchTerms, Presence};
+use super::{BatchTerms, Presence, presence::OutOfService};
 use crate::DueTimes;
 
 /// Time in which a desktop moves from one worker to another.
@@ -65,6 +65,13 @@ impl DeferredRow {
             && !self.waits_for_window(now)
             && !quarantine::is_quarantined(self.terms.worker_deaths)
             && self.presence.as_ref().is_some_and(is_there)
+    }
+
+    /// Returns why the target ends although its deadline has not passed: its desktop cannot connect
+    /// any more. A target that may have been delivered waits for its deadline.
+    pub fn ends_early(&self) -> Option<OutOfService> {
+        let out_of_service = self.presence.as_ref()?.out_of_service;
+        out_of_service.filter(|_| !self.suspended && !self.terms.maybe_delivered)
     }
 
     /// Returns whether the target passed its deadline. A missing result is overdue only up to
@@ -129,6 +136,7 @@ pub(crate) fn placed(
         time_zone: presence.map(|presence| presence.time_zone.clone()).unwrap_or_default(),
         agent_id: presence.map(|presence| presence.agent_id.clone()).unwrap_or_default(),
         delivered_to,
+        is_out_of_service: presence.is_some_and(|presence| presence.out_of_service.is_some()),
         has_room: presence.is_none_or(|presence| presence.has_room(now) && !presence.has_backlog),
         started: member.started,
     }

@@ -10,7 +10,7 @@ mod wave;
 
 pub use batch::{BatchRow, BatchTerms, LeaseChoice, NewBatch, ReadyBatch, WithdrawableBatch};
 pub use deferred::{DeferredRow, NewDeferred};
-pub use presence::Presence;
+pub use presence::{OutOfService, Presence};
 pub use record::NewRecord;
 pub use target::{TargetLease, TargetRow, Whereabouts};
 pub use task::TaskFacts;

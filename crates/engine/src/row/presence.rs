@@ -17,6 +17,8 @@ pub struct Presence {
     pub changed_at: Timestamp,
     /// Time until which the desktop has no room for orders; `None` if it never lacked room.
     pub full_until: Option<Timestamp>,
+    /// Why the desktop cannot connect any more; `None` if it can, or where it was not requested.
+    pub out_of_service: Option<OutOfService>,
     /// Whether earlier targets wait for the desktop, which lacked room before. False where it was
     /// not requested.
     pub has_backlog: bool,
@@ -32,5 +34,24 @@ impl Presence {
     /// worker drains.
     pub fn holder(&self) -> Option<&WorkerId> {
         self.worker_id.as_ref().filter(|_| !self.is_draining)
+    }
+}
+
+/// A reason why a desktop cannot connect any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfService {
+    /// A person retired the desktop.
+    Retired,
+    /// Its certificates are revoked, and it has not enrolled again.
+    Revoked,
+}
+
+impl OutOfService {
+    /// Returns the reason of a target that therefore ends.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Retired => "the desktop was retired before the target was delivered",
+            Self::Revoked => "the certificates of the desktop were revoked before the target was delivered",
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
-    ids::{TaskId, WorkerId},
+    ids::{BatchId, TaskId, WorkerId},
 };
 use engine::{
     LeaseRows as _,
@@ -67,7 +67,7 @@ fn span_of(leased: &mut Leased, worker_id: &WorkerId) -> Span {
 }
 
 impl Scheduler {
-    /// Leases the worker's oldest ready batches for at most `room` targets; the last batch is split
+    /// Leases ready batches of the worker for at most `room` targets, in fair shares; batches are split
     /// to fit.
     pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
         let mut tx = self.store.begin().await?;
@@ -98,7 +98,10 @@ impl Scheduler {
     ) -> Result<(Vec<LeaseChoice>, HashMap<TaskId, Arc<Spec>>), Error> {
         let mut choices = ENGINE.choose(ready, room);
         let (mut specs, mut budget, mut unusable) = (HashMap::new(), Budget::default(), Vec::new());
-        for (place, batch) in ready.iter().take(choices.len()).enumerate() {
+        let batches: HashMap<BatchId, &ReadyBatch> = ready.iter().map(|it| (it.batch_id, it)).collect();
+        let chosen: Vec<&ReadyBatch> =
+            choices.iter().filter_map(|choice| batches.get(&choice.batch_id).copied()).collect();
+        for (place, batch) in chosen.into_iter().enumerate() {
             let spec = match self.spec(tx, batch.task_id).await {
                 Ok(spec) => spec,
                 // Its transaction is usable. Other tasks must not wait for this one.

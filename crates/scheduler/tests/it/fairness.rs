@@ -1,8 +1,15 @@
-//! A task that cannot go on, or whose rows are damaged, delays no other task.
+//! A task that cannot go on, that is large, or whose rows are damaged, delays no other task. A full
+//! worker loses no target.
 
-use domain::{ids::TaskId, outcome::Outcome};
+use chrono::TimeDelta;
+use domain::{
+    desktop::DesktopFacts,
+    ids::{ProjectId, TaskId},
+    outcome::Outcome,
+    task::TaskStatus,
+};
 use engine::DueTimes;
-use testkit::Submit;
+use testkit::{Submit, desktop};
 
 use crate::harness::{Harness, after, ordinals, start, worker};
 
@@ -79,4 +86,64 @@ async fn damaged_task_ends_no_tick_of_others() {
         harness.lease(&w, 10, after(31)).await.iter().map(|leased| leased.batch.terms.task_id).collect();
     leased.sort_unstable();
     assert_eq!(leased, [other, waiting[1]]);
+}
+
+/// Connects the first desktop of a project of its own, and submits a task of it.
+async fn submit_to_other_project(harness: &Harness) -> TaskId {
+    let project_id: ProjectId = "urgent".parse().unwrap();
+    let facts = DesktopFacts { project_id: project_id.clone(), ..desktop(0) };
+    assert!(harness.engine.presence(&worker("w"), &[facts], &[], start()).await.unwrap().is_some());
+    harness.submit_and_cut(Submit { project_id, ..Submit::default() }).await
+}
+
+#[tokio::test]
+async fn urgent_task_does_not_wait_behind_a_large_one() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..300, start()).await;
+    let large = harness.submit_and_cut(Submit { targets: 300, ..Submit::default() }).await;
+    assert_eq!(ordinals(&harness.lease(&w, 150, start()).await).len(), 150);
+    let urgent = submit_to_other_project(&harness).await;
+    let leased = harness.lease(&w, 1, after(1)).await;
+    let tasks: Vec<TaskId> = leased.iter().map(|leased| leased.batch.terms.task_id).collect();
+    assert_eq!(tasks, [urgent], "{large} has 150 targets ready and holds 150");
+    let same_project = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 2, after(2)).await;
+    assert!(leased.iter().all(|leased| leased.batch.terms.task_id == same_project), "{leased:?}");
+}
+
+#[tokio::test]
+async fn connected_desktop_of_a_full_worker_is_not_undelivered() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..3, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    let first = harness.lease(&w, 1, start()).await;
+    harness.report(&w, &first[0], Outcome::Success, after(10)).await;
+    let undelivered = async |seconds: i64| {
+        harness.engine.heartbeat(&w, "here", 1, false, after(seconds)).await.unwrap();
+        harness.reap(after(seconds)).await;
+        harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered)
+    };
+    assert_eq!(undelivered(3_600).await, 0, "the delivery timeout is ten minutes");
+    let second = harness.lease(&w, 1, after(3_601)).await;
+    assert_eq!(ordinals(&second), [1]);
+    harness.report(&w, &second[0], Outcome::Success, after(3_610)).await;
+    let day = TimeDelta::hours(24).num_seconds();
+    assert_eq!(undelivered(day - 1).await, 0);
+    assert_eq!(undelivered(day).await, 1, "but at most a day");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
+}
+
+#[tokio::test]
+async fn disconnected_desktop_of_a_full_worker_is_undelivered() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    harness.offline_of(&[1], after(5)).await;
+    harness.engine.heartbeat(&w, "here", 1, false, after(700)).await.unwrap();
+    harness.reap(after(700)).await;
+    assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered), 1);
+    assert_eq!(ordinals(&harness.lease(&w, 9, after(701)).await), [0]);
 }

@@ -15,6 +15,7 @@ mod late_results;
 mod leases;
 mod locks;
 mod offline_desktops;
+mod out_of_service;
 mod poisoned;
 mod policy;
 mod quarantine;

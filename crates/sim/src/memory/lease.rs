@@ -1,10 +1,10 @@
 //! Leases: the batches that a worker may pull.
 
-use std::convert::Infallible;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use domain::{
     Timestamp,
-    ids::{BatchId, TaskId, WorkerId},
+    ids::{BatchId, ProjectId, TaskId, WorkerId},
     quarantine,
 };
 use engine::{
@@ -27,20 +27,23 @@ impl LeaseRows for MemoryStore {
     ) -> Always<(Vec<ReadyBatch>, bool)> {
         let mut ready = Vec::new();
         let mut has_suspect = false;
+        let mut held: BTreeMap<(ProjectId, TaskId), u32> = BTreeMap::new();
         for table in self.tasks.values() {
             let limits = self.limits.get(&table.facts.project_id);
             let max_running = limits.and_then(|limits| limits.max_running_per_desktop);
             let batches = table.batches.values().filter(|batch| batch.row.worker_id == *worker_id);
             for Batch { row, leased_at, .. } in batches {
                 if row.lease_until.is_some() {
+                    let key = (table.facts.project_id.clone(), row.terms.task_id);
+                    *held.entry(key).or_default() += u32::try_from(row.members.len()).unwrap_or(u32::MAX);
                     has_suspect |= quarantine::is_suspect(row.terms.worker_deaths)
                         && leased_at.is_some_and(|at| at > survived);
                 } else if with_suspended || !row.suspended {
-                    ready.push(row_values::ready(row, max_running));
+                    ready.push(row_values::ready(row, &table.facts.project_id, max_running));
                 }
             }
         }
-        ready.sort_by_key(|batch| batch.batch_id);
+        in_turns(&mut ready, &held);
         ready.truncate(limit as usize);
         Ok((ready, has_suspect))
     }
@@ -81,4 +84,33 @@ impl MemoryStore {
         }
         head_id
     }
+}
+
+/// Sorts ready batches as they are offered: first one of each project, then the second ones.
+fn in_turns(ready: &mut [ReadyBatch], held: &BTreeMap<(ProjectId, TaskId), u32>) {
+    for batch in &mut *ready {
+        let of_project = held.iter().filter(|((project_id, _), _)| *project_id == batch.project_id);
+        batch.held_by_project = of_project.map(|(_, number)| number).sum();
+        let key = (batch.project_id.clone(), batch.task_id);
+        batch.held_by_task = held.get(&key).copied().unwrap_or_default();
+    }
+    ready.sort_by_key(|batch| batch.batch_id);
+    let mut places: BTreeMap<TaskId, u32> = BTreeMap::new();
+    let place_of = |batch: &ReadyBatch, places: &mut BTreeMap<TaskId, u32>| {
+        let place = places.entry(batch.task_id).or_default();
+        *place += 1;
+        (batch.batch_id, *place)
+    };
+    let place: BTreeMap<BatchId, u32> = ready.iter().map(|batch| place_of(batch, &mut places)).collect();
+    ready.sort_by_key(|batch| (place.get(&batch.batch_id).copied(), batch.held_by_task, batch.task_id));
+    let mut turns: BTreeMap<ProjectId, u32> = BTreeMap::new();
+    let turn: BTreeMap<BatchId, u32> = ready
+        .iter()
+        .map(|batch| {
+            let turn = turns.entry(batch.project_id.clone()).or_default();
+            *turn += 1;
+            (batch.batch_id, *turn)
+        })
+        .collect();
+    ready.sort_by_key(|batch| (turn.get(&batch.batch_id).copied(), batch.held_by_project, batch.task_id));
 }

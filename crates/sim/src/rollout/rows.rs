@@ -38,6 +38,7 @@ pub(super) fn insert_project(
         agent_id: "0".to_owned(),
         changed_at: now,
         full_until: None,
+        out_of_service: None,
         has_backlog: false,
     };
     let rows = desktop_ids.iter().zip(first_desktop..);

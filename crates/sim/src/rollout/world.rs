@@ -148,11 +148,21 @@ impl World {
             let TaskState { task_id, desktops, invariants, .. } = &mut self.tasks[task];
             let (agents, is_faulted) = (&self.agents, self.is_faulted);
             let is_explained = |ordinal: u32| is_faulted || agents[desktops[ordinal as usize]].is_faulted;
+            let rows = self.store.tasks.get(task_id).and_then(|table| {
+                let connections = self.store.desktops.get(&table.facts.project_id)?;
+                Some((table, connections))
+            });
+            let connected_since = |ordinal: u32| {
+                let (table, connections) = rows?;
+                let presence = connections.get(&table.targets.get(ordinal as usize)?.0)?;
+                presence.holder().map(|_| presence.changed_at)
+            };
             let context = Context {
                 now: self.clock.now,
                 skew: TimeDelta::milliseconds(self.scenario.cluster.skew_ms),
                 longest_lag: self.longest_lag,
                 is_explained: &is_explained,
+                connected_since: &connected_since,
             };
             if let Some(table) = self.store.tasks.get(task_id) {
                 invariants.see(&effect, table, &context, &mut self.coverage);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{BatchRow, Raw, started::StartedByOrdinal};
 use crate::{
     Connection, Error,
-    codec::{count, int2, int4},
+    codec::{count, int2, int4, text_id},
 };
 
 /// A lease as its holder identifies it.
@@ -26,7 +26,8 @@ pub struct LeaseKey {
     pub epoch: u32,
 }
 
-/// Locks a worker's oldest ready batches that no concurrent lease is about to take. Returns only
+/// Locks ready batches of a worker that no concurrent lease is about to take: first one batch of each
+/// project, the first of the task that holds least on the worker, then the second ones. Returns only
 /// the oldest batch under suspicion. The flag reports whether the worker holds one that it leased
 /// after `survived`.
 pub(crate) async fn leasable(
@@ -37,20 +38,36 @@ pub(crate) async fn leasable(
     limit: u32,
 ) -> Result<(Vec<ReadyBatch>, bool), Error> {
     let rows = sqlx::query!(
-        r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!", worker_deaths,
+        r#"WITH held AS (
+               SELECT k.project_id, h.task_id, sum(cardinality(h.ordinals)) AS by_task,
+                      sum(sum(cardinality(h.ordinals))) OVER (PARTITION BY k.project_id) AS by_project
+               FROM batch h JOIN task k USING (task_id)
+               WHERE h.worker_id = $1 AND h.status = 'LEASED' GROUP BY k.project_id, h.task_id),
+           ready AS (
+               SELECT b.task_id, b.batch_id, k.project_id,
+                      row_number() OVER (PARTITION BY b.task_id ORDER BY b.ordinals[1], b.batch_id) AS place
+               FROM batch b JOIN task k USING (task_id)
+               WHERE b.worker_id = $1 AND b.status = 'READY' AND ($5 OR NOT b.suspended)
+                 AND (b.worker_deaths < $3 OR b.batch_id = (
+                     SELECT s.batch_id FROM batch s
+                     WHERE s.worker_id = $1 AND s.status = 'READY' AND ($5 OR NOT s.suspended) AND s.worker_deaths >= $3
+                     ORDER BY s.created_at LIMIT 1))),
+           ranked AS (
+               SELECT r.*, coalesce(t.by_task, 0)::int8 AS held_by_task, coalesce(p.by_project, 0)::int8 AS held_by_project,
+                      row_number() OVER (PARTITION BY r.project_id
+                                         ORDER BY r.place, coalesce(t.by_task, 0), r.task_id) AS turn
+               FROM ready r LEFT JOIN held t ON t.task_id = r.task_id
+               LEFT JOIN (SELECT DISTINCT project_id, by_project FROM held) AS p ON p.project_id = r.project_id)
+           SELECT batch.task_id, batch.batch_id, cardinality(ordinals) AS "size!", worker_deaths, r.project_id,
+                  r.held_by_task AS "held_by_task!", r.held_by_project AS "held_by_project!",
                   octet_length(array_to_string(desktop_ids || agent_ids, '')) AS "ids_bytes!",
-                  (SELECT l.max_running_per_desktop FROM task k JOIN project_limit l USING (project_id)
-                   WHERE k.task_id = batch.task_id) AS max_running,
+                  (SELECT l.max_running_per_desktop FROM project_limit l WHERE l.project_id = r.project_id) AS max_running,
                   EXISTS (SELECT FROM batch h WHERE h.worker_id = $1 AND h.status = 'LEASED' AND h.worker_deaths >= $3
                             AND h.leased_at > $4) AS "has_suspect!"
-           FROM batch
-           WHERE worker_id = $1 AND status = 'READY' AND ($5 OR NOT suspended)
-             AND (worker_deaths < $3 OR batch_id = (
-                 SELECT s.batch_id FROM batch s
-                 WHERE s.worker_id = $1 AND s.status = 'READY' AND ($5 OR NOT s.suspended) AND s.worker_deaths >= $3
-                 ORDER BY s.created_at LIMIT 1))
-           ORDER BY created_at LIMIT $2
-           FOR UPDATE SKIP LOCKED"#,
+           FROM batch JOIN ranked r ON r.task_id = batch.task_id AND r.batch_id = batch.batch_id
+           WHERE batch.status = 'READY'
+           ORDER BY r.turn, r.held_by_project, batch.task_id LIMIT $2
+           FOR UPDATE OF batch SKIP LOCKED"#,
         worker_id.as_str(),
         i64::from(limit),
         int2(quarantine::SUSPECT_AFTER),
@@ -62,9 +79,12 @@ pub(crate) async fn leasable(
     let has_suspect = rows.iter().any(|row| row.has_suspect);
     let ready = rows.into_iter().map(|row| {
         Ok(ReadyBatch {
+            project_id: text_id("task", row.project_id)?,
             task_id: TaskId(row.task_id),
             batch_id: BatchId(row.batch_id),
             size: count("batch", row.size)?,
+            held_by_project: count("batch", row.held_by_project)?,
+            held_by_task: count("batch", row.held_by_task)?,
             ids_bytes: count("batch", row.ids_bytes)?,
             worker_deaths: count("batch", row.worker_deaths)?,
             max_running: row.max_running.map(|most| count("project_limit", most)).transpose()?,

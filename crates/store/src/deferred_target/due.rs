@@ -5,10 +5,15 @@
 //! of the limit: the first targets of all tasks come before the second ones. Chance decides among
 //! equal ones, so that more tasks than the limit take turns.
 
+use chrono::TimeDelta;
 use domain::{Timestamp, quarantine};
 use engine::{DueTimes, Duty, DutyKind, row::DeferredRow};
 
 use crate::{Connection, Error, codec::int2, duty::find_duties};
+
+/// Time in which workers return targets of a desktop that cannot connect any more. Targets that are
+/// deferred later are overdue when they are deferred.
+const RETURNS: TimeDelta = TimeDelta::minutes(10);
 
 /// Finds targets that may be dispatched now: their desktop is connected, has room, and connected
 /// before their deadline.
@@ -37,8 +42,8 @@ pub(crate) async fn reachable(
     )
 }
 
-/// Finds targets past their deadline, except suspended ones. Missing results are overdue only up to
-/// `observed_until`.
+/// Finds targets past their deadline, and undelivered ones whose desktop is out of service, except
+/// suspended ones. Missing results are overdue only up to `observed_until`.
 pub(crate) async fn overdue_targets(
     connection: &mut Connection,
     times: DueTimes,
@@ -47,15 +52,23 @@ pub(crate) async fn overdue_targets(
     find_duties!(
         DutyKind::OverdueDeferred,
         connection,
-        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal ORDER BY ordinal) AS "ordinals!" FROM (
-               SELECT task_id, ordinal FROM deferred_target
-               WHERE deliver_by <= $1 AND NOT suspended AND (NOT maybe_delivered OR finish_by <= $2)
+        r#"SELECT task_id AS "task_id!", NULL::uuid AS batch_id, array_agg(ordinal ORDER BY ordinal) AS "ordinals!" FROM (
+               SELECT task_id, ordinal FROM (
+                   SELECT task_id, ordinal, deliver_by FROM deferred_target
+                   WHERE deliver_by <= $1 AND NOT suspended AND (NOT maybe_delivered OR finish_by <= $2)
+                   UNION
+                   SELECT s.task_id, s.ordinal, s.deliver_by
+                   FROM (SELECT project_id, desktop_id FROM desktop WHERE retired_at > $4
+                         UNION SELECT project_id, desktop_id FROM desktop WHERE revoked_at > $4) AS gone
+                   JOIN deferred_target s USING (project_id, desktop_id)
+                   WHERE NOT s.suspended AND NOT s.maybe_delivered) AS due
                ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY deliver_by, ordinal), random()
                LIMIT $3) AS found
            GROUP BY task_id"#,
         times.now,
         times.observed_until,
         limit,
+        times.now - RETURNS,
     )
 }
 

@@ -36,11 +36,14 @@ struct Raw {
     agent_id: Option<String>,
     changed_at: Option<Timestamp>,
     full_until: Option<Timestamp>,
+    is_retired: Option<bool>,
+    is_revoked: Option<bool>,
 }
 
 impl Raw {
     fn row(self, task_id: TaskId) -> Result<DeferredRow, Error> {
         let Self { worker_id, draining, time_zone, agent_id, changed_at, full_until, .. } = self;
+        let Self { is_retired, is_revoked, .. } = self;
         Ok(DeferredRow {
             member: Member {
                 ordinal: count("deferred_target", self.ordinal)?,
@@ -66,6 +69,8 @@ impl Raw {
                 agent_id,
                 changed_at,
                 full_until,
+                is_retired,
+                is_revoked,
                 has_backlog: None,
             }
             .presence()?,
@@ -89,7 +94,8 @@ pub(crate) async fn fetch(
         r#"SELECT s.ordinal, s.desktop_id, s.agent_id AS delivered_to, s.wave, s.maybe_delivered, s.worker_deaths, s.deliver_by,
                   s.finish_by, s.wait_until, s.started_script, s.started_at, s.suspended, s.not_before, x.script AS "stop?", w.worker_id AS "worker_id?",
                   w.draining AS "draining?", d.time_zone AS "time_zone?", d.agent_id AS "agent_id?",
-                  d.presence_at AS "changed_at?", d.full_until AS "full_until?"
+                  d.presence_at AS "changed_at?", d.full_until AS "full_until?",
+                  d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked
            FROM deferred_target s
            LEFT JOIN target_stop x ON x.task_id = s.task_id AND x.ordinal = s.ordinal
            LEFT JOIN desktop d ON d.project_id = s.project_id AND d.desktop_id = s.desktop_id
@@ -112,7 +118,8 @@ pub(crate) async fn suspended(
         Raw,
         r#"SELECT ordinal, desktop_id, agent_id AS delivered_to, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, wait_until,
                   started_script, started_at, suspended, not_before, NULL::int2 AS stop, NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone,
-                  NULL::text AS agent_id, NULL::timestamptz AS changed_at, NULL::timestamptz AS full_until
+                  NULL::text AS agent_id, NULL::timestamptz AS changed_at, NULL::timestamptz AS full_until,
+                  NULL::bool AS is_retired, NULL::bool AS is_revoked
            FROM deferred_target WHERE task_id = $1 AND suspended ORDER BY ordinal"#,
         task_id.0,
     )
@@ -136,7 +143,7 @@ pub(crate) async fn reachable_of_wave(
         r#"SELECT c.ordinal, c.desktop_id, c.delivered_to, c.wave, c.maybe_delivered, c.worker_deaths, c.deliver_by, c.finish_by, c.wait_until,
                   c.started_script, c.started_at, c.suspended, c.not_before, x.script AS "stop?", c.worker_id AS "worker_id?", c.draining AS "draining?",
                   c.time_zone AS "time_zone?", c.agent_id AS "agent_id?", c.presence_at AS "changed_at?",
-                  c.full_until AS "full_until?"
+                  c.full_until AS "full_until?", NULL::bool AS is_retired, NULL::bool AS is_revoked
            FROM (
                SELECT s.ordinal, s.desktop_id, s.agent_id AS delivered_to, s.wave, s.maybe_delivered, s.worker_deaths, s.deliver_by,
                       s.finish_by, s.wait_until, s.started_script, s.started_at, s.suspended, s.not_before, w.worker_id, w.draining,

@@ -81,6 +81,8 @@ pub async fn connected(
              certificate_serial = excluded.certificate_serial,
              certificate_not_before = excluded.certificate_not_before,
              certificate_not_after = excluded.certificate_not_after,
+             -- Set again in this transaction if the certificate is revoked.
+             revoked_at = NULL,
              -- The connection that was revoked is replaced by this one.
              revoked_worker_id = NULLIF(desktop.revoked_worker_id, excluded.worker_id),
              presence_at = CASE WHEN desktop.worker_id IS NULL THEN excluded.presence_at ELSE desktop.presence_at END

@@ -133,7 +133,8 @@ pub async fn disconnect(
     let (project_ids, desktop_ids) = columns(desktops);
     sqlx::query!(
         "UPDATE desktop d SET worker_id = NULL, presence_at = $3,
-                              revoked_worker_id = d.worker_id, revoked_serial = coalesce(d.certificate_serial, '')
+                              revoked_worker_id = d.worker_id, revoked_serial = coalesce(d.certificate_serial, ''),
+                              revoked_at = CASE WHEN d.certificate_serial IS NOT NULL THEN coalesce(d.revoked_at, $3) END
          FROM (SELECT d.project_id, d.desktop_id
                FROM desktop d JOIN unnest($1::text[], $2::text[]) AS revoked (project_id, desktop_id)
                    USING (project_id, desktop_id)

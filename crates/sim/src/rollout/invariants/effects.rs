@@ -39,6 +39,7 @@ impl Invariants {
                 self.leased_suspects(ordinals, *suspects, coverage);
             }
             Effect::Recorded { ordinal, scripts } => {
+                self.undelivered(*ordinal, scripts, table, context);
                 self.recorded(*ordinal, scripts, table, (context.is_explained)(*ordinal), coverage)
             }
             Effect::Opened { wave, now } => self.opened(*wave, *now, table, context),

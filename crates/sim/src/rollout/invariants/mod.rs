@@ -27,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) longest_lag: TimeDelta,
     /// Whether a fault may explain that the end of a target was never learnt, by ordinal.
     pub(super) is_explained: &'a dyn Fn(u32) -> bool,
+    /// Since when the desktop of a target is connected, as far as the database knows, by ordinal.
+    pub(super) connected_since: &'a dyn Fn(u32) -> Option<Timestamp>,
 }
 
 /// The start of a script.

@@ -1,8 +1,10 @@
 //! Records, against what really happened on the desktops.
 
+use chrono::TimeDelta;
 use domain::outcome::Outcome;
+use engine::row::TaskFacts;
 
-use super::{Invariants, Target};
+use super::{Context, Invariants, Target};
 use crate::{
     memory::TaskTable,
     rollout::{
@@ -11,7 +13,32 @@ use crate::{
     },
 };
 
+/// Time in which a connected desktop certainly gets its orders, besides the delivery timeout.
+const SLACK: TimeDelta = TimeDelta::minutes(2);
+
 impl Invariants {
+    /// A full worker, or one that has not pulled yet, makes no target of a connected desktop
+    /// UNDELIVERED.
+    pub(super) fn undelivered(
+        &mut self,
+        ordinal: u32,
+        scripts: &[ScriptOutcome],
+        table: &TaskTable,
+        context: &Context<'_>,
+    ) {
+        let TaskFacts { timeouts, expires_at, policy, .. } = &table.facts;
+        let is_limited = policy.window.is_some() || expires_at.is_some();
+        if of_target(scripts).0 != Outcome::Undelivered || is_limited {
+            return;
+        }
+        let Some(since) = (context.connected_since)(ordinal) else { return };
+        let connected = context.now - since;
+        let most = timeouts.delivery + context.longest_lag + context.skew * 2 + SLACK;
+        self.must(connected < most, "UNDELIVERED is only what was not connected", || {
+            format!("target {ordinal} is UNDELIVERED, and its desktop was connected for {connected}")
+        });
+    }
+
     pub(super) fn recorded(
         &mut self,
         ordinal: u32,

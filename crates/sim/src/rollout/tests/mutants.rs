@@ -29,6 +29,7 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
     (Mutant::Rule(Rule::WithdrawDelivered), 13, "only unordered targets are withdrawn"),
     (Mutant::Rule(Rule::WithdrawNothing), 13, "nothing is handed out after a halt or a stop"),
     (Mutant::Rule(Rule::ForgetDeadlines), 4, "a task always ends"),
+    (Mutant::Rule(Rule::FullWorkerLosesTargets), 0, "UNDELIVERED is only what was not connected"),
     (Mutant::Rule(Rule::IgnoreWindow), 18, "nothing starts outside its window"),
     (Mutant::Rule(Rule::UnknownAsUndelivered), 16, "UNDELIVERED is only what certainly never started"),
     (Mutant::Rule(Rule::LastWordWins), 0, "a target ends in exactly one outcome"),
