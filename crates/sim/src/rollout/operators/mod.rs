@@ -5,7 +5,7 @@ mod retry;
 mod submit;
 
 use domain::{task::TaskStatus, wave::WaveStatus};
-use engine::{Approval, Approved, Freeze, Suspension};
+use engine::{Approval, Approved, Freeze, Rows as _, Suspension};
 
 use super::{
     clock::beginning,
