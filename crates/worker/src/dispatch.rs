@@ -26,7 +26,7 @@ const TRACED_TARGETS: u32 = 1_000;
 
 /// Dispatches the targets of connected desktops and returns the remaining ones at once. `scripts`
 /// are those of the pull response of the batch.
-pub(crate) async fn dispatch(worker: &Worker, batch: Batch, scripts: &[Script], part: Option<Part<'_>>) {
+pub(crate) async fn dispatch(worker: &Worker, batch: Batch, scripts: &[Arc<Script>], part: Option<Part<'_>>) {
     let carried = Some(batch.trace_context.as_str());
     let span = trace::child(carried, || {
         let (task_id, batch_id, targets) = (&batch.task_id, &batch.batch_id, batch.targets.len());
@@ -37,11 +37,11 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch, scripts: &[Script], 
 }
 
 /// Scripts of a task in order; `None` if the pull response lacks one.
-fn scripts_of(spec: &TaskSpec, scripts: &[Script]) -> Option<Arc<[Script]>> {
+fn scripts_of(spec: &TaskSpec, scripts: &[Arc<Script>]) -> Option<Arc<[Arc<Script>]>> {
     spec.script_indexes.iter().map(|index| scripts.get(*index as usize).cloned()).collect()
 }
 
-async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: Option<Part<'_>>) {
+async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Arc<Script>], part: Option<Part<'_>>) {
     let Batch {
         task_id,
         batch_id,

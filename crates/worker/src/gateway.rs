@@ -294,8 +294,9 @@ fn take_started(worker: &Worker, session: SessionId, started: Started) {
 
 async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, result: OrderResult) {
     metric::RESULTS.increment(1, &[]);
-    let Some(key) = result.key else {
-        tracing::warn!(desktop_id = desktop.desktop_id, "agent sent a result without a key");
+    // A longer id belongs to no task, and schedulers would repeat it in answers and logs.
+    let Some(key) = result.key.filter(|key| key.task_id.len() <= limits::MAX_ID_CHARS) else {
+        tracing::warn!(desktop_id = desktop.desktop_id, "agent sent a result without a valid key");
         return;
     };
     let carried = Some(result.trace_context.as_str());

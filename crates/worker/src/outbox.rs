@@ -52,13 +52,14 @@ impl Default for OrderRoom {
 pub(crate) struct SharedOrder {
     /// The order without its scripts.
     pub(crate) order: Order,
-    /// Scripts of all orders of the batch.
-    pub(crate) scripts: Arc<[Script]>,
+    /// Scripts of all orders of the batch, shared with the other batches of the pull response.
+    pub(crate) scripts: Arc<[Arc<Script>]>,
 }
 
 impl SharedOrder {
     fn message(self) -> AttachResponse {
-        let order = Order { scripts: self.scripts.to_vec(), ..self.order };
+        let scripts = self.scripts.iter().map(|script| Script::clone(script)).collect();
+        let order = Order { scripts, ..self.order };
         AttachResponse { message: Some(Message::Order(order)) }
     }
 
@@ -293,7 +294,7 @@ mod tests {
 
     fn order(script_bytes: usize) -> SharedOrder {
         let script = Script { content: "x".repeat(script_bytes), ..Script::default() };
-        SharedOrder { order: Order::default(), scripts: [script].into() }
+        SharedOrder { order: Order::default(), scripts: [Arc::new(script)].into() }
     }
 
     /// Queues orders until one does not fit, and returns their number and the cause.
@@ -353,7 +354,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&scripts), 101, "no queued order has a copy");
         let taken = kept[0].1.try_recv().unwrap().unwrap();
         let Some(Message::Order(order)) = taken.message else { panic!("not an order") };
-        assert_eq!(order.scripts, scripts.to_vec());
+        assert_eq!(order.scripts, [Script::clone(&scripts[0])]);
     }
 
     #[tokio::test]

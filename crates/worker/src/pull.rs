@@ -1,8 +1,8 @@
 //! Pulls batches while there is capacity.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use proto::scheduler::PullRequest;
+use proto::{scheduler::PullRequest, types::Script};
 
 use crate::{
     dispatch,
@@ -39,9 +39,11 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
                 // First, so that no order reaches a revoked desktop.
                 worker.end_revoked(std::mem::take(&mut answer.revoked));
                 let signed = Answer::new(&mut answer);
+                let scripts: Vec<Arc<Script>> =
+                    std::mem::take(&mut answer.scripts).into_iter().map(Arc::new).collect();
                 for (batch, part) in parts(answer.batches, signed.as_ref()) {
                     worker.set_lease_ms(batch.lease_ms);
-                    dispatch::dispatch(worker, batch, &answer.scripts, part).await;
+                    dispatch::dispatch(worker, batch, &scripts, part).await;
                 }
             }
             Err(status) => {

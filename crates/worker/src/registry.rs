@@ -199,14 +199,19 @@ impl Registry {
     }
 
     /// Takes changed facts of a machine into the description of its desktop, and returns that.
-    /// `None` if a newer connection has replaced this one. The identity of the desktop never
-    /// changes.
+    /// `None` if a newer connection has replaced this one, or the facts are not valid. The identity
+    /// of the desktop never changes.
     pub(crate) fn update(&self, key: &DesktopKey, id: SessionId, update: Desktop) -> Option<Desktop> {
         let Desktop { os_host_name, ip_address, time_zone, tags, .. } = update;
         let mut sessions = self.lock();
         let session = sessions.get_mut(key).filter(|session| session.id == id)?;
-        session.desktop = Desktop { os_host_name, ip_address, time_zone, tags, ..session.desktop.clone() };
-        Some(session.desktop.clone())
+        let desktop = Desktop { os_host_name, ip_address, time_zone, tags, ..session.desktop.clone() };
+        if let Err(error) = desktop.clone().facts() {
+            tracing::warn!(desktop_id = key.desktop_id, reason = %error, "changed facts are not valid");
+            return None;
+        }
+        session.desktop = desktop.clone();
+        Some(desktop)
     }
 
     /// Removes a connection; false if a newer one has replaced it.
@@ -332,7 +337,12 @@ mod tests {
     fn update_changes_facts_and_no_identity() {
         let registry = Registry::default();
         let (to_agent, _inbox) = outbox::channel(1);
-        let known = Desktop { desktop_id: "d".into(), agent_id: "a".into(), ..Desktop::default() };
+        let known = Desktop {
+            project_id: "p".into(),
+            desktop_id: "d".into(),
+            agent_id: "a".into(),
+            ..Desktop::default()
+        };
         let Ok(connected) = registry.connect(key(), known.clone(), to_agent) else { panic!() };
         let update = Desktop {
             desktop_id: "other".into(),
@@ -342,6 +352,9 @@ mod tests {
         };
         let updated = registry.update(&key(), connected.session, update.clone()).unwrap();
         assert_eq!(updated, Desktop { time_zone: "Europe/Berlin".into(), ..known });
+        let long = Desktop { ip_address: "9".repeat(1 << 20), ..Desktop::default() };
+        assert_eq!(registry.update(&key(), connected.session, long), None);
+        assert_eq!(registry.all()[0].1.time_zone, "Europe/Berlin", "no part of such an update counts");
         registry.disconnect(&key(), connected.session);
         assert_eq!(registry.update(&key(), connected.session, update), None);
     }
