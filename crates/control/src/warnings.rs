@@ -15,8 +15,8 @@ use store::{
 
 use crate::{Caller, Control, lookup};
 
-/// Returns the warnings about the scripts or the command of a task, and about the exit codes that its
-/// rollout weighs.
+/// Returns the warnings about the scripts or the command of a task, and about the exit codes that
+/// its rollout weighs.
 pub(crate) async fn of_work(
     connection: &mut Connection,
     project_id: &ProjectId,

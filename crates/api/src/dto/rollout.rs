@@ -93,7 +93,8 @@ pub(crate) struct Window {
     time_zone: Option<String>,
 }
 
-/// Weights by key. A key that occurs twice is refused: JSON parsers would silently take the last one.
+/// Weights by key. A key that occurs twice is refused: JSON parsers would silently take the last
+/// one.
 #[derive(Debug, Clone)]
 struct Weights(BTreeMap<String, String>);
 

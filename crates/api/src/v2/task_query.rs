@@ -48,12 +48,12 @@ pub(crate) struct TaskQuery {
     status: Option<StatusWord>,
     /// Only tasks that run scripts, or only tasks that run a command.
     task_type: Option<TaskType>,
-    /// Only tasks created or started at or after this time. A time without a fraction stands for its
-    /// whole second.
+    /// Only tasks created or started at or after this time. A time without a fraction stands for
+    /// its whole second.
     #[param(format = DateTime)]
     execute_time_start: Option<String>,
-    /// Only tasks created or started at or before this time. A time without a fraction stands for its
-    /// whole second.
+    /// Only tasks created or started at or before this time. A time without a fraction stands for
+    /// its whole second.
     #[param(format = DateTime)]
     execute_time_end: Option<String>,
 }

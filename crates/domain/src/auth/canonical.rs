@@ -18,12 +18,12 @@ const ESCAPED_BY_NODE: [char; 14] =
 /// Returns the canonical forms of a path.
 ///
 /// - The Python, Go and Java SDKs decode the path and encode each segment.
-/// - The JavaScript SDK encodes each segment of the path that it sends, so escapes in it are encoded
-///   twice. It escapes some characters before, although its HTTP library sends them as they are, and
-///   leaves other characters, although the library escapes them.
+/// - The JavaScript SDK encodes each segment of the path that it sends, so escapes in it are
+///   encoded twice. It escapes some characters before, although its HTTP library sends them as they
+///   are, and leaves other characters, although the library escapes them.
 ///
-/// A signature over `a%20b` must not be valid for both the decoded `a b` and a decoded `a%20b`. So a
-/// path that contains an escape even after decoding has only the form of the path as it was sent.
+/// A signature over `a%20b` must not be valid for both the decoded `a b` and a decoded `a%20b`. So
+/// a path that contains an escape even after decoding has only the form of the path as it was sent.
 /// An encoded slash equals a slash, because the Python SDK signs the decoded path.
 pub(super) fn paths(path: &str) -> Vec<String> {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
@@ -59,13 +59,14 @@ fn has_escape(text: &str) -> bool {
     )
 }
 
-/// Returns the canonical forms of a query: its decoded pairs, each part encoded again, in every order
-/// that SDKs sign.
+/// Returns the canonical forms of a query: its decoded pairs, each part encoded again, in every
+/// order that SDKs sign.
 ///
-/// Clients send a space as `+` or `%20`, use lower-case hex digits, leave other characters unencoded,
-/// or omit `=`. This function decodes the query in the same way as the handlers, so that the
-/// signature covers exactly the values that they use. All SDKs sort by name. They sort the values of
-/// one name by Unicode, by UTF-16 or in their encoded form, or leave them in the given order.
+/// Clients send a space as `+` or `%20`, use lower-case hex digits, leave other characters
+/// unencoded, or omit `=`. This function decodes the query in the same way as the handlers, so that
+/// the signature covers exactly the values that they use. All SDKs sort by name. They sort the
+/// values of one name by Unicode, by UTF-16 or in their encoded form, or leave them in the given
+/// order.
 pub(super) fn queries(query: &str) -> Vec<String> {
     let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query.as_bytes()).collect();
     pairs.sort_by(|one, other| one.0.cmp(&other.0));

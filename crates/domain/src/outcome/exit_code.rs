@@ -4,8 +4,8 @@ use crate::Error;
 
 /// Parses an exit code other than 0 in its only spelling, so that no two keys name the same code.
 ///
-/// The range is that of Windows, whose codes have 32 bits: 3010, or -1073741510 for 0xC000013A. Other
-/// systems have the codes 1 to 255.
+/// The range is that of Windows, whose codes have 32 bits: 3010, or -1073741510 for 0xC000013A.
+/// Other systems have the codes 1 to 255.
 pub fn parse(text: &str) -> Result<i32, Error> {
     let number: Option<i64> = text.trim().parse().ok();
     let code = number.and_then(|number| {

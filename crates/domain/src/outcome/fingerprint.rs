@@ -93,8 +93,8 @@ pub fn within_limit<'a>(
     }
 }
 
-/// Computes the fingerprint of a failed record. Escape sequences, progress, and the order and number
-/// of equal lines do not count.
+/// Computes the fingerprint of a failed record. Escape sequences, progress, and the order and
+/// number of equal lines do not count.
 pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reason: &str) -> Fingerprint {
     let output = plain(output);
     let TellingLines { lines, number } = telling_lines(&output);

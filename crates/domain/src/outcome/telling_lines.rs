@@ -56,8 +56,8 @@ const PROGRESS: [&str; 11] = [
     // Ansible.
     r"^(?:TASK|PLAY|RUNNING HANDLER|PLAY RECAP)\b.*\*$|^(?:ok|changed|skipping|included): |ok=\d+ +changed=\d+",
 ];
-/// Marks of a cut, hints and notices that do not depend on the failure, although they may have words
-/// of errors.
+/// Marks of a cut, hints and notices that do not depend on the failure, although they may have
+/// words of errors.
 const HINT: [&str; 4] = [
     r"^\[\.\.\. \d+ bytes cut \.\.\.\]$",
     r"^\[notice\]|^npm (?:notice|timing|http)|A complete log of this run|^npm (?:ERR!|error)$",

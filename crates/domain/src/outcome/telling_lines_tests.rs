@@ -128,7 +128,7 @@ fn failure_without_a_cause_gives_way_to_other_text() {
         "error: exited with code 1",
         "process returned non-zero exit status 127.",
     ] {
-        check(&format!("the mirror is away\n50%\n{end}\n"), &["the mirror is away"]);
+        check(&format!("the mirror was gone\n50%\n{end}\n"), &["the mirror was gone"]);
         check(&format!("{end}\n"), &[end]);
     }
 }
