@@ -53,22 +53,6 @@ async fn a_desktop_that_comes_back_before_its_deadline_runs() {
 }
 
 #[tokio::test]
-async fn a_batch_that_nobody_pulls_is_undelivered() {
-    let harness = Harness::new().await;
-    let w = worker("w");
-    harness.online(&w, 0..2, start()).await;
-    let task_id = harness.submit_and_cut(short()).await;
-    for second in [10, 20, 30, 40, 50, 60] {
-        // The worker is alive but does not pull.
-        harness.engine.heartbeat(&w, "here", 10, false, after(second)).await.unwrap();
-        harness.reap(after(second)).await;
-    }
-    assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered), 2);
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
-    assert!(harness.lease(&w, 100, after(61)).await.is_empty());
-}
-
-#[tokio::test]
 async fn what_was_handed_out_and_never_answered_is_unknown() {
     let harness = Harness::new().await;
     let w = worker("w");

@@ -217,6 +217,8 @@ impl FaultPlan {
             Kind::DiskFull => rng.random_range(2_000..6_000),
             Kind::PostgresOutage if is_long => rng.random_range(30_000..75_000),
             Kind::PostgresOutage => rng.random_range(8_000..12_000),
+            // Longer than the timeout of a worker that nobody hears.
+            Kind::SchedulerHung => rng.random_range(2_000..5_000),
             // Between one and the next.
             Kind::SchedulersRolled | Kind::WorkersRolled => rng.random_range(200..2_000),
             _ => rng.random_range(300..5_000),
