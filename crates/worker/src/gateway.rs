@@ -342,7 +342,7 @@ mod tests {
     fn result_with_an_impossible_time_becomes_unknown() {
         let success = ScriptResult { outcome: "SUCCESS".into(), ..ScriptResult::default() };
         let check = |script| checked(&ExecutionKey::default(), &DesktopKey::default(), vec![script]);
-        assert_eq!(check(success.clone()), [success.clone()]);
+        assert_eq!(check(success.clone()), std::slice::from_ref(&success));
         let lie = ScriptResult { started_at_unix_ms: -300_000_000_000_000, ..success };
         let [unknown] = &check(lie)[..] else { panic!("one script, one result") };
         assert_eq!(unknown.outcome, "UNKNOWN");

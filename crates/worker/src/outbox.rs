@@ -1,4 +1,4 @@
-//! Messages on their way to an agent, bounded in number and in bytes, also if the agent never reads.
+//! Messages on their way to an agent, bounded in number and in bytes, also if it never reads.
 //!
 //! Orders of one batch share their scripts until the agent's stream takes them.
 
@@ -80,7 +80,7 @@ struct Room {
 
 #[derive(Debug)]
 enum Queued {
-    Response(Response),
+    Response(Box<Response>),
     Order(Box<SharedOrder>, Room),
 }
 
@@ -150,12 +150,12 @@ pub(crate) fn channel(messages: usize) -> (ToAgent, Outbox) {
 impl ToAgent {
     /// Queues a message without waiting.
     pub(crate) fn try_send(&self, response: Response) -> Result<(), NotQueued> {
-        self.sender.try_send(Queued::Response(response)).map_err(|error| cause(&error))
+        self.sender.try_send(Queued::Response(Box::new(response))).map_err(|error| cause(&error))
     }
 
     /// Queues a message; waits while the channel is full. False if the connection has ended.
     pub(crate) async fn send(&self, response: Response) -> bool {
-        self.sender.send(Queued::Response(response)).await.is_ok()
+        self.sender.send(Queued::Response(Box::new(response))).await.is_ok()
     }
 
     /// Waits for room for an order, and for its signer if it has one. Waits at most
@@ -230,7 +230,7 @@ impl OrderPlace<'_> {
         if let Some(signer) = signer {
             let message = Some(Message::Signer(signer));
             if let Some(permit) = self.permits.next() {
-                permit.send(Queued::Response(Ok(AttachResponse { message })));
+                permit.send(Queued::Response(Box::new(Ok(AttachResponse { message }))));
             }
         }
         if let Some(permit) = self.permits.next() {
@@ -243,7 +243,7 @@ impl Outbox {
     fn take(&mut self, queued: Queued) -> Response {
         self.shared.taken.fetch_add(1, Ordering::Relaxed);
         match queued {
-            Queued::Response(response) => response,
+            Queued::Response(response) => *response,
             Queued::Order(order, room) => {
                 self.sending = Some(room);
                 Ok(order.message())

@@ -256,8 +256,8 @@ impl Registry {
         .collect()
     }
 
-    /// Closes the connections whose agents have not read any waiting message for too long, and drops
-    /// the messages. Returns their desktops.
+    /// Closes the connections whose agents read no waiting message for too long, and drops the
+    /// messages. Returns their desktops.
     pub(crate) fn close_stalled(&self, now: Instant) -> Vec<DesktopKey> {
         let is_stalled =
             |session: &mut Session| session.progress.is_stalled(session.to_agent.progress(), now);

@@ -9,17 +9,27 @@ use domain::{
     task::TaskStatus,
 };
 use engine::DueTimes;
+use store::TaskRows;
 use testkit::{Submit, desktop};
 
-use crate::harness::{Harness, after, ordinals, start, worker};
+use crate::harness::{ENGINE, Harness, after, ordinals, start, worker};
 
-/// More than one tick reads.
+/// Number of targets, more than one tick reads.
 const MANY: u32 = 1_100;
 
 /// Submits a task whose desktops are all disconnected.
 async fn deferred(harness: &Harness, submit: Submit) -> TaskId {
     harness.offline(0..submit.targets, start()).await;
     harness.submit_and_cut(submit).await
+}
+
+/// Limits the targets of a task that are in flight.
+async fn limit(harness: &Harness, task_id: TaskId, most: u32) {
+    let mut tx = harness.store().begin().await.unwrap();
+    let mut rows = TaskRows::new(&mut tx);
+    let limit = ENGINE.set_max_concurrency(&mut rows, task_id, Some(most), "alice", start());
+    let decision = limit.await.unwrap();
+    harness.commit(tx, decision).await;
 }
 
 /// Makes the waves of a task unreadable.
@@ -33,8 +43,8 @@ async fn damage(harness: &Harness, task_id: TaskId) {
 async fn targets_without_a_slot_delay_no_other_task() {
     let harness = Harness::new().await;
     let w = worker("w");
-    let without_slots = Submit { targets: MANY, max_concurrency: Some(1), ..Submit::default() };
-    let blocked = deferred(&harness, without_slots).await;
+    let blocked = deferred(&harness, Submit { targets: MANY, ..Submit::default() }).await;
+    limit(&harness, blocked, 1).await;
     let urgent = deferred(&harness, Submit::default()).await;
     harness.online(&w, 0..1, after(1)).await;
     // The first desktop is that of both tasks: take the slot of the blocked task with another one.
