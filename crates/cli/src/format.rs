@@ -2,7 +2,7 @@
 
 use prost_types::Timestamp;
 use proto::{
-    admin::{ScriptType, Task},
+    admin::{FailureGroup, ScriptType, Task},
     word,
 };
 
@@ -71,6 +71,13 @@ pub(crate) fn runs(task: &Task) -> String {
     scripts.collect::<Vec<_>>().join(", ")
 }
 
+/// Returns the line that says what went wrong in a group: the last one of its sample, or of its
+/// fingerprint where the scripts printed nothing but progress.
+pub(crate) fn cause(group: &FailureGroup) -> &str {
+    let text = if group.sample.is_empty() { &group.fingerprint } else { &group.sample };
+    text.trim_end().lines().last().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +92,17 @@ mod tests {
             facts(&[fact("longer than most", "1"), fact("b", "2")]),
             "longer than most: 1\nb:                2\n"
         );
+    }
+
+    #[test]
+    fn cause_is_the_last_line_of_the_sample_or_the_fingerprint() {
+        let cause_of = |sample: &str, fingerprint: &str| {
+            let (sample, fingerprint) = (sample.to_owned(), fingerprint.to_owned());
+            cause(&FailureGroup { sample, fingerprint, ..FailureGroup::default() }).to_owned()
+        };
+        assert_eq!(cause_of("one\nE: two\n", "E: <n>"), "E: two");
+        assert_eq!(cause_of("", "not reached before <time>"), "not reached before <time>");
+        assert_eq!(cause_of("", ""), "");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use proto::{
 use super::TaskArgs;
 use crate::{
     Error, completion,
-    format::time,
+    format::{cause, time},
     output::{Cell, Column, ListItem, Paging, Tone, cell, pages},
     sanitize::sanitize,
 };
@@ -122,7 +122,7 @@ impl ListItem for FailureGroup {
         Column::text("desktops"),
         Column::text("fingerprint").wide(),
         Column::text("record").wide(),
-        Column::text("last output line"),
+        Column::text("cause"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
@@ -140,7 +140,7 @@ impl ListItem for FailureGroup {
             cell(desktops),
             cell(&self.fingerprint_id).tone(Tone::Dim),
             cell(&self.sample_record_id),
-            cell(self.sample.trim_end().lines().last().unwrap_or_default()),
+            cell(cause(self)),
         ]
     }
 

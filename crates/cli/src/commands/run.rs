@@ -19,7 +19,7 @@ use crate::{
     client::{self, Session, repeated},
     field_flags::Overrides,
     follow::{self, follow},
-    format::many,
+    format::{cause, many},
     output::{Console, Format},
     sanitize::sanitize_line,
     tui,
@@ -288,7 +288,7 @@ async fn hint(session: &Session, console: &Console, task_id: &str) {
 /// Formats a failure group as a line: `3 FAILED with exit code 1: broken pipe`.
 fn alike(group: &FailureGroup) -> String {
     let exit = group.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
-    let last = sanitize_line(group.sample.trim_end().lines().last().unwrap_or_default());
+    let last = sanitize_line(cause(group));
     let said = if last.is_empty() { String::new() } else { format!(": {last}") };
     format!("{} {}{exit}{said}", group.records, word::<Outcome>(group.outcome))
 }

@@ -117,9 +117,10 @@ pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reaso
 
 /// Returns a part of an output as the sample of its group: up to 2,000 characters that end with the
 /// last line that says what went wrong. It has no escape sequences and no overwritten progress.
+/// Empty if the output has no line but progress.
 pub fn sample(output: &str) -> String {
     let output = plain(output);
-    let end = telling_lines(&output).lines.last().map_or(output.len(), |line| line.end);
+    let end = telling_lines(&output).lines.last().map_or(0, |line| line.end);
     let output = output.get(..end).unwrap_or(&output);
     let skipped = output.chars().count().saturating_sub(MAX_SAMPLE_CHARS);
     output.chars().skip(skipped).collect()
@@ -269,7 +270,7 @@ mod tests {
     fn sample_ends_with_the_line_that_names_the_error() {
         let long = format!("start\nE: disk full\n{}exit 1\n", "100%\n".repeat(2_000));
         assert_eq!(sample(&long), "start\nE: disk full\n");
-        assert_eq!(sample("10%\n20%\n"), "10%\n20%\n");
+        assert_eq!(sample("10%\n20%\n"), "");
         assert_eq!(sample("one\ntwo"), "one\ntwo");
     }
 

@@ -13,6 +13,7 @@ use ratatui::{
 
 use super::theme::{border, style};
 use crate::{
+    format::cause,
     output::Tone,
     sanitize::sanitize_line,
     tui::app::{App, Pane},
@@ -35,7 +36,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
 fn line(group: &FailureGroup, colored: bool) -> Line<'static> {
     let exit = group.exit_code.map_or_else(String::new, |code| format!(" {code}"));
     let how = format!("{}{exit}", word::<Outcome>(group.outcome));
-    let said = sanitize_line(group.sample.trim_end().lines().last().unwrap_or_default());
+    let said = sanitize_line(cause(group));
     let mut desktops = group.desktop_ids.iter().take(NAMED).cloned().collect::<Vec<_>>().join(",");
     if group.desktop_ids.len() > NAMED {
         desktops.push_str(",...");
