@@ -67,7 +67,7 @@ pub struct FailureGroup {
     /// Exit code of the members; `None` if the agents killed their scripts, or they
     /// never started.
     pub exit_code: Option<i32>,
-    /// Normalised end of their output.
+    /// Normalised lines of their output that say what went wrong.
     pub fingerprint: String,
     /// Number of records.
     pub records: u32,
@@ -75,7 +75,7 @@ pub struct FailureGroup {
     pub waves: Vec<(u16, u32)>,
     /// Ordinal and script of the first record.
     pub sample_record: (u32, u16),
-    /// End of the first record's output.
+    /// Output of the first record up to the last of these lines; empty without one.
     pub sample: String,
 }
 

@@ -88,7 +88,7 @@ pub(crate) struct FailureGroup {
     fingerprint_id: String,
     outcome: &'static str,
     exit_code: Option<i32>,
-    /// End of the output with variable parts replaced.
+    /// Lines of the output that say what went wrong, with variable parts replaced.
     fingerprint: String,
     records: u32,
     /// Percentage of the task's failed records.
@@ -96,7 +96,7 @@ pub(crate) struct FailureGroup {
     waves: Vec<WaveShare>,
     /// First failed record of the group.
     sample_record_id: String,
-    /// End of the output of the first failed record.
+    /// Output of the first failed record up to the last of these lines; empty without one.
     sample: String,
     /// Ids of the first 100 desktops, in plan order.
     desktop_ids: Vec<String>,
