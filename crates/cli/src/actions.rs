@@ -45,7 +45,7 @@ pub(crate) async fn approve(
     without_evidence: bool,
 ) -> Result<(u32, Task), Error> {
     let seen = client::get_task(session, task_id).await?;
-    let Some(wave) = wave.or_else(|| waits_for_approval(&seen.waves)) else {
+    let Some(wave) = wave.or_else(|| next_held(&seen.waves).map(|next| next.wave)) else {
         return Err(Error::refused(format!("task {task_id} has no wave awaiting approval"))
             .try_next(format!("graywave show {task_id}")));
     };
@@ -80,10 +80,18 @@ fn no_evidence(task_id: &str, wave: u32, waves: &[Wave]) -> Error {
     .try_next(format!("graywave approve {task_id} {wave} --without-evidence"))
 }
 
-/// Finds the first pending wave that needs an approval and has none; returns its number.
-pub(crate) fn waits_for_approval<'a>(waves: impl IntoIterator<Item = &'a Wave>) -> Option<u32> {
-    let waits = |wave: &&Wave| wave.hold() != WaveHold::Unspecified && wave.status() == WaveStatus::Pending;
-    waves.into_iter().find(waits).map(|wave| wave.wave)
+/// Returns the next wave if it needs an approval and has none. Waves are in order.
+pub(crate) fn next_held<'a>(waves: impl IntoIterator<Item = &'a Wave>) -> Option<&'a Wave> {
+    let next = waves.into_iter().find(|wave| wave.status() != WaveStatus::Closed)?;
+    Some(next).filter(|wave| wave.status() == WaveStatus::Pending && wave.hold() != WaveHold::Unspecified)
+}
+
+/// Returns the command that approves the wave of a task.
+pub(crate) fn approve_command(task_id: &str, wave: &Wave) -> String {
+    match wave.hold() {
+        WaveHold::NoEvidence => format!("graywave approve {task_id} {} --without-evidence", wave.wave),
+        _ => format!("graywave approve {task_id}"),
+    }
 }
 
 /// Stops a task: no more scripts start. `mode` drains or kills the running scripts.
@@ -112,16 +120,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wave_that_is_approved_is_the_first_that_needs_it() {
-        let wave = |wave, hold: WaveHold| Wave {
+    fn wave_to_approve_is_the_next_one_if_it_is_held() {
+        let wave = |wave, status: WaveStatus, hold: WaveHold| Wave {
             wave,
             hold: hold.into(),
-            status: WaveStatus::Pending.into(),
+            status: status.into(),
             ..Wave::default()
         };
-        let held = [WaveHold::Unspecified, WaveHold::Unspecified, WaveHold::NoEvidence];
-        let waves = [wave(1, held[0]), wave(2, held[1]), wave(3, held[2])];
-        assert_eq!(waits_for_approval(&waves), Some(3));
-        assert_eq!(waits_for_approval(&waves[..2]), None);
-    }
+        let closed = wave(1, WaveStatus::Closed, WaveHold::Unspecified);
+        let held = wave(2, WaveStatus::Pending, WaveHold::NoEvidence);
+        let later = wave(3, WaveStatus::Pending, WaveHold::Approval);
+        let next = next_held([&closed, &held, &later]).unwrap();
+        assert_eq!(approve_command("t", next), "graywave approve t 2 --without-evidence");
+        assert_eq!(approve_command("t", &later), "graywave approve t");
+        let open = wave(2, WaveStatus::Open, WaveHold::Unspecified);
+        assert_eq!(next_held([&closed, &open, &later]), None, "nobody has seen the results of wave 2");
+        }
 }

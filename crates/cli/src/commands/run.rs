@@ -297,3 +297,27 @@ pub(super) async fn watch(arguments: WatchArgs) -> Result<ExitStatus, Error> {
     let (session, mut console, task_id) = arguments.task.open().await?;
     to_its_end(&session, &mut console, &task_id, true).await
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::{PreviewCanary, Rollout, WaveSpec};
+
+    use super::*;
+
+    #[test]
+    fn agreed_plan_keeps_its_seed_and_canaries() {
+        let canary = |id: &str| PreviewCanary { desktop_id: id.into(), ..PreviewCanary::default() };
+        let canaries = vec![canary("d-2"), canary("d-1")];
+        let plan = PreviewTaskResponse { seed: 7, gray: true, canaries, ..PreviewTaskResponse::default() };
+        let mut gray = TaskSpec { gray_count: Some(2), ..TaskSpec::default() };
+        pin(&mut gray, &plan);
+        let named = ["d-2", "d-1"];
+        assert_eq!(gray.gray_desktop_ids, named);
+        assert_eq!(gray.rollout.unwrap().canary.unwrap().seed, Some(7));
+        let rollout = Rollout { waves: vec![WaveSpec::default()], ..Rollout::default() };
+        let mut waves = TaskSpec { rollout: Some(rollout), ..TaskSpec::default() };
+        pin(&mut waves, &plan);
+        assert_eq!(waves.gray_desktop_ids, [""; 0]);
+        assert_eq!(waves.rollout.unwrap().canary.unwrap().desktop_ids, named);
+    }
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Rollout, Update, View, bars, lines, watch};
-use crate::{Error, ExitStatus, client::Session, output::Console};
+use crate::{Error, ExitStatus, actions, client::Session, output::Console};
 
 /// Interval at which rates and times are redrawn without updates.
 const TICK: Duration = Duration::from_secs(1);
@@ -42,8 +42,9 @@ pub(crate) fn said(
 
 /// Returns a hint for a rollout that awaits approval; `None` for any other rollout.
 fn hint(rollout: &Rollout, task_id: &str) -> Option<String> {
-    let wave = rollout.waits_for_approval().filter(|_| rollout.waiting_for.contains("approval"))?;
-    Some(format!("wave {wave} awaits approval\n  try: graywave approve {task_id}"))
+    let next = rollout.next_held()?;
+    let command = actions::approve_command(task_id, next);
+    Some(format!("wave {} awaits approval\n  try: {command}", next.wave))
 }
 
 /// Waits for Ctrl-C, a `kill` (SIGTERM), or a closed terminal (SIGHUP).

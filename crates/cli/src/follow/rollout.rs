@@ -38,9 +38,9 @@ pub(crate) struct WaveNow {
 }
 
 impl Rollout {
-    /// Finds the first wave that awaits approval; returns its number.
-    pub(crate) fn waits_for_approval(&self) -> Option<u32> {
-        actions::waits_for_approval(self.waves.iter().map(|wave| &wave.wave))
+    /// Returns the next wave if it needs an approval and has none.
+    pub(crate) fn next_held(&self) -> Option<&Wave> {
+        actions::next_held(self.waves.iter().map(|wave| &wave.wave))
     }
 
     /// Applies an update. `now` is the local time of its arrival.

@@ -152,7 +152,7 @@ impl App {
 
     /// Reports whether a wave of the running task awaits approval.
     pub(super) fn waits_for_approval(&self) -> bool {
-        self.rollout.status == TaskStatus::Running && self.rollout.waits_for_approval().is_some()
+        self.rollout.status == TaskStatus::Running && self.rollout.next_held().is_some()
     }
 
     /// Handles a key. Returns the command to run; `None` if the key only changes the screen.
