@@ -135,5 +135,5 @@ mod tests {
         assert_eq!(approve_command("t", &later), "graywave approve t");
         let open = wave(2, WaveStatus::Open, WaveHold::Unspecified);
         assert_eq!(next_held([&closed, &open, &later]), None, "nobody has seen the results of wave 2");
-        }
+    }
 }

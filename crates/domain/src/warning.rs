@@ -81,7 +81,8 @@ pub fn of_exit_codes(
     script_types: impl IntoIterator<Item = ScriptType>,
     policy: &RolloutPolicy,
 ) -> Option<Warning> {
-    if script_types.into_iter().any(|script_type| script_type != ScriptType::Shell) {
+    let mut script_types = script_types.into_iter().peekable();
+    if script_types.peek().is_none() || script_types.any(|script_type| script_type != ScriptType::Shell) {
         return None;
     }
     let codes = policy.exit_codes.keys().chain(&policy.success_exit_codes);

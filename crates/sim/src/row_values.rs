@@ -3,7 +3,7 @@
 use domain::{
     batching::Member,
     gate::Results,
-    ids::{BatchId, DesktopId, ProjectId},
+    ids::{BatchId, DesktopId},
     wave::WaveStatus,
 };
 use engine::{
@@ -38,13 +38,16 @@ pub(crate) fn new_deferred(new: &NewDeferred, stop: Option<u16>, presence: Optio
 }
 
 /// A ready batch.
-pub(crate) fn ready(row: &BatchRow, project_id: &ProjectId, max_running: Option<u16>) -> ReadyBatch {
+pub(crate) fn ready(row: &BatchRow, facts: &TaskFacts, max_running: Option<u16>) -> ReadyBatch {
     let bytes = row.members.iter().map(|member| member.desktop_id.as_str().len() + member.agent_id.len());
     ReadyBatch {
-        project_id: project_id.clone(),
+        project_id: facts.project_id.clone(),
         task_id: row.terms.task_id,
         batch_id: row.batch_id,
         size: size(row),
+        deadlines: row.terms.deadlines,
+        delivery: facts.timeouts.delivery,
+        may_wait: !row.terms.maybe_delivered && facts.policy.window.is_none(),
         held_by_project: 0,
         held_by_task: 0,
         ids_bytes: u32::try_from(bytes.sum::<usize>()).unwrap_or(u32::MAX),

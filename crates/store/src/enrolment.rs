@@ -242,6 +242,14 @@ pub async fn insert_certificate(
     )
     .execute(&mut *connection)
     .await?;
+    // The desktop can connect again.
+    sqlx::query!(
+        "UPDATE desktop SET revoked_at = NULL WHERE project_id = $1 AND desktop_id = $2 AND revoked_at IS NOT NULL",
+        new.project_id.as_str(),
+        new.desktop_id.as_str(),
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         "DELETE FROM desktop_certificate WHERE project_id = $1 AND desktop_id = $2 AND not_after < $3",
         new.project_id.as_str(),

@@ -64,6 +64,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Arc<Script>], pa
         tracing::error!(task_id, batch_id, "batch returned: the pull response lacks one of its scripts");
     }
     worker.in_flight.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
+    let mut may_wait = true;
     for (place, mut target) in (0..).zip(targets) {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
@@ -82,13 +83,14 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Arc<Script>], pa
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         let agent_id = &target.agent_id;
-        let held_for = HandOut { desktop, agent_id, batch_id: &batch_id, lease_until_unix_ms };
+        let held_for = HandOut { desktop, agent_id, batch_id: &batch_id, lease_until_unix_ms, may_wait };
         let sent = if has_scripts {
             hand_out(worker, key, held_for, order, part.map(|part| part.answer)).await
         } else {
             Err(NotSent::NotReached)
         };
         if let Err(cause) = sent {
+            may_wait &= cause != NotSent::WorkerFull;
             let returned = ReturnedTarget {
                 task_id: task_id.clone(),
                 batch_id: batch_id.clone(),
@@ -117,6 +119,8 @@ struct HandOut<'a> {
     agent_id: &'a str,
     batch_id: &'a str,
     lease_until_unix_ms: i64,
+    /// Whether the order may wait for room of the worker. One wait for each batch is enough.
+    may_wait: bool,
 }
 
 /// Cause why an order was certainly not sent.
@@ -126,6 +130,8 @@ enum NotSent {
     NotReached,
     /// The desktop has no room for orders.
     Full,
+    /// The worker has no room for orders, because other agents do not read theirs.
+    WorkerFull,
 }
 
 /// Sends an order.
@@ -140,7 +146,7 @@ async fn hand_out(
     order: SharedOrder,
     signed: Option<&Answer>,
 ) -> Result<(), NotSent> {
-    let HandOut { desktop, agent_id, batch_id, lease_until_unix_ms } = to;
+    let HandOut { desktop, agent_id, batch_id, lease_until_unix_ms, may_wait } = to;
     let found = worker.registry.find_known(&desktop, agent_id);
     let (session, to_agent) = found.ok_or(NotSent::NotReached)?;
     // Before any look at the agent's room: an order in flight needs none.
@@ -152,9 +158,10 @@ async fn hand_out(
     }
     // Reserves the channel first: a target recorded as in flight is certain to be sent, after its
     // signer.
-    let place = match to_agent.reserve(&worker.order_room, &order, signed.is_some()).await {
+    let place = match to_agent.reserve(&worker.order_room, &order, signed.is_some(), may_wait).await {
         Ok(place) => place,
         Err(NotQueued::Closed) => return Err(NotSent::NotReached),
+        Err(NotQueued::WorkerFull) => return Err(NotSent::WorkerFull),
         Err(NotQueued::Full) => {
             worker.registry.set_full(&desktop, session, Instant::now());
             return Err(NotSent::Full);

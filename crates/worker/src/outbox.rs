@@ -29,6 +29,9 @@ use tonic::Status;
 
 /// Maximum KiB of the orders that wait for one agent: the largest order fits.
 const AGENT_KIB: usize = limits::MAX_MESSAGE_BYTES >> 10;
+/// Maximum KiB of the orders that wait for one agent behind its first one, so that a few agents that
+/// read nothing do not take the room of all others.
+const BEHIND_FIRST_KIB: usize = 512;
 /// Maximum KiB of the orders that wait for all agents of a worker.
 const WORKER_KIB: usize = 256 << 10;
 /// Time that an order waits while those of other agents take all room of the worker.
@@ -89,6 +92,8 @@ enum Queued {
 pub(crate) enum NotQueued {
     /// Too many messages or bytes wait for the agent.
     Full,
+    /// The orders that wait for other agents take all room of the worker.
+    WorkerFull,
     /// The connection has ended.
     Closed,
 }
@@ -97,6 +102,8 @@ pub(crate) enum NotQueued {
 #[derive(Debug)]
 struct Shared {
     room: Arc<Semaphore>,
+    /// Room of the order that the stream took last and still sends.
+    sending: Mutex<Option<Room>>,
     /// Number of messages that the agent's stream has taken.
     taken: AtomicU64,
 }
@@ -134,17 +141,16 @@ impl fmt::Debug for OrderPlace<'_> {
 pub(crate) struct Outbox {
     receiver: Arc<Mutex<mpsc::Receiver<Queued>>>,
     shared: Arc<Shared>,
-    /// Room of the order that the stream took last and still sends.
-    sending: Option<Room>,
 }
 
 /// Creates the channel to an agent, for this number of waiting messages.
 pub(crate) fn channel(messages: usize) -> (ToAgent, Outbox) {
     let (sender, receiver) = mpsc::channel(messages);
-    let shared = Arc::new(Shared { room: Arc::new(Semaphore::new(AGENT_KIB)), taken: AtomicU64::new(0) });
+    let room = Arc::new(Semaphore::new(AGENT_KIB));
+    let shared = Arc::new(Shared { room, sending: Mutex::default(), taken: AtomicU64::new(0) });
     let receiver = Arc::new(Mutex::new(receiver));
     let to_agent = ToAgent { sender, shared: Arc::clone(&shared), receiver: Arc::downgrade(&receiver) };
-    (to_agent, Outbox { receiver, shared, sending: None })
+    (to_agent, Outbox { receiver, shared })
 }
 
 impl ToAgent {
@@ -158,19 +164,25 @@ impl ToAgent {
         self.sender.send(Queued::Response(Box::new(response))).await.is_ok()
     }
 
-    /// Waits for room for an order, and for its signer if it has one. Waits at most
-    /// [`ROOM_WITHIN`] for orders of other agents, and never for the agent's own.
+    /// Reserves room for an order, and for its signer if it has one. With `may_wait`, waits at most
+    /// [`ROOM_WITHIN`] for orders of other agents; never waits for the agent's own.
     pub(crate) async fn reserve(
         &self,
         of_worker: &OrderRoom,
         order: &SharedOrder,
         with_signer: bool,
+        may_wait: bool,
     ) -> Result<OrderPlace<'_>, NotQueued> {
         let kib = order.kib();
+        let waiting = AGENT_KIB - self.shared.room.available_permits();
+        if waiting > 0 && waiting + kib as usize > BEHIND_FIRST_KIB {
+            return Err(NotQueued::Full);
+        }
         let of_agent = Arc::clone(&self.shared.room).try_acquire_many_owned(kib);
         let of_agent = of_agent.map_err(|_| NotQueued::Full)?;
-        let of_worker = tokio::time::timeout(ROOM_WITHIN, Arc::clone(&of_worker.0).acquire_many_owned(kib));
-        let Ok(Ok(of_worker)) = of_worker.await else { return Err(NotQueued::Full) };
+        let within = if may_wait { ROOM_WITHIN } else { Duration::ZERO };
+        let of_worker = tokio::time::timeout(within, Arc::clone(&of_worker.0).acquire_many_owned(kib));
+        let Ok(Ok(of_worker)) = of_worker.await else { return Err(NotQueued::WorkerFull) };
         let messages = if with_signer { 2 } else { 1 };
         let permits = self.sender.try_reserve_many(messages).map_err(|error| cause(&error))?;
         Ok(OrderPlace { permits, room: Room { _of_agent: of_agent, _of_worker: of_worker } })
@@ -186,10 +198,11 @@ impl ToAgent {
         self.sender.closed().await;
     }
 
-    /// Whether at least half of the channel and half of the agent's bytes are free.
+    /// Whether at least half of the channel and half of the agent's bytes behind the first order are
+    /// free.
     pub(crate) fn has_room(&self) -> bool {
         self.sender.capacity() >= self.sender.max_capacity() / 2
-            && self.shared.room.available_permits() >= AGENT_KIB / 2
+            && AGENT_KIB - self.shared.room.available_permits() <= BEHIND_FIRST_KIB / 2
     }
 
     /// Number of messages that the agent has taken. `None` if none waits for it.
@@ -205,6 +218,8 @@ impl ToAgent {
         let mut receiver = lock(&receiver);
         receiver.close();
         while receiver.try_recv().is_ok() {}
+        // A connection that reads nothing never asks for the next message.
+        lock(&self.shared.sending).take();
     }
 
     pub(crate) fn downgrade(&self) -> WeakToAgent {
@@ -245,7 +260,7 @@ impl Outbox {
         match queued {
             Queued::Response(response) => *response,
             Queued::Order(order, room) => {
-                self.sending = Some(room);
+                *lock(&self.shared.sending) = Some(room);
                 Ok(order.message())
             }
         }
@@ -254,7 +269,7 @@ impl Outbox {
     /// Next message, if one waits.
     #[cfg(test)]
     pub(crate) fn try_recv(&mut self) -> Result<Response, mpsc::error::TryRecvError> {
-        self.sending = None;
+        lock(&self.shared.sending).take();
         let queued = lock(&self.receiver).try_recv()?;
         Ok(self.take(queued))
     }
@@ -271,14 +286,14 @@ impl Stream for Outbox {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Response>> {
         // The connection has taken the last message: it asks for the next one.
-        self.sending = None;
+        lock(&self.shared.sending).take();
         let queued = lock(&self.receiver).poll_recv(context);
         queued.map(|queued| queued.map(|queued| self.take(queued)))
     }
 }
 
-fn lock(receiver: &Mutex<mpsc::Receiver<Queued>>) -> MutexGuard<'_, mpsc::Receiver<Queued>> {
-    receiver.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn cause<T>(error: &TrySendError<T>) -> NotQueued {
@@ -301,7 +316,7 @@ mod tests {
     async fn fill(to_agent: &ToAgent, room: &OrderRoom, bytes: usize) -> (usize, NotQueued) {
         let mut sent = 0;
         loop {
-            match to_agent.reserve(room, &order(bytes), false).await {
+            match to_agent.reserve(room, &order(bytes), false, true).await {
                 Ok(place) => place.send(None, order(bytes)),
                 Err(cause) => return (sent, cause),
             }
@@ -313,12 +328,14 @@ mod tests {
     async fn agent_that_never_reads_holds_bounded_bytes() {
         let room = OrderRoom::default();
         let (to_agent, mut outbox) = channel(256);
-        assert_eq!(fill(&to_agent, &room, 4 << 20).await, (3, NotQueued::Full));
+        assert_eq!(fill(&to_agent, &room, 4 << 20).await, (1, NotQueued::Full));
         assert!(!to_agent.has_room());
         outbox.try_recv().unwrap().unwrap();
         assert_eq!(fill(&to_agent, &room, 4 << 20).await.0, 0, "the order on its way keeps its room");
-        outbox.try_recv().unwrap().unwrap();
+        outbox.try_recv().unwrap_err();
         assert_eq!(fill(&to_agent, &room, 4 << 20).await.0, 1);
+        let (middle, _kept) = channel(256);
+        assert_eq!(fill(&middle, &room, 100 << 10).await, (5, NotQueued::Full), "512 KiB in all");
         let (small, _kept) = channel(256);
         assert_eq!(fill(&small, &room, 0).await, (256, NotQueued::Full));
     }
@@ -334,6 +351,13 @@ mod tests {
             kept.push((to_agent, outbox));
         }
         assert_eq!(sent, 31, "each order is a little larger than its script");
+        let (to_agent, _outbox) = channel(256);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(fill(&to_agent, &room, 8 << 20).await, (0, NotQueued::WorkerFull));
+        assert_eq!(begun.elapsed(), ROOM_WITHIN);
+        let refused = to_agent.reserve(&room, &order(8 << 20), false, false).await;
+        assert_eq!(refused.unwrap_err(), NotQueued::WorkerFull);
+        assert_eq!(begun.elapsed(), ROOM_WITHIN, "a batch waits once");
         drop(kept);
         let (to_agent, _outbox) = channel(256);
         assert_eq!(fill(&to_agent, &room, 8 << 20).await.0, 1, "closed connections give their room back");
@@ -347,7 +371,7 @@ mod tests {
         for _ in 0..100 {
             let (to_agent, outbox) = channel(4);
             let order = SharedOrder { order: Order::default(), scripts: Arc::clone(&scripts) };
-            let place = to_agent.reserve(&room, &order, false).await.unwrap();
+            let place = to_agent.reserve(&room, &order, false, true).await.unwrap();
             place.send(None, order);
             kept.push((to_agent, outbox));
         }
@@ -364,6 +388,7 @@ mod tests {
         assert_eq!(to_agent.progress(), None, "nothing waits");
         fill(&to_agent, &room, 1_000).await;
         assert_eq!(to_agent.progress(), Some(0));
+        outbox.try_recv().unwrap().unwrap();
         to_agent.discard();
         assert!(to_agent.is_closed());
         assert_eq!(room.0.available_permits(), WORKER_KIB);

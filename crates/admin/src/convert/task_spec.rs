@@ -222,7 +222,7 @@ mod tests {
             (rollout(Rollout { window: Some(window), ..Rollout::default() }), "rollout.window.from"),
             (
                 rollout(Rollout {
-                    canary: Some(Canary { by: vec!["x".into()], seed: None }),
+                    canary: Some(Canary { by: vec!["x".into()], ..Canary::default() }),
                     ..Rollout::default()
                 }),
                 "rollout.canary.by",

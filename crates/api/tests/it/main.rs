@@ -7,6 +7,7 @@ mod desktops;
 mod document;
 mod drive;
 mod errors;
+mod evidence;
 mod executions;
 mod group_executions;
 mod harness;

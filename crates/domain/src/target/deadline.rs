@@ -59,8 +59,13 @@ pub const HAND_OUT: TimeDelta = TimeDelta::minutes(1);
 
 /// Returns the deadlines of a target that is dispatched after it waited for its desktop.
 pub fn after_waiting(deadlines: Deadlines, now: Timestamp, timeouts: &Timeouts) -> Deadlines {
-    let least = now + HAND_OUT.min(timeouts.delivery);
-    deadlines.later((least - deadlines.deliver_by).max(TimeDelta::zero()))
+    deadlines.later(time_missing(&deadlines, now, timeouts.delivery))
+}
+
+/// Returns the time that a target lacks for its delivery at `now`; zero if it has enough.
+pub fn time_missing(deadlines: &Deadlines, now: Timestamp, delivery: TimeDelta) -> TimeDelta {
+    let least = now + HAND_OUT.min(delivery);
+    (least - deadlines.deliver_by).max(TimeDelta::zero())
 }
 
 /// Returns the outcome of a target without a result at `now`, if a deadline has passed. UNDELIVERED

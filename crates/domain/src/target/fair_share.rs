@@ -11,8 +11,8 @@ pub struct Claim {
 
 /// Distributes `room` places. Returns the number for each claim, in order.
 ///
-/// Whoever holds least is served first, so a claimant gets nothing beyond what another one holds
-/// while that one still wants more. Only the last places go by the order of the claims. All places
+/// The claimant that holds the fewest places is served first. No claimant gets more than another one
+/// holds while that one still wants places. Only the last places go by the order of the claims. All places
 /// are used if enough are wanted.
 pub fn shares(room: u32, claims: &[Claim]) -> Vec<u32> {
     let given = |level: u32| -> Vec<u32> {
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_least_is_served_first() {
+    fn claimant_with_fewest_places_is_served_first() {
         assert_eq!(of(10, &[(0, 100)]), [10]);
         assert_eq!(of(10, &[(0, 100), (0, 100)]), [5, 5]);
         assert_eq!(of(10, &[(0, 100), (0, 2)]), [8, 2]);

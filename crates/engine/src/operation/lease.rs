@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
+    deadline::time_missing,
     fair_share::{Claim, shares},
     ids::{ProjectId, TaskId, WorkerId},
     quarantine,
@@ -45,14 +46,16 @@ impl<F: Faults> Engine<F> {
 
     /// Chooses batches until their targets fill `room`, in shares that are fair between projects and
     /// between the tasks of a project. A batch is split if it does not fit into the share of its
-    /// task.
-    pub fn choose(&self, ready: &[ReadyBatch], room: u32) -> Vec<LeaseChoice> {
+    /// task. A batch that waited until its delivery deadline gets a last minute for the delivery.
+    pub fn choose(&self, ready: &[ReadyBatch], room: u32, now: Timestamp) -> Vec<LeaseChoice> {
         let mut shares = task_shares(ready, room);
         let mut choices = Vec::new();
         for batch in ready {
             let Some(share) = shares.get_mut(&batch.task_id).filter(|share| **share > 0) else { continue };
             let part = (batch.size > *share).then_some(*share);
-            choices.push(LeaseChoice { task_id: batch.task_id, batch_id: batch.batch_id, part });
+            let missing = time_missing(&batch.deadlines, now, batch.delivery);
+            let later = if batch.may_wait { missing } else { TimeDelta::zero() };
+            choices.push(LeaseChoice { task_id: batch.task_id, batch_id: batch.batch_id, part, later });
             *share -= batch.size.min(*share);
         }
         choices
@@ -93,16 +96,22 @@ fn shares_of<K: Copy>(room: u32, claims: &[(K, Claim)]) -> Vec<(K, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use domain::deadline::Deadlines;
+
     use super::*;
 
     fn batch(number: u8, project: &str, task: u8, size: u32, held: [u32; 2]) -> ReadyBatch {
         let [held_by_project, held_by_task] = held;
+        let deliver_by = Timestamp::UNIX_EPOCH + TimeDelta::minutes(10);
         let id = |kind: u8, number: u8| format!("01890000-0000-7000-80{kind:02}-0000000000{number:02}");
         ReadyBatch {
             project_id: project.parse().unwrap(),
             task_id: id(1, task).parse().unwrap(),
             batch_id: id(2, number).parse().unwrap(),
             size,
+            deadlines: Deadlines { deliver_by, finish_by: deliver_by },
+            delivery: TimeDelta::minutes(10),
+            may_wait: true,
             held_by_project,
             held_by_task,
             ids_bytes: 0,
@@ -114,7 +123,7 @@ mod tests {
     /// Sizes of the chosen parts, by the place of their batch.
     fn chosen(ready: &[ReadyBatch], room: u32) -> Vec<(usize, u32)> {
         let place = |choice: &LeaseChoice| ready.iter().position(|batch| batch.batch_id == choice.batch_id);
-        let choices = Engine::new().choose(ready, room);
+        let choices = Engine::new().choose(ready, room, Timestamp::UNIX_EPOCH);
         let parts = choices.iter().map(|choice| {
             let place = place(choice).unwrap();
             (place, choice.part.unwrap_or(ready[place].size))
@@ -144,5 +153,15 @@ mod tests {
         let ready =
             [batch(1, "a", 1, 100, [0, 0]), batch(2, "a", 2, 100, [0, 0]), batch(3, "b", 3, 100, [0, 0])];
         assert_eq!(chosen(&ready, 40), [(0, 10), (1, 10), (2, 20)]);
+    }
+
+    #[test]
+    fn batch_that_waited_gets_a_last_minute() {
+        let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(595);
+        let later = |batch: ReadyBatch, now| Engine::new().choose(&[batch], 1, now)[0].later;
+        let waited = batch(1, "p", 1, 1, [0, 0]);
+        assert_eq!(later(waited.clone(), now), TimeDelta::seconds(55));
+        assert_eq!(later(waited.clone(), Timestamp::UNIX_EPOCH), TimeDelta::zero());
+        assert_eq!(later(ReadyBatch { may_wait: false, ..waited }, now), TimeDelta::zero());
     }
 }

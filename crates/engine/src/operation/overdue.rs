@@ -52,7 +52,7 @@ impl<F: Faults> Engine<F> {
         };
         let mut overdue = Vec::new();
         for row in others {
-            let because = row.ends_early();
+            let because = row.ends_early().filter(|_| !row.suspended);
             if because.is_some() || row.is_overdue(times) {
                 rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_delivered);
                 overdue.push(Overdue { terms: row.terms, member: row.member, because });
@@ -156,13 +156,17 @@ fn wait_for_worker<F: Faults>(
     if is_over || rollout.facts.status.admits_no_more() || rollout.breaks(Rule::FullWorkerLosesTargets) {
         return members;
     }
+    let now = rollout.now;
+    let is_connected = |target: &LocatedTarget| {
+        let presence = targets.get(&target.ordinal).and_then(|row| row.presence.as_ref());
+        presence.is_some_and(|presence| presence.was_connected(now))
+    };
     let placed = place_again(rollout, &members, targets, false);
     let (waits, overdue): (Vec<LocatedTarget>, Vec<LocatedTarget>) =
-        placed.into_iter().partition(|target| target.worker_id.is_some());
-    let deliver_by = (rollout.now + rollout.facts.timeouts.delivery).min(terms.wait_until);
-    let deadlines = terms.deadlines.later(deliver_by - terms.deadlines.deliver_by);
+        placed.into_iter().partition(is_connected);
+    let renewed = rollout.renewed(terms);
     // The targets were never delivered, so no agent that received them can have been replaced.
-    let _never_replaced = rollout.dispatch_to_workers(&BatchTerms { deadlines, ..*terms }, waits);
+    let _never_replaced = rollout.dispatch_to_workers(&renewed, waits);
     members
         .into_iter()
         .filter(|member| overdue.iter().any(|target| target.ordinal == member.ordinal))
@@ -192,7 +196,7 @@ fn reason(outcome: Outcome, terms: &BatchTerms, now: Timestamp) -> &'static str 
     let BatchTerms { worker_deaths, wait_until, .. } = *terms;
     match outcome {
         Outcome::Undelivered if wait_until <= now => {
-            "the desktop was busy or not reached for 24 hours, and took no order for the target"
+            "the desktop or its worker had no room for 24 hours, or the desktop was not reached"
         }
         Outcome::Undelivered => "the desktop was not reached before the delivery deadline",
         _ if quarantine::is_quarantined(worker_deaths) => {

@@ -40,7 +40,9 @@ impl<F: Faults> Engine<F> {
             rollout.requeue(&terms, members, &mut targets);
         } else if !rollout.facts.status.is_ended() {
             let placed = place_again(&rollout, &members, &targets, maybe_delivered);
-            let handed = rollout.dispatch_to_workers(&terms, placed);
+            // Its desktops were connected: they have another delivery time to come back.
+            let renewed = if maybe_delivered { terms } else { rollout.renewed(&terms) };
+            let handed = rollout.dispatch_to_workers(&renewed, placed);
             self.end_replaced(rows, &mut rollout, &handed.replaced, &mut targets).await?;
         }
         self.settle(rows, &mut rollout).await?;

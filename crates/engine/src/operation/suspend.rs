@@ -189,7 +189,14 @@ fn release_deferred<F: Faults>(rollout: &mut Rollout<F>, deferred: &[DeferredRow
     let has_window = rollout.facts.policy.window.is_some();
     let released: Vec<(u32, Deadlines)> = deferred
         .iter()
-        .map(|row| (row.member.ordinal, after_suspension(rollout, &row.terms, has_window)))
+        .map(|row| {
+            let deadlines = after_suspension(rollout, &row.terms, has_window);
+            let deliver_by = match row.ends_early() {
+                Some(_) => rollout.now.min(deadlines.deliver_by),
+                None => deadlines.deliver_by,
+            };
+            (row.member.ordinal, Deadlines { deliver_by, ..deadlines })
+        })
         .collect();
     rollout.changes().deferred.release.extend(released);
 }

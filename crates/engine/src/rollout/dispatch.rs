@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use domain::{
     batching::{self, LocatedTarget, Member, StartGroup},
-    deadline::{BUSY_WAIT, Deadlines},
+    deadline::{BUSY_WAIT, Deadlines, HAND_OUT},
     ids::DesktopId,
     outcome::Outcome,
     quarantine,
@@ -34,6 +34,15 @@ impl<F: Faults> Rollout<F> {
     pub(crate) fn fresh(&self, terms: &BatchTerms) -> BatchTerms {
         let deadlines = self.facts.deadlines(self.now);
         BatchTerms { deadlines, wait_until: self.now + BUSY_WAIT, ..*terms }
+    }
+
+    /// Returns terms with another delivery time, for targets that were never delivered although their
+    /// desktops are connected. They wait for a worker at most until `wait_until`.
+    pub(crate) fn renewed(&self, terms: &BatchTerms) -> BatchTerms {
+        let delivery = self.facts.timeouts.delivery.max(HAND_OUT);
+        let deliver_by = (self.now + delivery).min(terms.wait_until).max(terms.deadlines.deliver_by);
+        let deadlines = terms.deadlines.later(deliver_by - terms.deadlines.deliver_by);
+        BatchTerms { deadlines, ..*terms }
     }
 
     /// Creates batches for the workers that hold the desktops. Defers targets of disconnected or

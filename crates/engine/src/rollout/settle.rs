@@ -148,8 +148,9 @@ impl<F: Faults> Rollout<F> {
     /// Ends the hold of the next wave when late results of the previous wave give the missing
     /// evidence.
     fn release_hold(&mut self) {
-        let Some(next) = self.current().filter(|row| row.opening.hold_until.is_some()) else { return };
-        let wave = next.wave;
+        let is_held =
+            |row: &&mut WaveRow| row.state.status == WaveStatus::Pending && row.opening.hold_until.is_some();
+        let Some(wave) = self.current().filter(is_held).map(|row| row.wave) else { return };
         let previous = self.wave(wave - 1).map(|row| row.state);
         if previous.is_none_or(|state| self.missing_evidence(&state).is_some()) {
             return;
@@ -157,6 +158,7 @@ impl<F: Faults> Rollout<F> {
         if let Some(next) = self.wave(wave) {
             next.opening.hold_until = None;
         }
+        self.event(NewEvent::of_wave(EventKind::WaveWaiting, wave, "late results gave the missing evidence"));
         self.wake(Wake::Admit);
     }
 
@@ -212,7 +214,9 @@ impl<F: Faults> Rollout<F> {
         let wave = next.wave;
         self.waves.push(next);
         if let Some(wait) = self.open_current() {
-            self.event(NewEvent::of_wave(EventKind::WaveWaiting, wave, wait.to_string()));
+            let lacks_evidence = missing_evidence.is_some() && matches!(wait, WaveStart::Soaks(_));
+            let then = if lacks_evidence { ", and then for an approval: it gave no evidence" } else { "" };
+            self.event(NewEvent::of_wave(EventKind::WaveWaiting, wave, format!("{wait}{then}")));
             if !matches!(wait, WaveStart::Blocked(_)) {
                 self.effect(Effect::WaveWaiting { wave, wait });
             }

@@ -1,5 +1,6 @@
 //! Batches: targets of one wave for one worker.
 
+use chrono::TimeDelta;
 use domain::{
     Timestamp,
     batching::Member,
@@ -117,9 +118,16 @@ pub struct ReadyBatch {
     pub batch_id: BatchId,
     /// Number of its targets.
     pub size: u32,
-    /// Number of targets of the project in batches that the worker holds.
+    /// Deadlines of its targets.
+    pub deadlines: Deadlines,
+    /// Delivery timeout of the task.
+    pub delivery: TimeDelta,
+    /// Whether its targets may get another minute for their delivery: they were never delivered, and
+    /// have no window that would end meanwhile.
+    pub may_wait: bool,
+    /// Number of targets of the project that the worker holds.
     pub held_by_project: u32,
-    /// Number of targets of the task in batches that the worker holds.
+    /// Number of targets of the task that the worker holds.
     pub held_by_task: u32,
     /// Total bytes of the desktop ids and agent ids in the batch.
     pub ids_bytes: u32,
@@ -139,4 +147,6 @@ pub struct LeaseChoice {
     pub batch_id: BatchId,
     /// Number of leading targets to lease; `None` for the whole batch. The rest stays ready.
     pub part: Option<u32>,
+    /// Time that is added to the deadlines of the leased targets.
+    pub later: TimeDelta,
 }

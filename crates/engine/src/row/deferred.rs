@@ -8,11 +8,11 @@ use domain::{
     quarantine,
 };
 
-use super::{BatchTerms, Presence, presence::OutOfService};
+use super::{
+    BatchTerms, Presence,
+    presence::{OutOfService, RECONNECTS},
+};
 use crate::DueTimes;
-
-/// Time in which a desktop moves from one worker to another.
-const RECONNECTS: TimeDelta = TimeDelta::seconds(30);
 
 /// A deferred target to insert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl DeferredRow {
     /// any more. A target that may have been delivered waits for its deadline.
     pub fn ends_early(&self) -> Option<OutOfService> {
         let out_of_service = self.presence.as_ref()?.out_of_service;
-        out_of_service.filter(|_| !self.suspended && !self.terms.maybe_delivered)
+        out_of_service.filter(|_| !self.terms.maybe_delivered)
     }
 
     /// Returns whether the target passed its deadline. A missing result is overdue only up to

@@ -1,6 +1,10 @@
 //! The connection of a desktop.
 
+use chrono::TimeDelta;
 use domain::{Timestamp, ids::WorkerId};
+
+/// Time in which a desktop moves from one worker to another.
+pub(super) const RECONNECTS: TimeDelta = TimeDelta::seconds(30);
 
 /// The connection of a desktop, as its worker last reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,11 @@ pub struct Presence {
 }
 
 impl Presence {
+    /// Returns whether the desktop is connected, or was so until it moved to another worker.
+    pub fn was_connected(&self, now: Timestamp) -> bool {
+        self.out_of_service.is_none() && (self.worker_id.is_some() || now < self.changed_at + RECONNECTS)
+    }
+
     /// Returns whether the agent takes orders at `now`.
     pub fn has_room(&self, now: Timestamp) -> bool {
         self.full_until.is_none_or(|until| until <= now)

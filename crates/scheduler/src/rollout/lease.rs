@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
-    ids::{BatchId, TaskId, WorkerId},
+    ids::{TaskId, WorkerId},
 };
 use engine::{
     LeaseRows as _,
@@ -73,14 +73,14 @@ impl Scheduler {
         let mut tx = self.store.begin().await?;
         let lease_time = self.lease_time();
         let ready = ENGINE.leasable(&mut TaskRows::new(&mut tx), worker_id, now, lease_time).await?;
-        let (choices, specs) = self.within_budget(&mut tx, &ready, room).await?;
+        let running: HashMap<TaskId, u16> =
+            ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
+        let (choices, specs) = self.within_budget(&mut tx, ready, room, now).await?;
         if choices.is_empty() {
             return Ok(Vec::new());
         }
         let lease_until = now + lease_time;
         let rows = TaskRows::new(&mut tx).lease(&choices, now, lease_until).await?;
-        let running: HashMap<TaskId, u16> =
-            ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
         let mut leased = with_specs(&mut tx, rows, &specs, &running, lease_until).await?;
         // Each span lasts until the leases are committed.
         let spans: Vec<Span> = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
@@ -93,35 +93,51 @@ impl Scheduler {
     async fn within_budget(
         &self,
         tx: &mut Tx,
-        ready: &[ReadyBatch],
+        mut ready: Vec<ReadyBatch>,
         room: u32,
+        now: Timestamp,
     ) -> Result<(Vec<LeaseChoice>, HashMap<TaskId, Arc<Spec>>), Error> {
-        let mut choices = ENGINE.choose(ready, room);
-        let (mut specs, mut budget, mut unusable) = (HashMap::new(), Budget::default(), Vec::new());
-        let batches: HashMap<BatchId, &ReadyBatch> = ready.iter().map(|it| (it.batch_id, it)).collect();
-        let chosen: Vec<&ReadyBatch> =
-            choices.iter().filter_map(|choice| batches.get(&choice.batch_id).copied()).collect();
-        for (place, batch) in chosen.into_iter().enumerate() {
-            let spec = match self.spec(tx, batch.task_id).await {
-                Ok(spec) => spec,
+        let (mut specs, mut budget) = (HashMap::new(), Budget::default());
+        let mut choices = loop {
+            let choices = ENGINE.choose(&ready, room, now);
+            let Some(unusable) = self.read_specs(tx, &choices, &mut specs).await? else { break choices };
+            // Other tasks get its share.
+            ready.retain(|batch| batch.task_id != unusable);
+        };
+        let fits = choices.iter().take_while(|choice| {
+            let batch = ready.iter().find(|batch| batch.batch_id == choice.batch_id);
+            batch.zip(specs.get(&choice.task_id)).is_some_and(|(batch, spec)| {
+                // Counts the whole batch even if `room` cuts it: the estimate must not be too low.
+                budget.admits(spec, batch.size as usize, batch.ids_bytes as usize)
+            })
+        });
+        choices.truncate(fits.count());
+        Ok((choices, specs))
+    }
+
+    /// Reads the specifications of the chosen tasks. Returns the first task whose specification is
+    /// unreadable; `None` if all are read.
+    async fn read_specs(
+        &self,
+        tx: &mut Tx,
+        choices: &[LeaseChoice],
+        specs: &mut HashMap<TaskId, Arc<Spec>>,
+    ) -> Result<Option<TaskId>, Error> {
+        for &LeaseChoice { task_id, .. } in choices {
+            if specs.contains_key(&task_id) {
+                continue;
+            }
+            match self.spec(tx, task_id).await {
+                Ok(spec) => drop(specs.insert(task_id, spec)),
                 // Its transaction is usable. Other tasks must not wait for this one.
                 Err(error @ Error::Corrupt { .. }) => {
-                    let task_id = batch.task_id;
-                    tracing::error!(%task_id, error = &error as &dyn std::error::Error, "batch not leased");
-                    unusable.push(batch.batch_id);
-                    continue;
+                    tracing::error!(%task_id, error = &error as &dyn std::error::Error, "task not leased");
+                    return Ok(Some(task_id));
                 }
                 Err(error) => return Err(error),
-            };
-            // Counts the whole batch even if `room` cuts it: the estimate must not be too low.
-            if !budget.admits(&spec, batch.size as usize, batch.ids_bytes as usize) {
-                choices.truncate(place);
-                break;
             }
-            specs.insert(batch.task_id, spec);
         }
-        choices.retain(|choice| !unusable.contains(&choice.batch_id));
-        Ok((choices, specs))
+        Ok(None)
     }
 
     async fn spec(&self, tx: &mut Tx, task_id: TaskId) -> Result<Arc<Spec>, Error> {

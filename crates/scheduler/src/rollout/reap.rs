@@ -27,7 +27,7 @@ impl Scheduler {
             drop(connection);
             let duties = match duties {
                 Ok(duties) => duties,
-                Err(error) if error.is_of_values() => {
+                Err(error) if error.is_of_values() || error.is_of_transaction() => {
                     tracing::error!(
                         ?kind,
                         error = &error as &dyn std::error::Error,

@@ -263,7 +263,8 @@ async fn stop_behind_a_lease_withdraws_the_remaining_targets() {
     let mut leasing = harness.store().begin().await.unwrap();
     let mut rows = TaskRows::new(&mut leasing);
     let (ready, _) = rows.lock_leasable(&w, start(), false, 10).await.unwrap();
-    let choice = LeaseChoice { task_id, batch_id: ready[0].batch_id, part: Some(4) };
+    let choice =
+        LeaseChoice { task_id, batch_id: ready[0].batch_id, part: Some(4), later: TimeDelta::zero() };
     rows.lease(&[choice], start(), after(30)).await.unwrap();
     let stopping = stop_task(&harness, task_id, true, 1);
     let committing = async {

@@ -32,17 +32,21 @@ impl LeaseRows for MemoryStore {
             let limits = self.limits.get(&table.facts.project_id);
             let max_running = limits.and_then(|limits| limits.max_running_per_desktop);
             let batches = table.batches.values().filter(|batch| batch.row.worker_id == *worker_id);
-            for Batch { row, leased_at, .. } in batches {
+            for Batch { row, leased_at, reported } in batches {
                 if row.lease_until.is_some() {
                     let key = (table.facts.project_id.clone(), row.terms.task_id);
-                    *held.entry(key).or_default() += u32::try_from(row.members.len()).unwrap_or(u32::MAX);
+                    let members = u32::try_from(row.members.len()).unwrap_or(u32::MAX);
+                    *held.entry(key).or_default() += members.saturating_sub(*reported);
                     has_suspect |= quarantine::is_suspect(row.terms.worker_deaths)
                         && leased_at.is_some_and(|at| at > survived);
                 } else if with_suspended || !row.suspended {
-                    ready.push(row_values::ready(row, &table.facts.project_id, max_running));
+                    let first = row.members.first().map_or(0, |member| member.ordinal);
+                    ready.push((first, row_values::ready(row, &table.facts, max_running)));
                 }
             }
         }
+        ready.sort_by_key(|(first, batch)| (*first, batch.batch_id));
+        let mut ready: Vec<ReadyBatch> = ready.into_iter().map(|(_, batch)| batch).collect();
         in_turns(&mut ready, &held);
         ready.truncate(limit as usize);
         Ok((ready, has_suspect))
@@ -55,10 +59,11 @@ impl LeaseRows for MemoryStore {
         until: Timestamp,
     ) -> Always<Vec<BatchRow>> {
         let mut leased = Vec::new();
-        for &LeaseChoice { task_id, batch_id, part } in choices {
+        for &LeaseChoice { task_id, batch_id, part, later } in choices {
             let batch_id = part.map_or(batch_id, |part| self.split(task_id, batch_id, part));
             let Some(batch) = self.batch_mut(task_id, batch_id) else { continue };
             batch.row.epoch += 1;
+            batch.row.terms.deadlines = batch.row.terms.deadlines.later(later);
             (batch.row.lease_until, batch.leased_at) = (Some(until), Some(now));
             leased.push(batch.row.clone());
         }
@@ -86,7 +91,8 @@ impl MemoryStore {
     }
 }
 
-/// Sorts ready batches as they are offered: first one of each project, then the second ones.
+/// Sorts ready batches, which are in the order of the plan, as they are offered: first one of each
+/// project, then the second ones.
 fn in_turns(ready: &mut [ReadyBatch], held: &BTreeMap<(ProjectId, TaskId), u32>) {
     for batch in &mut *ready {
         let of_project = held.iter().filter(|((project_id, _), _)| *project_id == batch.project_id);
@@ -94,7 +100,6 @@ fn in_turns(ready: &mut [ReadyBatch], held: &BTreeMap<(ProjectId, TaskId), u32>)
         let key = (batch.project_id.clone(), batch.task_id);
         batch.held_by_task = held.get(&key).copied().unwrap_or_default();
     }
-    ready.sort_by_key(|batch| batch.batch_id);
     let mut places: BTreeMap<TaskId, u32> = BTreeMap::new();
     let place_of = |batch: &ReadyBatch, places: &mut BTreeMap<TaskId, u32>| {
         let place = places.entry(batch.task_id).or_default();

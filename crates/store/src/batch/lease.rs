@@ -1,7 +1,9 @@
 //! Leases: acquisition, renewal, and their end with the worker.
 
+use chrono::TimeDelta;
 use domain::{
     Timestamp,
+    deadline::Deadlines,
     ids::{BatchId, TaskId, WorkerId},
     quarantine,
 };
@@ -39,12 +41,14 @@ pub(crate) async fn leasable(
 ) -> Result<(Vec<ReadyBatch>, bool), Error> {
     let rows = sqlx::query!(
         r#"WITH held AS (
-               SELECT k.project_id, h.task_id, sum(cardinality(h.ordinals)) AS by_task,
-                      sum(sum(cardinality(h.ordinals))) OVER (PARTITION BY k.project_id) AS by_project
+               SELECT k.project_id, h.task_id, sum(greatest(cardinality(h.ordinals) - h.reported, 0)) AS by_task,
+                      sum(sum(greatest(cardinality(h.ordinals) - h.reported, 0))) OVER (PARTITION BY k.project_id)
+                          AS by_project
                FROM batch h JOIN task k USING (task_id)
                WHERE h.worker_id = $1 AND h.status = 'LEASED' GROUP BY k.project_id, h.task_id),
            ready AS (
-               SELECT b.task_id, b.batch_id, k.project_id,
+               SELECT b.task_id, b.batch_id, k.project_id, k.delivery_timeout_ms,
+                      NOT b.maybe_delivered AND k.policy->>'window' IS NULL AS may_wait,
                       row_number() OVER (PARTITION BY b.task_id ORDER BY b.ordinals[1], b.batch_id) AS place
                FROM batch b JOIN task k USING (task_id)
                WHERE b.worker_id = $1 AND b.status = 'READY' AND ($5 OR NOT b.suspended)
@@ -59,6 +63,7 @@ pub(crate) async fn leasable(
                FROM ready r LEFT JOIN held t ON t.task_id = r.task_id
                LEFT JOIN (SELECT DISTINCT project_id, by_project FROM held) AS p ON p.project_id = r.project_id)
            SELECT batch.task_id, batch.batch_id, cardinality(ordinals) AS "size!", worker_deaths, r.project_id,
+                  deliver_by, finish_by, r.delivery_timeout_ms, r.may_wait AS "may_wait!",
                   r.held_by_task AS "held_by_task!", r.held_by_project AS "held_by_project!",
                   octet_length(array_to_string(desktop_ids || agent_ids, '')) AS "ids_bytes!",
                   (SELECT l.max_running_per_desktop FROM project_limit l WHERE l.project_id = r.project_id) AS max_running,
@@ -83,6 +88,9 @@ pub(crate) async fn leasable(
             task_id: TaskId(row.task_id),
             batch_id: BatchId(row.batch_id),
             size: count("batch", row.size)?,
+            deadlines: Deadlines { deliver_by: row.deliver_by, finish_by: row.finish_by },
+            delivery: TimeDelta::milliseconds(row.delivery_timeout_ms),
+            may_wait: row.may_wait,
             held_by_project: count("batch", row.held_by_project)?,
             held_by_task: count("batch", row.held_by_task)?,
             ids_bytes: count("batch", row.ids_bytes)?,
@@ -109,11 +117,14 @@ pub(crate) async fn lease(
         };
         leased.push((choice.task_id, batch_id));
     }
+    let later_ms: Vec<i64> = choices.iter().map(|choice| choice.later.num_milliseconds()).collect();
     let (task_ids, batch_ids) = keys(&leased);
     let raw = sqlx::query_as!(
         Raw,
-        r#"UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3, leased_at = $4
-           FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
+        r#"UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3, leased_at = $4,
+                  deliver_by = deliver_by + k.later_ms * interval '1 millisecond',
+                  finish_by = finish_by + k.later_ms * interval '1 millisecond'
+           FROM unnest($1::uuid[], $2::uuid[], $5::int8[]) AS k (task_id, batch_id, later_ms)
            WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
            RETURNING b.task_id, b.batch_id, b.wave, b.worker_id, b.epoch, b.lease_until, true AS "has_holder!", b.ordinals,
                      b.desktop_ids, b.agent_ids, b.maybe_delivered, b.query_only, b.suspended, b.stop, b.worker_deaths, b.deliver_by,
@@ -122,6 +133,7 @@ pub(crate) async fn lease(
         &batch_ids,
         lease_until,
         now,
+        &later_ms,
     )
     .fetch_all(connection)
     .await?;

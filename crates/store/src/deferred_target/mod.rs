@@ -109,18 +109,20 @@ pub(crate) async fn fetch(
     rows(raw, task_id)
 }
 
-/// Reads the suspended deferred targets of a task, without the presence of their desktops.
+/// Reads the suspended deferred targets of a task, without the workers of their desktops.
 pub(crate) async fn suspended(
     connection: &mut Connection,
     task_id: TaskId,
 ) -> Result<Vec<DeferredRow>, Error> {
     let raw = sqlx::query_as!(
         Raw,
-        r#"SELECT ordinal, desktop_id, agent_id AS delivered_to, wave, maybe_delivered, worker_deaths, deliver_by, finish_by, wait_until,
-                  started_script, started_at, suspended, not_before, NULL::int2 AS stop, NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone,
-                  NULL::text AS agent_id, NULL::timestamptz AS changed_at, NULL::timestamptz AS full_until,
-                  NULL::bool AS is_retired, NULL::bool AS is_revoked
-           FROM deferred_target WHERE task_id = $1 AND suspended ORDER BY ordinal"#,
+        r#"SELECT s.ordinal, s.desktop_id, s.agent_id AS delivered_to, s.wave, s.maybe_delivered, s.worker_deaths, s.deliver_by,
+                  s.finish_by, s.wait_until, s.started_script, s.started_at, s.suspended, s.not_before, NULL::int2 AS stop,
+                  NULL::text AS worker_id, NULL::bool AS draining, d.time_zone AS "time_zone?", d.agent_id AS "agent_id?",
+                  d.presence_at AS "changed_at?", d.full_until AS "full_until?",
+                  d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked
+           FROM deferred_target s LEFT JOIN desktop d ON d.project_id = s.project_id AND d.desktop_id = s.desktop_id
+           WHERE s.task_id = $1 AND s.suspended ORDER BY s.ordinal"#,
         task_id.0,
     )
     .fetch_all(connection)

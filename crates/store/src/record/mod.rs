@@ -151,7 +151,7 @@ pub async fn list(
     // them.
     let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*)");
     if filter.status.is_some() || filter.period != Period::default() {
-        push_from(&mut counting);
+        push_from(&mut counting, EVERY_BATCH);
     } else {
         counting.push(FROM_RECORDS);
     }
@@ -162,7 +162,7 @@ pub async fn list(
     listing.push(format!(
         ", {STARTED_AT} AS started_at, {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result"
     ));
-    push_from(&mut listing);
+    push_from(&mut listing, BATCH_OF_EACH);
     push_filter(&mut listing, project_id, filter);
     listing.push(" ORDER BY k.task_id DESC, t.ordinal, ts.script OFFSET ").push_bind(page.offset);
     listing.push(" LIMIT ").push_bind(page.limit);
@@ -183,7 +183,7 @@ pub async fn page(
     query.push(format!(
         ", {STARTED_AT} AS started_at, {PLACE} AS place, {output} AS output, {late_result} AS late_result"
     ));
-    push_from(&mut query);
+    push_from(&mut query, BATCH_OF_EACH);
     push_filter(&mut query, project_id, filter);
     query.push(" ORDER BY t.ordinal, ts.script LIMIT ").push_bind(limit);
     let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
@@ -200,7 +200,7 @@ pub async fn fetch(
     query.push(format!(
         ", {STARTED_AT} AS started_at, {PLACE} AS place, coalesce(r.output, '') AS output, r.late_result"
     ));
-    push_from(&mut query);
+    push_from(&mut query, BATCH_OF_EACH);
     query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
     query.push(" AND k.task_id = ").push_bind(record_id.task_id.0);
     query.push(" AND k.attempt = ").push_bind(int2(record_id.attempt));
@@ -229,18 +229,27 @@ const SELECT_RECORD: &str =
     r.outcome::text AS outcome, r.exit_code, r.ended_at, coalesce(r.reason, '') AS reason,
     r.interpreter, r.signal, r.containment, r.left_processes, r.left_processes_count";
 
-/// A page visits few rows, so it may look up the whereabouts of each. Ended targets need no lookup.
-fn push_from(query: &mut QueryBuilder<Postgres>) {
+/// Looks up the batch of each target. A page visits few rows. Ended targets need no lookup.
+const BATCH_OF_EACH: &str = "LEFT JOIN LATERAL (
+    SELECT b.status, b.started->(t.ordinal::text) AS started FROM batch b
+    WHERE r.outcome IS NULL AND k.ended_at IS NULL AND b.task_id = k.task_id AND t.ordinal = ANY(b.ordinals)
+    LIMIT 1) AS b ON true";
+
+/// Joins all batches once, for a count, which visits every row.
+const EVERY_BATCH: &str = "LEFT JOIN (
+    SELECT b.task_id, m.ordinal, b.status, b.started->(m.ordinal::text) AS started
+    FROM batch b, unnest(b.ordinals) AS m (ordinal)) AS b
+    ON b.task_id = k.task_id AND b.ordinal = t.ordinal AND r.outcome IS NULL AND k.ended_at IS NULL";
+
+/// Joins the desktops and the whereabouts of targets. `batches` joins their batches.
+fn push_from(query: &mut QueryBuilder<Postgres>, batches: &'static str) {
     query.push(FROM_RECORDS);
     query.push(
         " LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
           LEFT JOIN deferred_target s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
-          LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal
-          LEFT JOIN LATERAL (
-              SELECT b.status, b.started->(t.ordinal::text) AS started FROM batch b
-              WHERE r.outcome IS NULL AND k.ended_at IS NULL AND b.task_id = k.task_id AND t.ordinal = ANY(b.ordinals)
-              LIMIT 1) AS b ON true",
+          LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal ",
     );
+    query.push(batches);
 }
 
 const FROM_RECORDS: &str =

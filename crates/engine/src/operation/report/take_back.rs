@@ -42,7 +42,10 @@ pub(super) fn take_back<F: Faults>(
                 (batch.terms.maybe_delivered || handed.contains(ordinal)) && !given_back.contains(ordinal)
             });
         for (maybe_delivered, members) in [(false, &mut never), (true, &mut maybe)] {
-            rollout.requeue_as(status, &BatchTerms { maybe_delivered, ..batch.terms }, members, targets);
+            let terms = BatchTerms { maybe_delivered, ..batch.terms };
+            // Their desktops were connected: they have another delivery time to come back.
+            let terms = if maybe_delivered { terms } else { rollout.renewed(&terms) };
+            rollout.requeue_as(status, &terms, members, targets);
         }
     }
 }

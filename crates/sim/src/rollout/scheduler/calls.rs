@@ -105,7 +105,7 @@ impl World {
         let lease = self.lease_time();
         let worker_id = &self.worker_ids[worker];
         let ready = at_once(self.engine.leasable(&mut self.store, worker_id, now, lease));
-        let choices = self.engine.choose(&ready, room);
+        let choices = self.engine.choose(&ready, room, now);
         let rows = at_once(self.store.lease(&choices, now, now + lease));
         let leased: Vec<Leased> = rows.into_iter().map(|row| self.leased(worker, row, now)).collect();
         for leased in &leased {

@@ -374,7 +374,7 @@ impl Pair {
         let engine = Engine::new();
         let ready = engine.leasable(&mut self.memory, worker_id, self.now, LEASE).await.unwrap();
         let room = self.rng.random_range(1..6);
-        Step::Lease { choices: engine.choose(&ready, room) }
+        Step::Lease { choices: engine.choose(&ready, room, self.now) }
     }
 
     /// A duty that is due, or a cut.

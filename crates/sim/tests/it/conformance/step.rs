@@ -78,7 +78,8 @@ impl Act {
             }
             Self::Approve { task_id, wave } => {
                 let (author, approver) = (ACTOR, "bob");
-                let approval = Approval { wave, author, approver, fits_plan: true, fits_scripts: true };
+                let approval =
+                    Approval { wave, author, approver, fits_plan: true, fits_scripts: true, seen_hold: None };
                 match engine.approve(rows, task_id, &approval, now).await? {
                     Approved::Done(decision) => decision.map(|decision| *decision),
                     Approved::TooLate | Approved::Refused(_) => None,
