@@ -300,8 +300,10 @@ mod tests {
         let leases: Vec<String> = worker.in_flight.leases().into_iter().map(|lease| lease.batch_id).collect();
         assert_eq!(leases, ["b2"]);
         let key = ExecutionKey { task_id: "t".into(), ordinal: 0, attempt: 0 };
-        assert_eq!(worker.in_flight.batch_of(&key).as_deref(), Some("b2"), "the result names its lease");
-        worker.in_flight.release([&key]);
+        let desktop = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
+        let batch_id = worker.in_flight.batch_of(&key, &desktop);
+        assert_eq!(batch_id.as_deref(), Some("b2"), "the result names its lease");
+        worker.in_flight.settle([(&key, &desktop)]);
         assert!(worker.in_flight.leases().is_empty());
     }
 

@@ -311,7 +311,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         ordinal: key.ordinal,
         attempt: key.attempt,
         // Empty for a result from the agent's journal that this worker did not request.
-        batch_id: worker.in_flight.batch_of(&key).unwrap_or_default(),
+        batch_id: worker.in_flight.batch_of(&key, desktop).unwrap_or_default(),
         scripts,
         project_id: desktop.project_id.clone(),
         desktop_id: desktop.desktop_id.clone(),

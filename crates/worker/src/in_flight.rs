@@ -83,9 +83,10 @@ impl InFlight {
         inner.targets.insert(key, held);
     }
 
-    /// Batch that delivered a target; `None` if it is not in flight.
-    pub(crate) fn batch_of(&self, key: &ExecutionKey) -> Option<String> {
-        self.lock().targets.get(key).map(|held| held.batch_id.clone())
+    /// Batch that delivered a target to a desktop; `None` if it is not in flight there.
+    pub(crate) fn batch_of(&self, key: &ExecutionKey, desktop: &DesktopKey) -> Option<String> {
+        let inner = self.lock();
+        inner.targets.get(key).filter(|held| held.desktop == *desktop).map(|held| held.batch_id.clone())
     }
 
     /// Batch that delivered a target on this connection; `None` if it is not in flight there.
@@ -99,11 +100,24 @@ impl InFlight {
         self.lock().targets.get(key).map(|held| (held.desktop.clone(), held.session))
     }
 
-    /// Removes targets.
+    /// Removes targets whose orders were not sent.
     pub(crate) fn release<'a>(&self, keys: impl IntoIterator<Item = &'a ExecutionKey>) {
         let mut inner = self.lock();
         for key in keys {
             inner.remove(key);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Removes targets whose results are settled. A result that a desktop reports for the target of
+    /// another one removes nothing: that target still runs, and its lease is renewed.
+    pub(crate) fn settle<'a>(&self, results: impl IntoIterator<Item = (&'a ExecutionKey, &'a DesktopKey)>) {
+        let mut inner = self.lock();
+        for (key, desktop) in results {
+            if inner.targets.get(key).is_some_and(|held| held.desktop == *desktop) {
+                inner.remove(key);
+            }
         }
         drop(inner);
         self.changed.notify_waiters();

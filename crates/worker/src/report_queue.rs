@@ -39,10 +39,11 @@ impl Item {
         }
     }
 
-    /// Execution key of a result; `None` for a returned target, which is no longer in flight.
-    pub(crate) fn key(&self) -> Option<&ExecutionKey> {
+    /// Execution key of a result and the desktop that reports it; `None` for a returned target,
+    /// which is no longer in flight.
+    pub(crate) fn reported(&self) -> Option<(&ExecutionKey, &DesktopKey)> {
         match self {
-            Self::Result { key, .. } => Some(key),
+            Self::Result { key, desktop, .. } => Some((key, desktop)),
             Self::Returned(_) => None,
         }
     }

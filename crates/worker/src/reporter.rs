@@ -73,7 +73,7 @@ where
                     %status, task_id = group.first().map(|waiting| waiting.item.task_id()),
                     "report of one item refused; a result stays in its agent's journal"
                 );
-                worker.in_flight.release(group.iter().filter_map(|waiting| waiting.item.key()));
+                worker.in_flight.settle(group.iter().filter_map(|waiting| waiting.item.reported()));
             }
         }
     }
@@ -129,7 +129,7 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
     let failed: HashSet<String> = answer.failed_task_ids.into_iter().collect();
     let (unstored, settled): (Vec<_>, Vec<_>) =
         group.into_iter().partition(|waiting| failed.contains(waiting.item.task_id()));
-    worker.in_flight.release(settled.iter().filter_map(|waiting| waiting.item.key()));
+    worker.in_flight.settle(settled.iter().filter_map(|waiting| waiting.item.reported()));
     acknowledge_all(worker, settled);
     let (again, given_up): (Vec<_>, Vec<_>) =
         unstored.into_iter().partition(|waiting| waiting.tries < MAX_TRIES);
@@ -138,7 +138,7 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
             tasks = ?failed, results = given_up.len(),
             "results of these tasks cannot be stored and stay in the agents' journals"
         );
-        worker.in_flight.release(given_up.iter().filter_map(|waiting| waiting.item.key()));
+        worker.in_flight.settle(given_up.iter().filter_map(|waiting| waiting.item.reported()));
     }
     if let Some(pause) = again.iter().map(|waiting| backoff().after(waiting.tries.into())).max() {
         report_later(worker, again, pause);
@@ -243,6 +243,25 @@ mod tests {
         assert!(!worker.has_reported(), "a drain waits for the unstored result");
         let again = timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
         assert_eq!(again.iter().map(|waiting| waiting.item.task_id()).collect::<Vec<_>>(), ["bad"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn result_for_another_desktop_settles_nothing() {
+        let worker = Arc::new(Worker::new(Config::default(), String::new(), None));
+        let desktop = |id: &str| DesktopKey { desktop_id: id.into(), ..DesktopKey::default() };
+        let held = InFlightTarget { batch_id: "b".into(), desktop: desktop("own"), session: SessionId(1) };
+        let key = ExecutionKey { task_id: "t".into(), ordinal: 0, attempt: 1 };
+        worker.in_flight.hold(key.clone(), held);
+        assert_eq!(worker.in_flight.batch_of(&key, &desktop("liar")), None);
+        let result = Box::new(TargetResult { task_id: "t".into(), ..TargetResult::default() });
+        let of =
+            |desktop| Item::Result { key: key.clone(), desktop, result: result.clone(), span: Span::none() };
+        worker.reports.send(of(desktop("liar"))).await;
+        settle(&worker, worker.reports.next_group().await, ReportResponse::default()).await;
+        assert_eq!(worker.in_flight.len(), 1, "the target of the other desktop is still in flight");
+        worker.reports.send(of(desktop("own"))).await;
+        settle(&worker, worker.reports.next_group().await, ReportResponse::default()).await;
+        assert_eq!(worker.in_flight.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
