@@ -107,6 +107,29 @@ async fn unknown_target_is_refused_and_other_results_are_stored() {
 }
 
 #[tokio::test]
+async fn result_for_another_desktop_hides_none_of_its_own() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let own = results(&leased[0], Outcome::Failed);
+    // A desktop with a copy of the agent's data, so also of its id.
+    let lie = TargetReport {
+        desktop_id: "desktop-99".parse().unwrap(),
+        ..results(&leased[0], Outcome::Success)[0].clone()
+    };
+    let lies = vec![lie.clone(); 3];
+    let answer = harness.engine.report(&w, lies, Vec::new(), after(1)).await.unwrap();
+    assert_eq!((answer.stored, answer.refused.len()), (0, 3));
+    assert_eq!(harness.count("SELECT sum(reported)::int8 FROM batch").await, 0);
+    let answer = harness.engine.report(&w, vec![lie, own[0].clone()], Vec::new(), after(1)).await.unwrap();
+    assert_eq!((answer.stored, answer.refused.len()), (1, 1));
+    let tally = harness.waves(task_id).await[0].state.tally;
+    assert_eq!((tally.finished(), tally.get(Outcome::Failed)), (1, 1));
+}
+
+#[tokio::test]
 async fn returned_target_is_redelivered_once_its_desktop_is_back() {
     let harness = Harness::new().await;
     let w = worker("w");

@@ -124,12 +124,12 @@ impl<F: Faults> Engine<F> {
         let (selection, detail) = (TargetSelection::Ordinals(&ordinals), TargetDetail::Leases(&named));
         let mut targets = self.targets(rows, &mut rollout, selection, detail).await?;
         let claims = Claims::read(rows, task_id, &worker_id, &targets, &results).await?;
-        let (fitting, mut refused) = fit(&rollout, &claims, results);
+        let (fitting, refused) = fit(&rollout, &targets, &claims, results);
         if fitting.iter().any(ReportedTarget::has_failed) {
             self.prepare_failures(rows, &mut rollout).await?;
         }
         let status_before = rollout.facts.status;
-        let stored = store_results(&mut rollout, &claims, &mut targets, fitting, &mut refused);
+        let stored = store_results(&mut rollout, &claims, &mut targets, fitting);
         // Settles before any target is taken back: the results may halt the task.
         self.settle(rows, &mut rollout).await?;
         let status = if rollout.breaks(Rule::StaleStatus) { status_before } else { rollout.facts.status };
@@ -184,9 +184,11 @@ fn no_such_task(results: &[ReportedTarget]) -> ReportAnswer {
     ReportAnswer { decision: None, stored: 0, refused: refused.collect() }
 }
 
-/// Separates results that belong to targets of the task, one per target, from refused results.
+/// Separates results that belong to targets of the task, one per target, from refused results. A
+/// refused result never hides one that its target's own desktop reports.
 fn fit<F: Faults>(
     rollout: &Rollout<F>,
+    targets: &Targets,
     claims: &Claims,
     results: Vec<ReportedTarget>,
 ) -> (Vec<ReportedTarget>, Vec<Refusal>) {
@@ -194,7 +196,7 @@ fn fit<F: Faults>(
     let (mut fitting, mut refused) = (Vec::new(), Vec::new());
     for result in results {
         let refusal = || claims.of(&result).refusal().map(str::to_owned);
-        match misfit(rollout, &result).or_else(refusal) {
+        match misfit(rollout, targets, &result).or_else(refusal) {
             Some(reason) => refused.push(Refusal { ordinal: result.ordinal, reason }),
             None if seen.insert(result.ordinal) => fitting.push(result),
             None => {}
@@ -204,7 +206,7 @@ fn fit<F: Faults>(
 }
 
 /// Returns the reason why a result cannot belong to a target of the task; `None` if it can.
-fn misfit<F: Faults>(rollout: &Rollout<F>, result: &ReportedTarget) -> Option<String> {
+fn misfit<F: Faults>(rollout: &Rollout<F>, targets: &Targets, result: &ReportedTarget) -> Option<String> {
     let facts = &rollout.facts;
     if result.project_id != facts.project_id {
         // The text must not reveal whether the task exists in another project.
@@ -222,6 +224,9 @@ fn misfit<F: Faults>(rollout: &Rollout<F>, result: &ReportedTarget) -> Option<St
     if !rollout.waves.iter().any(|row| row.has_admitted(result.ordinal)) {
         return Some(format!("target {} was never admitted", result.ordinal));
     }
+    if targets.get(&result.ordinal).is_none_or(|target| target.desktop_id != result.desktop_id) {
+        return Some("the target belongs to another desktop".to_owned());
+    }
     None
 }
 
@@ -231,7 +236,6 @@ fn store_results<F: Faults>(
     claims: &Claims,
     targets: &mut Targets,
     results: Vec<ReportedTarget>,
-    refused: &mut Vec<Refusal>,
 ) -> u32 {
     let mut per_batch: BTreeMap<BatchId, u32> = BTreeMap::new();
     for batch_id in results.iter().filter_map(|result| claims.batch_of(result)) {
@@ -240,12 +244,9 @@ fn store_results<F: Faults>(
     rollout.changes().batches.results.extend(per_batch);
     let ordinals: Vec<u32> = results.iter().map(|result| result.ordinal).collect();
     let now = rollout.now;
-    let is_late = |result: &ReportedTarget| {
-        targets
-            .get(&result.ordinal)
-            .is_some_and(|target| target.has_ended && target.desktop_id == result.desktop_id)
-    };
-    let late = results.iter().filter(|result| is_late(result)).cloned();
+    let is_late =
+        |result: &&ReportedTarget| targets.get(&result.ordinal).is_some_and(|target| target.has_ended);
+    let late = results.iter().filter(is_late).cloned();
     let late: Vec<NewRecord> = late.flat_map(|result| records_of(result, now)).collect();
     rollout.changes().late_results.extend(late.into_iter().filter(NewRecord::is_known));
     // Every delivered target of an ended task has its record, so this result was counted before.
@@ -255,10 +256,7 @@ fn store_results<F: Faults>(
     let records = results.into_iter().flat_map(|result| records_of(result, now)).collect();
     let ended = rollout.count(targets, records);
     for ordinal in ordinals {
-        if !targets.get(&ordinal).is_some_and(|target| target.has_ended) {
-            let reason = "the target belongs to another desktop".to_owned();
-            refused.push(Refusal { ordinal, reason });
-        } else if let Some(maybe_delivered) = claims.deferred(ordinal) {
+        if let Some(maybe_delivered) = claims.deferred(ordinal) {
             // The target was returned before its result arrived through another worker.
             let wave = rollout.waves.iter().find(|row| row.has(ordinal)).map_or(0, |row| row.wave);
             rollout.undefer(wave, ordinal, maybe_delivered);
