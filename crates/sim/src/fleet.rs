@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use proto::{
     agent::{
-        AttachRequest, Hello, Order, OrderResult, agent_service_client::AgentServiceClient, attach_request,
-        attach_response,
+        AttachRequest, AttachResponse, Hello, Order, OrderResult, agent_service_client::AgentServiceClient,
+        attach_request, attach_response,
     },
     limits,
     types::{Desktop, Script, ScriptResult},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint},
+};
 
 /// Agents that share one connection, to save descriptors; a worker takes no more streams of one
 /// than this.
@@ -81,7 +84,6 @@ async fn agent(
     number: u32,
     arrivals: Option<mpsc::Sender<Arrival>>,
 ) -> anyhow::Result<()> {
-    let (to_worker, requests) = mpsc::channel(16);
     let id = desktop_id(number);
     let desktop = Desktop {
         project_id,
@@ -91,10 +93,7 @@ async fn agent(
         agent_version: "simulated".into(),
         ..Desktop::default()
     };
-    let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
-    to_worker.send(AttachRequest { message: Some(hello) }).await?;
-    let mut client = AgentServiceClient::new(channel).max_decoding_message_size(limits::MAX_MESSAGE_BYTES);
-    let mut inbound = client.attach(ReceiverStream::new(requests)).await?.into_inner();
+    let (to_worker, mut inbound) = attach(channel, desktop).await?;
     while let Some(response) = inbound.message().await? {
         if let Some(attach_response::Message::Order(order)) = response.message {
             if let Some(arrivals) = &arrivals {
@@ -105,6 +104,23 @@ async fn agent(
         }
     }
     Ok(())
+}
+
+/// Attaches a desktop to a worker and returns both directions of its stream.
+///
+/// # Errors
+///
+/// When the worker does not answer or refuses the stream.
+pub(crate) async fn attach(
+    channel: Channel,
+    desktop: Desktop,
+) -> anyhow::Result<(mpsc::Sender<AttachRequest>, Streaming<AttachResponse>)> {
+    let (to_worker, requests) = mpsc::channel(16);
+    let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
+    to_worker.send(AttachRequest { message: Some(hello) }).await?;
+    let mut client = AgentServiceClient::new(channel).max_decoding_message_size(limits::MAX_MESSAGE_BYTES);
+    let inbound = client.attach(ReceiverStream::new(requests)).await?.into_inner();
+    Ok((to_worker, inbound))
 }
 
 fn answer(order: Order, number: u32) -> OrderResult {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     faults::Faults,
+    liar::LIAR,
     load::{Accepted, STRICT_THRESHOLD},
     oracle::{self, Marks, Run},
     system::System,
@@ -183,7 +184,7 @@ async fn check_targets(
 }
 
 /// Returns how a target's outcome contradicts the lines of its script; `None` without a
-/// contradiction.
+/// contradiction. The desktop that lies runs no scripts: its targets only have an outcome each.
 fn contradiction(
     task: &Task,
     target: &Target,
@@ -191,6 +192,9 @@ fn contradiction(
     marks: &Marks,
     faults: &Faults,
 ) -> Option<&'static str> {
+    if target.desktop_id == LIAR {
+        return is_lost(task, outcome).then_some(LOST);
+    }
     let started = marks.starts > 0;
     if started && target.wave_status == "PENDING" {
         return Some("started in a wave that never opened");
@@ -208,9 +212,7 @@ fn contradiction(
         "TIMEOUT" if !started => Some("timed out without a start"),
         "UNDELIVERED" | "REJECTED" if started => Some("started although it is said that it did not"),
         "SKIPPED" if started => Some("started although it is SKIPPED"),
-        "SKIPPED" if matches!(task.status.as_str(), "SUCCESS" | "FAILED") => {
-            Some("no outcome, in a task that was not cut short")
-        }
+        "SKIPPED" if is_lost(task, outcome) => Some(LOST),
         "UNKNOWN"
             if !faults.explain_unknown(
                 &target.desktop_id,
@@ -222,6 +224,12 @@ fn contradiction(
         }
         _ => None,
     }
+}
+
+const LOST: &str = "no outcome, in a task that was not cut short";
+
+fn is_lost(task: &Task, outcome: &str) -> bool {
+    outcome == "SKIPPED" && matches!(task.status.as_str(), "SUCCESS" | "FAILED")
 }
 
 /// No wave opened on a wave without a success, unless a person approved it.
@@ -277,14 +285,18 @@ async fn check_waves(
 
 /// Compares times of the database, which no shifted clock affects. A link that stalls for five
 /// seconds shifts a reported time by up to half of that. There are three links between agent and
-/// database.
+/// database. The times of the desktop that lies are its own.
 async fn check_times(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
     let wrong: Vec<Times> = sqlx::query_as(
         "SELECT k.task_id, k.created_at, r.started_at, r.ended_at FROM task k LEFT JOIN record r USING (task_id)
+         LEFT JOIN target t USING (task_id, ordinal)
          WHERE k.created_at NOT BETWEEN pg_postmaster_start_time() - interval '1 day' AND now() + interval '10 s'
-            OR r.started_at NOT BETWEEN k.created_at - interval '10 s' AND now() + interval '10 s'
-            OR r.ended_at NOT BETWEEN coalesce(r.started_at, k.created_at) - interval '10 s' AND now() + interval '10 s'",
+            OR t.desktop_id <> $1 AND (
+                r.started_at NOT BETWEEN k.created_at - interval '10 s' AND now() + interval '10 s'
+                OR r.ended_at NOT BETWEEN coalesce(r.started_at, k.created_at) - interval '10 s'
+                                      AND now() + interval '10 s')",
     )
+    .bind(LIAR)
     .fetch_all(connection)
     .await?;
     for Times { task_id, created_at, started_at, ended_at } in wrong {

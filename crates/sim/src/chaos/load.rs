@@ -21,6 +21,8 @@ use super::{
 const TIMEOUT: Duration = Duration::from_secs(150);
 /// Maximum number of rollouts in progress.
 const MAX_PENDING: usize = 16;
+/// Share of the rollouts that include the desktop that lies.
+const LIAR_PROBABILITY: f64 = 0.6;
 
 /// A task whose id was answered.
 #[derive(Debug, Clone)]
@@ -94,7 +96,13 @@ fn draw(system: &System, rng: &mut ChaCha8Rng) -> Plan {
     let number = rng.random_range(4..=fleet.len().clamp(4, 25));
     let mut chosen: Vec<usize> = fleet.choose_multiple(rng, number).copied().collect();
     chosen.sort_unstable();
-    let desktops: Vec<String> = chosen.into_iter().map(desktop_id).collect();
+    let mut desktops: Vec<String> = chosen.into_iter().map(desktop_id).collect();
+    if let Some(liar) = system.liar()
+        && rng.random_bool(LIAR_PROBABILITY)
+    {
+        // Anywhere in the plan, also among the canaries.
+        desktops.insert(rng.random_range(0..=desktops.len()), liar.to_owned());
+    }
     let later = Duration::from_millis(rng.random_range(200..3_000));
     let hundredths = rng.random_range(0..15);
     let sleep = format!("sleep 0.{hundredths:02}");

@@ -7,6 +7,8 @@ pub(crate) mod approver;
 pub(crate) mod check;
 mod clock;
 pub(crate) mod faults;
+mod liar;
+mod lie;
 pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod node;
@@ -24,14 +26,20 @@ use std::{
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use self::{approver::Approver, faults::Faults, load::Load, report::Report, system::System};
+use self::{
+    approver::Approver,
+    faults::Faults,
+    load::Load,
+    report::{Parameters, Report},
+    system::System,
+};
 use crate::say;
 
 /// Injects faults for a number of minutes and checks the invariants. Returns an error if one is
 /// violated.
 pub async fn run(minutes: f64, seed: u64, agents: u32) -> anyhow::Result<()> {
     say("starting Postgres, two APIs, two schedulers, three workers and the agents");
-    let system = Arc::new(System::start(agents).await?);
+    let system = Arc::new(System::start(agents, rng(seed, 3)).await?);
     let begun = Instant::now();
     let until = begun + Duration::from_secs_f64(minutes * 60.0);
     let _approver = Approver::start(Arc::clone(&system));
@@ -41,7 +49,8 @@ pub async fn run(minutes: f64, seed: u64, agents: u32) -> anyhow::Result<()> {
     system.heal().await?;
     let accepted = load.finish().await?;
     let findings = check::check_all(&system, &accepted, &faults).await?;
-    let report = Report::new(seed, minutes, agents, &accepted, faults, findings);
+    let parameters = Parameters { seed, minutes, agents };
+    let report = Report::new(parameters, &accepted, faults, system.count_lies(), findings);
     report.publish()?;
     if report.is_good() {
         Ok(())

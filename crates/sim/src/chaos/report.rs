@@ -8,18 +8,26 @@ use serde::Serialize;
 use super::{
     check::Findings,
     faults::{Fault, Faults},
+    lie::Lie,
     load::Accepted,
 };
 
 /// Maximum number of violations that are printed one by one.
 const MAX_LISTED: usize = 50;
 
+/// Arguments of a run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Parameters {
+    pub(crate) seed: u64,
+    pub(crate) minutes: f64,
+    pub(crate) agents: u32,
+}
+
 /// Load, faults and findings of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    seed: u64,
-    minutes: f64,
-    agents: u32,
+    #[serde(flatten)]
+    parameters: Parameters,
     accepted: usize,
     accepted_by_kind: BTreeMap<&'static str, usize>,
     tasks_by_status: BTreeMap<String, usize>,
@@ -27,16 +35,17 @@ pub(crate) struct Report {
     starts: usize,
     faults_by_kind: BTreeMap<String, usize>,
     faults: Vec<Fault>,
+    /// Lies of the desktop that lies.
+    lies_by_kind: BTreeMap<Lie, usize>,
     violations: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(
-        seed: u64,
-        minutes: f64,
-        agents: u32,
+        parameters: Parameters,
         accepted: &[Accepted],
         faults: Faults,
+        lies_by_kind: BTreeMap<Lie, usize>,
         findings: Findings,
     ) -> Self {
         let mut accepted_by_kind = BTreeMap::new();
@@ -48,9 +57,7 @@ impl Report {
             *faults_by_kind.entry(format!("{:?}", fault.kind)).or_default() += 1;
         }
         Self {
-            seed,
-            minutes,
-            agents,
+            parameters,
             accepted: accepted.len(),
             accepted_by_kind,
             tasks_by_status: findings.tasks_by_status,
@@ -58,13 +65,15 @@ impl Report {
             starts: findings.starts,
             faults_by_kind,
             faults: faults.0,
+            lies_by_kind,
             violations: findings.violations,
         }
     }
 
     /// Whether no invariant is violated, and the run tested them.
     pub(crate) fn is_good(&self) -> bool {
-        self.violations.is_empty() && self.starts > 0 && !self.faults.is_empty()
+        let was_tested = self.starts > 0 && !self.faults.is_empty() && !self.lies_by_kind.is_empty();
+        self.violations.is_empty() && was_tested
     }
 
     /// Prints the tables, and writes them with every fault to `target/chaos/report.txt`, and all of
@@ -92,10 +101,13 @@ impl Report {
             0 => "every invariant holds".to_owned(),
             number => format!("{number} invariants are violated"),
         };
-        let mut lines = vec![format!("seed {}, {} minutes, {} agents", self.seed, self.minutes, self.agents)];
+        let Parameters { seed, minutes, agents } = self.parameters;
+        let lies: usize = self.lies_by_kind.values().sum();
+        let mut lines = vec![format!("seed {seed}, {minutes} minutes, {agents} agents")];
         lines.extend([table("faults", faults), table("accepted", accepted)]);
         lines.extend([table("tasks", tasks), table("targets", targets)]);
-        lines.push(format!("\n{} starts, none of them twice unless listed below", self.starts));
+        lines.push(format!("\n{lies} lies of {} kinds", self.lies_by_kind.len()));
+        lines.push(format!("{} starts, none of them twice unless listed below", self.starts));
         lines.extend(violations);
         lines.push(verdict);
         lines.join("\n")

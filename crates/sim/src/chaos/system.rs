@@ -2,6 +2,7 @@
 //! can be cut.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -12,10 +13,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use pgcluster::{Cluster, Durability, Options, free_addresses};
+use rand_chacha::ChaCha8Rng;
 use testkit::{binary, graywave, role};
 use tokio::sync::Mutex;
 
 use super::{
+    liar::{LIAR, Liar},
+    lie::Lie,
     link::{Link, State},
     node::Node,
     rest::{self, PROJECT, TOKEN},
@@ -30,6 +34,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All of it. The parts end in the order of the fields.
 pub(crate) struct System {
+    /// A desktop that lies; `None` in a system without one.
+    liar: Option<Liar>,
     pub(crate) agents: Vec<Mutex<Node>>,
     pub(crate) workers: Vec<Mutex<Node>>,
     pub(crate) schedulers: Vec<Mutex<Node>>,
@@ -88,8 +94,9 @@ pub(crate) fn desktop_id(number: usize) -> String {
 }
 
 impl System {
-    /// Starts everything, on a Postgres of its own, and waits until all desktops are connected.
-    pub(crate) async fn start(agents: u32) -> anyhow::Result<Self> {
+    /// Starts everything, on a Postgres of its own, with a desktop that draws its lies from these
+    /// random numbers, and waits until all desktops are connected.
+    pub(crate) async fn start(agents: u32, lies: ChaCha8Rng) -> anyhow::Result<Self> {
         let directory = Directory::new("chaos")?;
         let postgres = Cluster::start(&Options {
             directory: directory.path().join("postgres"),
@@ -99,7 +106,7 @@ impl System {
         let mut system = Self::new(directory, postgres.url("postgres"));
         system.postgres = Some(Mutex::new(postgres));
         system.mount_small_disks()?;
-        system.run(agents).await?;
+        system.run(agents, Some(lies)).await?;
         Ok(system)
     }
 
@@ -110,12 +117,13 @@ impl System {
         agents: u32,
     ) -> anyhow::Result<Self> {
         let mut system = Self::new(directory, database_url);
-        system.run(agents).await?;
+        system.run(agents, None).await?;
         Ok(system)
     }
 
     fn new(directory: Arc<Directory>, database_url: String) -> Self {
         Self {
+            liar: None,
             agents: Vec::new(),
             workers: Vec::new(),
             schedulers: Vec::new(),
@@ -129,7 +137,7 @@ impl System {
         }
     }
 
-    async fn run(&mut self, agents: u32) -> anyhow::Result<()> {
+    async fn run(&mut self, agents: u32, lies: Option<ChaCha8Rng>) -> anyhow::Result<()> {
         fs::create_dir(self.marks())?;
         let migrated = graywave()?.arg("migrate").env("DATABASE_URL", &self.database_url).status()?;
         if !migrated.success() {
@@ -139,7 +147,8 @@ impl System {
         let schedulers = self.start_schedulers().await?;
         let workers = self.start_workers(&schedulers).await?;
         self.start_agents(agents as usize, &workers)?;
-        self.connected(u64::from(agents)).await
+        self.liar = lies.map(|rng| Liar::start(workers, rng));
+        self.connected().await
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -288,19 +297,30 @@ impl System {
             node.wake()?;
             node.run()?;
         }
-        self.connected(self.agents.len() as u64).await
+        self.connected().await
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Mutex<Node>> {
         self.apis.iter().chain(&self.schedulers).chain(&self.workers).chain(&self.agents)
     }
 
-    async fn connected(&self, agents: u64) -> anyhow::Result<()> {
+    /// Id of the desktop that lies; `None` in a system without one.
+    pub(crate) fn liar(&self) -> Option<&'static str> {
+        self.liar.as_ref().map(|_| LIAR)
+    }
+
+    /// Number of lies of each kind.
+    pub(crate) fn count_lies(&self) -> BTreeMap<Lie, usize> {
+        self.liar.as_ref().map(Liar::count_lies).unwrap_or_default()
+    }
+
+    async fn connected(&self) -> anyhow::Result<()> {
+        let desktops = self.agents.len() as u64 + u64::from(self.liar.is_some());
         let begun = Instant::now();
         loop {
             let path = "/desktops?limit=0&status=ACTIVE";
             if let Ok((200, answer)) = rest::get(&self.urls[0], path).await
-                && answer["total_count"].as_u64() == Some(agents)
+                && answer["total_count"].as_u64() == Some(desktops)
             {
                 return Ok(());
             }
