@@ -1,5 +1,6 @@
-//! Simulated agents: each has its own stream on the real protocol and answers every order at once:
-//! with a success, or with a failure where the command is the one that fails.
+//! Simulated agents: each has its own stream on the real protocol and answers every order with a
+//! success, or with a failure where the command is [`FAILING`]. It answers at once, or where the
+//! command is [`SLOW`] after a while.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,10 @@ const STREAMS_PER_CONNECTION: u32 = 4;
 
 /// A command of which every simulated agent says that it failed, with an output of its own.
 pub const FAILING: &str = "exit 1";
+
+/// A command that takes simulated agents up to four seconds. Durations are spread evenly over the
+/// fleet, so that a worker which it fills has room again at any time.
+pub const SLOW: &str = "sleep 2";
 
 /// An order that reached its agent.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +104,7 @@ async fn agent(
             if let Some(arrivals) = &arrivals {
                 arrivals.send(Arrival { at: Instant::now() }).await?;
             }
+            tokio::time::sleep(duration_of(&order, number)).await;
             let result = attach_request::Message::Result(answer(order, number));
             to_worker.send(AttachRequest { message: Some(result) }).await?;
         }
@@ -121,6 +127,14 @@ pub(crate) async fn attach(
     let mut client = AgentServiceClient::new(channel).max_decoding_message_size(limits::MAX_MESSAGE_BYTES);
     let inbound = client.attach(ReceiverStream::new(requests)).await?.into_inner();
     Ok((to_worker, inbound))
+}
+
+/// Duration of an order on a numbered desktop.
+fn duration_of(order: &Order, number: u32) -> Duration {
+    let is_slow = order.scripts.iter().any(|script| script.content == SLOW);
+    // A prime step, so that neighbours differ.
+    let ms = if is_slow { u64::from(number) * 397 % 4_000 } else { 0 };
+    Duration::from_millis(ms)
 }
 
 fn answer(order: Order, number: u32) -> OrderResult {

@@ -1,5 +1,7 @@
 //! The benchmark: the whole system with simulated agents, against the raw database in the same run.
 
+mod fairness;
+mod latency;
 mod measure;
 mod processes;
 mod raw;
@@ -11,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 /// Measure executions per second through the whole system, and milliseconds from POST to the first
-/// start.
+/// start, on an idle system and behind a large task.
 ///
 /// Example: graywave-bench --desktops 5000 --rounds 1
 #[derive(Debug, Parser)]
@@ -28,6 +30,9 @@ struct Arguments {
     /// Number of rounds over all desktops, each followed by a measurement of the raw database
     #[arg(long, default_value_t = 3)]
     rounds: u32,
+    /// Number of desktops of the large task that an urgent one is submitted behind
+    #[arg(long, default_value_t = 20_000)]
+    fairness_desktops: u32,
 }
 
 #[tokio::main]
@@ -37,9 +42,16 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let processes = processes::measure(arguments.processes)?;
+    let fairness = fairness::measure(arguments.fairness_desktops).await?;
     let mut system = system::System::start(arguments.desktops).await?;
-    let report =
-        measure::measure_all(&mut system, arguments.desktops, arguments.rounds, arguments.tries, processes)
-            .await?;
+    let report = measure::measure_all(
+        &mut system,
+        arguments.desktops,
+        arguments.rounds,
+        arguments.tries,
+        processes,
+        fairness,
+    )
+    .await?;
     report::publish(&report)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sim::fleet::FAILING;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{processes::Processes, raw, system::System};
+use crate::{fairness::Fairness, latency::Latency, processes::Processes, raw, system::System};
 
 /// Everything measured.
 #[derive(Debug, Serialize)]
@@ -17,6 +17,7 @@ pub(crate) struct Report {
     pub(crate) post_to_first_start_ms: Latency,
     pub(crate) failures: Failures,
     pub(crate) processes: Processes,
+    pub(crate) fairness: Fairness,
 }
 
 /// A round in which every desktop fails, against the last one in which all succeeded, and the list
@@ -43,21 +44,13 @@ pub(crate) struct Round {
     pub(crate) wal_bytes_per_execution: f64,
 }
 
-/// A distribution.
-#[derive(Debug, Serialize)]
-pub(crate) struct Latency {
-    pub(crate) tries: u32,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
-}
-
 pub(crate) async fn measure_all(
     system: &mut System,
     desktops: u32,
     rounds: u32,
     tries: u32,
     processes: Processes,
+    fairness: Fairness,
 ) -> anyhow::Result<Report> {
     let mut connection = PgConnection::connect(&system.database_url()).await?;
     raw::prepare(&mut connection).await?;
@@ -74,7 +67,15 @@ pub(crate) async fn measure_all(
     let last = measured.last().context("no round was asked for")?.executions_per_second;
     let failures = measure_failures(system, &mut connection, desktops, last).await?;
     let post_to_first_start_ms = measure_latency(system, tries).await?;
-    Ok(Report { desktops, rounds: measured, ratio_to_raw, post_to_first_start_ms, failures, processes })
+    Ok(Report {
+        desktops,
+        rounds: measured,
+        ratio_to_raw,
+        post_to_first_start_ms,
+        failures,
+        processes,
+        fairness,
+    })
 }
 
 async fn measure_round(
@@ -135,8 +136,5 @@ async fn measure_latency(system: &mut System, tries: u32) -> anyhow::Result<Late
     for _ in 0..tries.max(1) {
         ms.push(system.execute(1, "true").await?.first_start_ms());
     }
-    ms.sort_by(f64::total_cmp);
-    let at =
-        |percent: usize| ms.get((ms.len() * percent / 100).min(ms.len() - 1)).copied().unwrap_or_default();
-    Ok(Latency { tries, p50: at(50), p99: at(99), max: at(100) })
+    Ok(Latency::new(ms))
 }

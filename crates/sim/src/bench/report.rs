@@ -31,6 +31,18 @@ pub(crate) fn publish(report: &Report) -> anyhow::Result<()> {
         "POST to first start, one desktop, {} tries: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
         latency.tries, latency.p50, latency.p99, latency.max
     );
+    let fairness = &report.fairness;
+    println!(
+        "urgent task behind {} desktops of another project, capacity {}, {} tries: p50 {:.1} ms, max {:.1} ms; on the \
+         idle system p50 {:.1} ms, ratio {:.2}",
+        fairness.desktops,
+        fairness.capacity,
+        fairness.urgent_start_ms.tries,
+        fairness.urgent_start_ms.p50,
+        fairness.urgent_start_ms.max,
+        fairness.idle_start_ms.p50,
+        fairness.ratio_to_idle
+    );
     let failures = &report.failures;
     println!(
         "all of them failing: {:.0} executions/s, {:.2} of the last round; their {} groups listed in {:.1} ms, the records \

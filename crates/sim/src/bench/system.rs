@@ -11,21 +11,40 @@ use pgcluster::{Cluster, Durability, Options, free_addresses};
 use serde_json::json;
 use sim::fleet::{Arrival, FAILING, Fleet, desktop_id};
 use testkit::{Process, Rest, graywave, role};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-const PROJECT: &str = "bench";
-const TOKEN: &str = "a-token-for-the-benchmark";
+/// Project of the desktops.
+pub(crate) const PROJECT: &str = "bench";
+/// Another project, whose desktops share the worker with those of [`PROJECT`].
+pub(crate) const OTHER_PROJECT: &str = "urgent";
 /// A step that takes longer has gone wrong.
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// Orders whose arrival is not read yet.
+const MAX_ARRIVALS: usize = 10_000;
 
-/// All of it. The parts end in the order of the fields: agents, roles, database, files.
-pub(crate) struct System {
-    pub(crate) arrivals: mpsc::Receiver<Arrival>,
-    fleet: Fleet,
-    client: Rest,
+/// Postgres and one process for each role, without agents. The parts end in the order of the
+/// fields: roles, database, files.
+pub(crate) struct Platform {
+    http_url: String,
+    agents_url: String,
     _roles: Vec<Process>,
     cluster: Cluster,
     _directory: tempfile::TempDir,
+}
+
+/// Connected desktops of a project.
+pub(crate) struct Desktops {
+    arrivals: mpsc::Receiver<Arrival>,
+    /// Number of orders of the present task that have arrived.
+    started: watch::Sender<u32>,
+    client: Rest,
+    fleet: Fleet,
+}
+
+/// All of it, with desktops. The agents end first.
+pub(crate) struct System {
+    desktops: Desktops,
+    platform: Platform,
 }
 
 /// A task that ran to its end.
@@ -48,8 +67,14 @@ impl Execution {
     }
 }
 
-impl System {
-    pub(crate) async fn start(desktops: u32) -> anyhow::Result<Self> {
+/// Token of a project; a token belongs to one project only.
+fn token(project_id: &str) -> String {
+    format!("a-token-for-the-benchmark-{project_id}")
+}
+
+impl Platform {
+    /// Starts everything, with these further settings of the worker.
+    pub(crate) async fn start(of_worker: &[(&str, &str)]) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("graywave-bench-")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
@@ -65,39 +90,82 @@ impl System {
         if !migrated.success() {
             bail!("graywave migrate failed: {migrated}");
         }
-        let token = format!("{PROJECT}:{TOKEN}");
+        let tokens = [PROJECT, OTHER_PROJECT].map(|project_id| format!("{project_id}:{}", token(project_id)));
+        let tokens = tokens.join(",");
         let log = directory.path().join("roles.log");
-        let roles = vec![
-            start("api", &url, &log, &[("API__LISTEN", &http), ("API__TOKENS", &token)])?,
-            start("scheduler", &url, &log, &[("SCHEDULER__LISTEN", &grpc)])?,
-            start(
-                "worker",
-                &url,
-                &log,
-                &[
-                    ("WORKER__LISTEN", &agents),
-                    ("WORKER__SCHEDULER_URLS", &format!("http://{grpc}")),
-                    ("WORKER__MAX_AGENTS", "1000000"),
-                ],
-            )?,
+        let schedulers = format!("http://{grpc}");
+        let mut worker = vec![
+            ("WORKER__LISTEN", agents.as_str()),
+            ("WORKER__SCHEDULER_URLS", &schedulers),
+            ("WORKER__MAX_AGENTS", "1000000"),
         ];
-        let client = Rest::with_timeout(&format!("http://{http}"), PROJECT, TOKEN, TIMEOUT);
+        worker.extend(of_worker);
+        let roles = vec![
+            start("api", &url, &log, &[("API__LISTEN", &http), ("API__TOKENS", &tokens)])?,
+            start("scheduler", &url, &log, &[("SCHEDULER__LISTEN", &grpc)])?,
+            start("worker", &url, &log, &worker)?,
+        ];
+        let platform = Self {
+            http_url: format!("http://{http}"),
+            agents_url: format!("http://{agents}"),
+            _roles: roles,
+            cluster,
+            _directory: directory,
+        };
+        let client = platform.client(PROJECT);
         wait_until(|| client.get("/scripts").is_ok()).await.context("the API does not answer")?;
         wait_until(|| std::net::TcpStream::connect(&agents).is_ok())
             .await
             .context("the worker does not listen")?;
-        let (sender, arrivals) = mpsc::channel(10_000);
-        let fleet = Fleet::connect(&format!("http://{agents}"), PROJECT, desktops, Some(sender)).await?;
+        Ok(platform)
+    }
+
+    fn client(&self, project_id: &str) -> Rest {
+        Rest::with_timeout(&self.http_url, project_id, &token(project_id), TIMEOUT)
+    }
+
+    /// Connects desktops of a project and waits until all of them are active.
+    pub(crate) async fn connect(&self, project_id: &str, number: u32) -> anyhow::Result<Desktops> {
+        let client = self.client(project_id);
+        let (sender, arrivals) = mpsc::channel(MAX_ARRIVALS);
+        let fleet = Fleet::connect(&self.agents_url, project_id, number, Some(sender)).await?;
         let connected = || {
             let answer = client.get("/desktops?limit=0&status=ACTIVE");
-            answer.is_ok_and(|answer| answer["total_count"] == desktops)
+            answer.is_ok_and(|answer| answer["total_count"] == number)
         };
         wait_until(connected).await.context("the agents did not connect")?;
-        Ok(Self { arrivals, fleet, client, _roles: roles, cluster, _directory: directory })
+        Ok(Desktops { arrivals, started: watch::Sender::new(0), client, fleet })
+    }
+}
+
+impl System {
+    pub(crate) async fn start(desktops: u32) -> anyhow::Result<Self> {
+        let platform = Platform::start(&[]).await?;
+        Ok(Self { desktops: platform.connect(PROJECT, desktops).await?, platform })
     }
 
     pub(crate) fn database_url(&self) -> String {
-        self.cluster.url("postgres")
+        self.platform.cluster.url("postgres")
+    }
+
+    /// Runs a command on the first desktops to its end: see [`Desktops::execute`].
+    pub(crate) async fn execute(&mut self, desktops: u32, command: &str) -> anyhow::Result<Execution> {
+        self.desktops.execute(desktops, command).await
+    }
+
+    /// Milliseconds to list the groups of a task's failures, and how many groups there are.
+    pub(crate) fn list_failures(&self, task_id: &str) -> anyhow::Result<(f64, usize)> {
+        let begun = Instant::now();
+        let answer = self.desktops.client.native().get(&format!("/tasks/{task_id}/failures"))?;
+        let duration_ms = begun.elapsed().as_secs_f64() * 1_000.0;
+        Ok((duration_ms, answer["groups"].as_array().context("no groups")?.len()))
+    }
+}
+
+impl Desktops {
+    /// Number of orders of the present task that have arrived.
+    pub(crate) fn started(&self) -> watch::Receiver<u32> {
+        self.started.subscribe()
     }
 
     /// Runs a command on the first desktops to its end, where all of them succeed, or with
@@ -106,18 +174,18 @@ impl System {
         let ids: Vec<String> = (0..desktops).map(desktop_id).collect();
         let body = json!({"resource_ids": ids, "command": command, "command_type": "SHELL"});
         let client = self.client.clone();
+        self.started.send_replace(0);
         let posted = Instant::now();
         let posting = tokio::task::spawn_blocking(move || client.post("/script-executions", &body));
         let mut first = None;
-        let mut arrived = 0;
-        while arrived < desktops {
+        for number in 1..=desktops {
             let arrival = tokio::select! {
                 arrival = tokio::time::timeout(TIMEOUT, self.arrivals.recv()) => arrival?,
                 error = self.fleet.broken() => return Err(error),
             };
             let arrival = arrival.context("the agents are gone")?;
             first.get_or_insert(arrival.at);
-            arrived += 1;
+            self.started.send_replace(number);
         }
         let answer = posting.await??;
         let task_id = answer["task_id"].as_str().context("no task_id")?.to_owned();
@@ -132,14 +200,6 @@ impl System {
             bail!("not every desktop counts in {counter}: {}", task["script_tasks"][0][counter]);
         }
         Ok(Execution { task_id, posted, first: first.unwrap_or(ended), ended })
-    }
-
-    /// Milliseconds to list the groups of a task's failures, and how many groups there are.
-    pub(crate) fn list_failures(&self, task_id: &str) -> anyhow::Result<(f64, usize)> {
-        let begun = Instant::now();
-        let answer = self.client.native().get(&format!("/tasks/{task_id}/failures"))?;
-        let duration_ms = begun.elapsed().as_secs_f64() * 1_000.0;
-        Ok((duration_ms, answer["groups"].as_array().context("no groups")?.len()))
     }
 }
 
