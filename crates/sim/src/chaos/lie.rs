@@ -11,6 +11,8 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::system::desktop_id;
+
 /// A time that Postgres refuses, in Unix milliseconds.
 const BEFORE_POSTGRES_MS: i64 = -300_000_000_000_000;
 const DAY_MS: i64 = 86_400_000;
@@ -80,37 +82,73 @@ impl Lie {
     /// order, so that its task need not wait until the result is overdue.
     pub(crate) fn messages(self, key: &ExecutionKey, now_unix_ms: i64) -> Vec<Message> {
         let truth = success(now_unix_ms);
-        let of_order = |script| of_key(Some(key.clone()), vec![script]);
-        let changed = |change: fn(&mut ScriptResult)| {
-            let mut script = truth.clone();
-            change(&mut script);
-            vec![of_order(script)]
+        let of_order = |scripts| of_key(Some(key.clone()), scripts);
+        let mut messages = match self {
+            Self::TooManyScripts => vec![of_order(vec![truth.clone(); limits::MAX_SCRIPTS_PER_TASK + 1])],
+            Self::NoScripts => vec![of_order(Vec::new())],
+            Self::Repeated => vec![of_order(vec![truth.clone()]); REPEATS - 1],
+            Self::Contradiction => {
+                let failure =
+                    ScriptResult { outcome: "FAILED".to_owned(), exit_code: Some(1), ..truth.clone() };
+                vec![of_order(vec![failure])]
+            }
+            _ => self.messages_beyond_order(key, &truth),
         };
-        let first = |message| vec![message, of_order(truth.clone())];
-        let of_other = |change: fn(&mut ExecutionKey)| {
-            let mut other = key.clone();
-            change(&mut other);
-            first(of_key(Some(other), vec![truth.clone()]))
-        };
+        messages.push(of_order(vec![self.change(truth)]));
+        messages
+    }
+
+    /// Messages with keys other than that of the order, or with none.
+    fn messages_beyond_order(self, key: &ExecutionKey, truth: &ScriptResult) -> Vec<Message> {
+        let of_other = |other| vec![of_key(Some(other), vec![truth.clone()])];
         match self {
-            Self::StartBeforeTime => changed(|script| script.started_at_unix_ms = BEFORE_POSTGRES_MS),
-            Self::EndAfterTime => changed(|script| script.ended_at_unix_ms = i64::MAX),
-            Self::EndBeforeStart => changed(|script| script.ended_at_unix_ms -= DAY_MS),
-            Self::HugeDuration => changed(|script| {
-                script.started_at_unix_ms = 1;
-                script.ended_at_unix_ms = limits::MAX_UNIX_MS;
-            }),
-            Self::NoTimes => changed(|script| {
-                script.started_at_unix_ms = 0;
-                script.ended_at_unix_ms = 0;
-            }),
-            Self::ImpossibleExitCode => changed(|script| script.exit_code = Some(i32::MIN)),
-            Self::ImpossibleSignal => changed(|script| {
+            Self::UnknownOrdinal => of_other(ExecutionKey { ordinal: u32::MAX, ..key.clone() }),
+            Self::UnknownAttempt => of_other(ExecutionKey { attempt: u32::MAX, ..key.clone() }),
+            Self::UnknownTask => {
+                of_other(ExecutionKey { task_id: "../\0\u{1f980}".to_owned(), ..key.clone() })
+            }
+            Self::MissingKey => vec![of_key(None, vec![truth.clone()])],
+            Self::OtherTarget => others(key).flat_map(of_other).collect(),
+            Self::OtherTargetStarted => {
+                let started = |key| StartedScript { key: Some(key), script: 0, started_at_unix_ms: i64::MIN };
+                let scripts = others(key).chain([key.clone()]).map(started).collect();
+                vec![Message::Started(Started { scripts })]
+            }
+            Self::OtherTargetReturned => {
+                let returned = |key| {
+                    let reason = "no\0room".to_owned();
+                    Message::OrderReturn(OrderReturn { key: Some(key), reason, is_full: true })
+                };
+                others(key).map(returned).collect()
+            }
+            Self::OtherDesktop => vec![Message::DesktopUpdate(Desktop {
+                project_id: "another".to_owned(),
+                desktop_id: desktop_id(0),
+                os_host_name: "\0".to_owned(),
+                connected_at_unix_ms: i64::MAX,
+                incarnation: u64::MAX,
+                ..Desktop::default()
+            })],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Changes the result of the order itself. Other lies leave it true.
+    fn change(self, mut script: ScriptResult) -> ScriptResult {
+        match self {
+            Self::StartBeforeTime => script.started_at_unix_ms = BEFORE_POSTGRES_MS,
+            Self::EndAfterTime => script.ended_at_unix_ms = i64::MAX,
+            Self::EndBeforeStart => script.ended_at_unix_ms -= DAY_MS,
+            Self::HugeDuration => {
+                (script.started_at_unix_ms, script.ended_at_unix_ms) = (1, limits::MAX_UNIX_MS);
+            }
+            Self::NoTimes => (script.started_at_unix_ms, script.ended_at_unix_ms) = (0, 0),
+            Self::ImpossibleExitCode => script.exit_code = Some(i32::MIN),
+            Self::ImpossibleSignal => {
                 script.outcome = "FAILED".to_owned();
-                script.exit_code = Some(i32::MAX);
-                script.signal = Some(-9);
-            }),
-            Self::NulCharacters => changed(|script| {
+                (script.exit_code, script.signal) = (Some(i32::MAX), Some(-9));
+            }
+            Self::NulCharacters => {
                 script.outcome = "FAILED".to_owned();
                 script.output = "\0\u{1f980}\0".to_owned();
                 script.reason = "\0".to_owned();
@@ -118,57 +156,19 @@ impl Lie {
                 script.containment = "\0".to_owned();
                 script.left_processes = vec![left("\0")];
                 script.left_processes_count = u32::MAX;
-            }),
-            Self::LongTexts => changed(|script| {
+            }
+            Self::LongTexts => {
                 script.output = "\u{1f980}".repeat(limits::MAX_OUTPUT_BYTES);
                 script.reason = "r".repeat(limits::MAX_OUTPUT_BYTES);
                 script.interpreter = "/".repeat(limits::MAX_OUTPUT_BYTES);
                 script.left_processes = vec![left(&"p".repeat(1_000)); 1_000];
-            }),
-            Self::OversizedMessage => changed(|script| {
-                script.output = "x".repeat(limits::MAX_AGENT_MESSAGE_BYTES + 1);
-            }),
-            Self::UnknownOutcome => changed(|script| script.outcome = "WON".to_owned()),
-            Self::UnknownScript => changed(|script| script.script = u32::MAX),
-            Self::TooManyScripts => {
-                first(of_key(Some(key.clone()), vec![truth.clone(); limits::MAX_SCRIPTS_PER_TASK + 1]))
             }
-            Self::NoScripts => first(of_key(Some(key.clone()), Vec::new())),
-            Self::UnknownOrdinal => of_other(|other| other.ordinal = u32::MAX),
-            Self::UnknownAttempt => of_other(|other| other.attempt = u32::MAX),
-            Self::UnknownTask => of_other(|other| other.task_id = "../\0\u{1f980}".to_owned()),
-            Self::MissingKey => first(of_key(None, vec![truth.clone()])),
-            Self::Repeated => vec![of_order(truth.clone()); REPEATS],
-            Self::Contradiction => {
-                let failure =
-                    ScriptResult { outcome: "FAILED".to_owned(), exit_code: Some(1), ..truth.clone() };
-                vec![of_order(failure), of_order(truth.clone())]
-            }
-            Self::OtherTarget => {
-                let results = others(key).map(|other| of_key(Some(other), vec![truth.clone()]));
-                results.chain([of_order(truth.clone())]).collect()
-            }
-            Self::OtherTargetStarted => {
-                let started = |key| StartedScript { key: Some(key), script: 0, started_at_unix_ms: i64::MIN };
-                let scripts = others(key).chain([key.clone()]).map(started).collect();
-                first(Message::Started(Started { scripts }))
-            }
-            Self::OtherTargetReturned => {
-                let returned = |key| {
-                    let reason = "no\0room".to_owned();
-                    Message::OrderReturn(OrderReturn { key: Some(key), reason, is_full: true })
-                };
-                others(key).map(returned).chain([of_order(truth.clone())]).collect()
-            }
-            Self::OtherDesktop => first(Message::DesktopUpdate(Desktop {
-                project_id: "another".to_owned(),
-                desktop_id: super::system::desktop_id(0),
-                os_host_name: "\0".to_owned(),
-                connected_at_unix_ms: i64::MAX,
-                incarnation: u64::MAX,
-                ..Desktop::default()
-            })),
+            Self::OversizedMessage => script.output = "x".repeat(limits::MAX_AGENT_MESSAGE_BYTES + 1),
+            Self::UnknownOutcome => script.outcome = "WON".to_owned(),
+            Self::UnknownScript => script.script = u32::MAX,
+            _ => {}
         }
+        script
     }
 }
 
@@ -245,6 +245,8 @@ mod tests {
             let messages = lie.messages(&key, 1_764_000_000_000);
             let Some(Message::Result(last)) = messages.last() else { panic!("{lie:?}: {messages:?}") };
             assert_eq!((last.key.as_ref(), last.scripts.len()), (Some(&key), 1), "{lie:?}");
+            let honest = [of_key(Some(key.clone()), vec![success(1_764_000_000_000)])];
+            assert_ne!(messages, honest, "{lie:?} is no lie");
         }
     }
 }
