@@ -237,8 +237,8 @@ CREATE TABLE desktop (
     -- if no connection ever had to end. Meaningless while `revoked_worker_id` is NULL.
     revoked_serial         text,
 
-    -- Since when the desktop cannot connect, because the certificate that it presented last is revoked;
-    -- NULL otherwise, and from the connection with a newer certificate on.
+    -- Since when the desktop cannot connect, because the certificate that it presented last is
+    -- revoked; NULL otherwise, and from the connection with a newer certificate on.
     revoked_at             timestamptz,
     -- Since when the desktop is out of service, and the principal that retired it; both NULL while
     -- it is in service. A retired desktop has no presence, and its agent is refused.

@@ -113,7 +113,8 @@ pub fn of_plan(
     found
 }
 
-/// A count that is larger than its wave is valid, because templates are used for fleets of any size.
+/// A count that is larger than its wave is valid, because templates are used for fleets of any
+/// size.
 fn unreachable(threshold: Option<Threshold>, size: u32, wave: Option<u16>) -> Option<Warning> {
     let count = threshold.and_then(Threshold::count).filter(|&count| count > size)?;
     let (what, targets) = (

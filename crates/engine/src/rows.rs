@@ -190,11 +190,10 @@ pub trait LeaseRows: Send {
     /// Error of a failed statement.
     type Error: Send;
 
-    /// Locks ready batches of the worker that no concurrent lease is about to take: first one batch of
-    /// each project, the first of the task that holds least on the worker, then the second ones. The
-    /// flag
-    /// reports whether the worker holds a batch under suspicion (see `domain::quarantine`) that it
-    /// leased after `survived`. Suspended batches are included only if `with_suspended`.
+    /// Locks ready batches of the worker that no concurrent lease is about to take: first one batch
+    /// of each project, the first of the task that holds least on the worker, then the second ones.
+    /// The flag reports whether the worker holds a batch under suspicion (see `domain::quarantine`)
+    /// that it leased after `survived`. Suspended batches are included only if `with_suspended`.
     fn lock_leasable(
         &mut self,
         worker_id: &WorkerId,

@@ -29,8 +29,8 @@ use tonic::Status;
 
 /// Maximum KiB of the orders that wait for one agent: the largest order fits.
 const AGENT_KIB: usize = limits::MAX_MESSAGE_BYTES >> 10;
-/// Maximum KiB of the orders that wait for one agent behind its first one, so that a few agents that
-/// read nothing do not take the room of all others.
+/// Maximum KiB of the orders that wait for one agent behind its first one, so that a few agents
+/// that read nothing do not take the room of all others.
 const BEHIND_FIRST_KIB: usize = 512;
 /// Maximum KiB of the orders that wait for all agents of a worker.
 const WORKER_KIB: usize = 256 << 10;
@@ -198,8 +198,8 @@ impl ToAgent {
         self.sender.closed().await;
     }
 
-    /// Whether at least half of the channel and half of the agent's bytes behind the first order are
-    /// free.
+    /// Whether at least half of the channel and half of the agent's bytes behind the first order
+    /// are free.
     pub(crate) fn has_room(&self) -> bool {
         self.sender.capacity() >= self.sender.max_capacity() / 2
             && AGENT_KIB - self.shared.room.available_permits() <= BEHIND_FIRST_KIB / 2

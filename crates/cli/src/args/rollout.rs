@@ -62,8 +62,8 @@ pub(crate) struct RolloutFlags {
     /// [default: wait for all]
     #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = ROLLOUT, aliases = ["quorum-percent", "quorum_percent"])]
     pub(crate) quorum: Option<f64>,
-    /// Percentage of a wave's desktops that must succeed before the next wave opens: 50 [default: one
-    /// desktop]
+    /// Percentage of a wave's desktops that must succeed before the next wave opens: 50 [default:
+    /// one desktop]
     #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = WAVES,
           aliases = ["min-success-percent", "min_success_percent"])]
     pub(crate) min_success: Option<f64>,
@@ -89,7 +89,7 @@ pub(crate) struct RolloutFlags {
     /// Attributes that canaries are spread over: os, pool, zone [default: all three]
     #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = ROLLOUT)]
     pub(crate) canary_by: Vec<String>,
-    /// Draw canaries from offline desktops too [default: connected desktops of each group first]
+    /// Draw canaries from offline desktops too [default: connected desktops of each stratum first]
     #[arg(long, help_heading = ROLLOUT)]
     pub(crate) any_canary: bool,
     /// Seed of the canary sample: the same seed over the same desktops gives the same plan

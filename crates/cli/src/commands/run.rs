@@ -186,8 +186,8 @@ async fn agreed(
     Ok(plan.plan_hash)
 }
 
-/// Pins the seed and the canaries of a plan, so that a task keeps it although other desktops connect
-/// meanwhile.
+/// Pins the seed and the canaries of a plan, so that a task keeps it although other desktops
+/// connect meanwhile.
 fn pin(task: &mut TaskSpec, plan: &PreviewTaskResponse) {
     let canaries = plan.canaries.iter().map(|canary| canary.desktop_id.clone()).collect();
     let rollout = task.rollout.get_or_insert_default();

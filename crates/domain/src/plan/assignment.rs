@@ -4,10 +4,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::canary::{CANARY_DESKTOPS, Canaries, Named, choose};
+use super::canary::{CANARY_DESKTOPS, Canaries, Candidate, Named, choose};
 use crate::{
     Error,
-    desktop::Stratum,
     ids::DesktopId,
     rollout::{self, WaveSpec},
     threshold::Threshold,
@@ -22,17 +21,6 @@ pub struct Gray {
     pub ids: Vec<DesktopId>,
     /// Number of failures at which no later wave may start.
     pub fail_threshold: u32,
-}
-
-/// A desktop that takes part in a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Id of the desktop.
-    pub desktop_id: DesktopId,
-    /// Attributes over which the sample is stratified.
-    pub stratum: Stratum,
-    /// Whether the desktop is connected while the plan is made.
-    pub is_connected: bool,
 }
 
 /// A wave of the plan: a run of ordinals.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     BasisPoints,
+    desktop::Stratum,
     outcome::Outcome,
     plan::{uncovered, worst_case},
     policy::{RolloutPolicy, Weight},

@@ -5,8 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use rand::{SeedableRng as _, seq::index};
 use rand_chacha::ChaCha8Rng;
 
-use super::assignment::Candidate;
 use crate::{Error, desktop::Stratum, ids::DesktopId, stratum::StratumKey};
+
+/// A desktop that takes part in a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Id of the desktop.
+    pub desktop_id: DesktopId,
+    /// Attributes over which the sample is stratified.
+    pub stratum: Stratum,
+    /// Whether the desktop is connected while the plan is made.
+    pub is_connected: bool,
+}
 
 /// Selection of the canaries, the first of several waves.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    assignment::{Candidate, Plan, PlannedWave},
-    canary::reduced,
+    assignment::{Plan, PlannedWave},
+    canary::{Candidate, reduced},
 };
 use crate::{
     desktop::Stratum, ids::DesktopId, policy::RolloutPolicy, stratum::StratumKey, threshold::Threshold,

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod canary;
+mod distinct;
 mod exposure;
 mod request;
 pub mod rollout;
@@ -9,5 +10,5 @@ pub mod submission;
 mod user_name;
 
 pub use assignment::*;
-pub use canary::Canaries;
+pub use canary::{Canaries, Candidate};
 pub use exposure::{Exposure, Uncovered, uncovered, worst_case};

@@ -16,7 +16,7 @@ use crate::{
 pub use super::request::{
     ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest,
 };
-use super::{canary::Canaries, submission::distinct, user_name::check_run_as_user};
+use super::{canary::Canaries, distinct::distinct, user_name::check_run_as_user};
 
 /// The size of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

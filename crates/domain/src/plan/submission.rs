@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::TimeDelta;
 
+use super::distinct::distinct;
 use crate::{
-    Error, FieldPath, Reason,
+    Error, Reason,
     ids::{DesktopId, ScriptId, TaskId},
     limits,
     plan::{self, Candidate, Gray, Plan},
@@ -265,22 +266,6 @@ fn check_timeout(minutes: Option<i64>) -> Result<Option<TimeDelta>, Error> {
             Err(Error::out_of_range("execution_timeout", message))
         }
     }
-}
-
-/// Parses ids and removes duplicates. The first occurrence stays.
-pub(super) fn distinct<T>(field: &'static str, texts: Vec<String>) -> Result<Vec<T>, Error>
-where
-    T: std::str::FromStr<Err = Error> + Clone + Eq + std::hash::Hash,
-{
-    let mut seen = HashSet::with_capacity(texts.len());
-    let mut ids = Vec::with_capacity(texts.len());
-    for (place, text) in texts.into_iter().enumerate() {
-        let id: T = text.parse().map_err(|error: Error| error.within(FieldPath::from(field).index(place)))?;
-        if seen.insert(id.clone()) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
 }
 
 /// The body of a call that selects desktops by tag or pool. Every field is optional.

@@ -11,9 +11,9 @@ pub struct Claim {
 
 /// Distributes `room` places. Returns the number for each claim, in order.
 ///
-/// The claimant that holds the fewest places is served first. No claimant gets more than another one
-/// holds while that one still wants places. Only the last places go by the order of the claims. All places
-/// are used if enough are wanted.
+/// The claimant that holds the fewest places is served first. No claimant gets more than another
+/// one holds while that one still wants places. Only the last places go by the order of the claims.
+/// All places are used if enough are wanted.
 pub fn shares(room: u32, claims: &[Claim]) -> Vec<u32> {
     let given = |level: u32| -> Vec<u32> {
         claims.iter().map(|claim| level.saturating_sub(claim.held).min(claim.wanted)).collect()

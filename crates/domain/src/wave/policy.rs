@@ -114,7 +114,8 @@ pub struct RolloutPolicy {
     /// Share of finished targets at which a wave closes while the remaining desktops are offline;
     /// `None` without a quorum.
     pub quorum: Option<BasisPoints>,
-    /// Share of a wave's targets that must succeed before the next wave opens; `None` for one target.
+    /// Share of a wave's targets that must succeed before the next wave opens; `None` for one
+    /// target.
     pub min_success: Option<BasisPoints>,
     /// Daily window in which targets may start; `None` for any time.
     pub window: Option<Window>,

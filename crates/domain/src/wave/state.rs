@@ -134,7 +134,8 @@ pub struct WaveTerms {
     /// Share of finished targets at which a wave closes while the remaining desktops are offline;
     /// `None` without a quorum.
     pub quorum: Option<BasisPoints>,
-    /// Share of a wave's targets that must succeed before the next wave opens; `None` for one target.
+    /// Share of a wave's targets that must succeed before the next wave opens; `None` for one
+    /// target.
     pub min_success: Option<BasisPoints>,
     /// Whether a target that is never reached does not count as a failure, at its deadline or by a
     /// person's stop.

@@ -208,8 +208,8 @@ pub fn check_approval(request: &ApprovalRequest<'_>) -> Result<(), Error> {
     check_seen_hold(request)
 }
 
-/// Checks that the approver knows why the wave waits. An approval that the author asked for beforehand
-/// does not open a wave that also lacks evidence.
+/// Checks that the approver knows why the wave waits. An approval that the author asked for
+/// beforehand does not open a wave that also lacks evidence.
 fn check_seen_hold(request: &ApprovalRequest<'_>) -> Result<(), Error> {
     let Some(hold) = request.opening.hold() else { return Ok(()) };
     let is_ambiguous = hold == WaveHold::NoEvidence && request.opening.needs_approval;

@@ -21,10 +21,10 @@ use crate::{
 const BATCHES_PER_PULL: u32 = 64;
 
 impl<F: Faults> Engine<F> {
-    /// Locks the batches that a worker may lease now. Every project and every task with such a batch
-    /// has one among the first. Of batches under suspicion (see
-    /// `domain::quarantine`) it returns at most one. It returns none while the worker holds another
-    /// one that it leased within the last `lease`, the duration of a lease.
+    /// Locks the batches that a worker may lease now. Every project and every task with such a
+    /// batch has one among the first. Of batches under suspicion (see `domain::quarantine`) it
+    /// returns at most one. It returns none while the worker holds another one that it leased
+    /// within the last `lease`, the duration of a lease.
     pub async fn leasable<R: LeaseRows>(
         &self,
         rows: &mut R,
@@ -44,9 +44,10 @@ impl<F: Faults> Engine<F> {
         Ok(ready)
     }
 
-    /// Chooses batches until their targets fill `room`, in shares that are fair between projects and
-    /// between the tasks of a project. A batch is split if it does not fit into the share of its
-    /// task. A batch that waited until its delivery deadline gets a last minute for the delivery.
+    /// Chooses batches until their targets fill `room`, in shares that are fair between projects
+    /// and between the tasks of a project. A batch is split if it does not fit into the share of
+    /// its task. A batch that waited until its delivery deadline gets a last minute for the
+    /// delivery.
     pub fn choose(&self, ready: &[ReadyBatch], room: u32, now: Timestamp) -> Vec<LeaseChoice> {
         let mut shares = task_shares(ready, room);
         let mut choices = Vec::new();

@@ -1,6 +1,5 @@
-//! Ends targets past their deadline as UNDELIVERED or UNKNOWN, and those whose desktop cannot connect
-//! any more. Targets that only wait for a slot
-//! get more time.
+//! Ends targets past their deadline as UNDELIVERED or UNKNOWN, and those whose desktop cannot
+//! connect any more. Targets that only wait for a slot get more time.
 
 use domain::{
     Timestamp,
@@ -142,8 +141,9 @@ fn wait_for_next_window<F: Faults>(
         .collect()
 }
 
-/// Gives undelivered targets more time if their desktops are connected: their worker is full, or has
-/// not pulled them yet. Returns the targets that are overdue. After [`BUSY_WAIT`] all of them are.
+/// Gives undelivered targets more time if their desktops are connected: their worker is full, or
+/// has not pulled them yet. Returns the targets that are overdue. After [`BUSY_WAIT`] all of them
+/// are.
 ///
 /// [`BUSY_WAIT`]: domain::deadline::BUSY_WAIT
 fn wait_for_worker<F: Faults>(

@@ -36,8 +36,8 @@ impl<F: Faults> Rollout<F> {
         BatchTerms { deadlines, wait_until: self.now + BUSY_WAIT, ..*terms }
     }
 
-    /// Returns terms with another delivery time, for targets that were never delivered although their
-    /// desktops are connected. They wait for a worker at most until `wait_until`.
+    /// Returns terms with another delivery time, for targets that were never delivered although
+    /// their desktops are connected. They wait for a worker at most until `wait_until`.
     pub(crate) fn renewed(&self, terms: &BatchTerms) -> BatchTerms {
         let delivery = self.facts.timeouts.delivery.max(HAND_OUT);
         let deliver_by = (self.now + delivery).min(terms.wait_until).max(terms.deadlines.deliver_by);

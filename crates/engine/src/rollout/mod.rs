@@ -131,7 +131,7 @@ impl<F: Faults> Rollout<F> {
         self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)
     }
 
-    /// Returns the wave whose hold without evidence is over; `None` if there is none.
+    /// Returns the wave whose hold without evidence is over; `None` if no hold is over.
     pub(crate) fn overlong_hold(&mut self) -> Option<u16> {
         let (now, admits_no_more) = (self.now, self.facts.status.admits_no_more());
         self.current().filter(|row| row.is_hold_over(now) && !admits_no_more).map(|row| row.wave)

@@ -122,8 +122,8 @@ pub struct ReadyBatch {
     pub deadlines: Deadlines,
     /// Delivery timeout of the task.
     pub delivery: TimeDelta,
-    /// Whether its targets may get another minute for their delivery: they were never delivered, and
-    /// have no window that would end meanwhile.
+    /// Whether its targets may get another minute for their delivery: they were never delivered,
+    /// and have no window that would end meanwhile.
     pub may_wait: bool,
     /// Number of targets of the project that the worker holds.
     pub held_by_project: u32,

@@ -67,8 +67,8 @@ fn span_of(leased: &mut Leased, worker_id: &WorkerId) -> Span {
 }
 
 impl Scheduler {
-    /// Leases ready batches of the worker for at most `room` targets, in fair shares; batches are split
-    /// to fit.
+    /// Leases ready batches of the worker for at most `room` targets, in fair shares; batches are
+    /// split to fit.
     pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
         let mut tx = self.store.begin().await?;
         let lease_time = self.lease_time();

@@ -74,7 +74,7 @@ async fn target_of_a_later_wave_ends_when_it_is_admitted() {
 }
 
 #[tokio::test]
-async fn revoked_desktop_ends_its_waiting_target_until_it_enrols_again() {
+async fn revoked_desktop_ends_its_targets_until_it_enrols_again() {
     let harness = Harness::new().await;
     harness.online(&worker("w"), 0..1, start()).await;
     let mut connection = harness.database.connection().await.unwrap();

@@ -11,7 +11,7 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::system::desktop_id;
+use super::names::desktop_id;
 
 /// A time that Postgres refuses, in Unix milliseconds.
 const BEFORE_POSTGRES_MS: i64 = -300_000_000_000_000;

@@ -11,6 +11,7 @@ mod liar;
 mod lie;
 pub(crate) mod link;
 pub(crate) mod load;
+mod names;
 pub(crate) mod node;
 pub(crate) mod oracle;
 mod report;

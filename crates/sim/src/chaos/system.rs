@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use testkit::{binary, graywave, role};
 use tokio::sync::Mutex;
 
+pub(crate) use super::names::desktop_id;
 use super::{
     liar::{LIAR, Liar},
     lie::Lie,
@@ -86,11 +87,6 @@ impl Drop for Directory {
             drop(fs::remove_dir_all(&self.0));
         }
     }
-}
-
-/// The id of a numbered desktop.
-pub(crate) fn desktop_id(number: usize) -> String {
-    format!("desktop-{number:03}")
 }
 
 impl System {

@@ -28,10 +28,10 @@ pub struct LeaseKey {
     pub epoch: u32,
 }
 
-/// Locks ready batches of a worker that no concurrent lease is about to take: first one batch of each
-/// project, the first of the task that holds least on the worker, then the second ones. Returns only
-/// the oldest batch under suspicion. The flag reports whether the worker holds one that it leased
-/// after `survived`.
+/// Locks ready batches of a worker that no concurrent lease is about to take: first one batch of
+/// each project, the first of the task that holds least on the worker, then the second ones.
+/// Returns only the oldest batch under suspicion. The flag reports whether the worker holds one
+/// that it leased after `survived`.
 pub(crate) async fn leasable(
     connection: &mut Connection,
     worker_id: &WorkerId,
