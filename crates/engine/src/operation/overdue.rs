@@ -196,7 +196,7 @@ fn reason(outcome: Outcome, terms: &BatchTerms, now: Timestamp) -> &'static str 
     let BatchTerms { worker_deaths, wait_until, .. } = *terms;
     match outcome {
         Outcome::Undelivered if wait_until <= now => {
-            "the desktop or its worker had no room for 24 hours, or the desktop was not reached"
+            "the desktop was busy, its worker was full, or it was not reached for 24 hours"
         }
         Outcome::Undelivered => "the desktop was not reached before the delivery deadline",
         _ if quarantine::is_quarantined(worker_deaths) => {

@@ -304,9 +304,13 @@ fn revoked_desktop_returns_only_with_a_new_token() {
     assert_eq!((&said["certificates"], &said["was_connected"]), (&json!(0), &json!(true)), "{said}");
     wait_until_said(&cluster, "agents", "the desktop's certificate is revoked");
     cluster.api.connected(0);
-    // Targets of a revoked desktop are not dispatched.
+    // Targets of a revoked desktop are not dispatched, and end without their delivery timeout.
     let marks = cluster.directory.path().join("marks");
-    let task = cluster.api.run(&format!("echo x >> {}", marks.display()), &["pc-1".to_owned()], json!({}));
+    let run = || cluster.api.run(&format!("echo x >> {}", marks.display()), &["pc-1".to_owned()], json!({}));
+    let task = run();
+    cluster.api.ended(&task);
+    let shown = native.get(&format!("/tasks/{task}"));
+    assert_eq!(shown["waves"][0]["targets"]["UNDELIVERED"], 1, "{shown}");
     assert_eq!(revoke("never-seen")["was_connected"], false);
 
     let (newer, _) = token(&cluster, "newer", &["--desktop", "pc-1"]);
@@ -314,7 +318,7 @@ fn revoked_desktop_returns_only_with_a_new_token() {
     fs::rename(newer, &file).unwrap();
     wait_until_said(&cluster, "pc-1", "enrolled again");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
-    assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
+    assert_eq!(cluster.api.ended(&run())["status"], "SUCCESS");
     assert!(cluster.api.native().get("/audit").to_string().contains("graywave:desktops:revoke"));
 }
 
