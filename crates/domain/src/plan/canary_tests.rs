@@ -50,7 +50,7 @@ fn half_connected() -> Vec<Candidate> {
     let candidate = |number: usize| {
         let pool_id = if number < 14 { "a" } else { "b" }.to_owned();
         let stratum = Stratum { os_type: "Linux".into(), pool_id, availability_zone: String::new() };
-        Candidate { desktop_id: id(number), stratum, is_connected: number % 2 == 0 }
+        Candidate { desktop_id: id(number), stratum, is_connected: number.is_multiple_of(2) }
     };
     (0..20).map(candidate).collect()
 }
