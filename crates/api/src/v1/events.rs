@@ -47,11 +47,13 @@ pub(crate) struct ServerSentEvent {
     data: EventData,
 }
 
-/// Data of a server-sent event: an event of the task, or its progress.
+/// Data of a server-sent event: the JSON text of an event of the task, or of its progress.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "axum writes the data; this type documents it")]
 pub(crate) enum EventData {
+    /// The text as sent.
+    Text(String),
     Event(NativeEvent),
     Progress(Progress),
 }
