@@ -73,10 +73,7 @@ impl Preview {
 
     /// Returns the desktops of the gray wave, each with the reason for its selection.
     pub fn canaries(&self) -> impl Iterator<Item = (&DesktopId, &str)> {
-        self.plan
-            .picks
-            .iter()
-            .filter_map(|pick| Some((self.plan.order.get(pick.ordinal as usize)?, pick.reason.as_str())))
+        self.plan.canaries()
     }
 
     /// Returns the desktops that are offline now, in the order of the plan.
@@ -119,10 +116,7 @@ impl Control {
             .map(|candidate| candidate.desktop_id.to_string())
             .collect();
         let waves: Vec<_> = prepared.plan.waves.iter().map(|wave| (wave.size, wave.fail_threshold)).collect();
-        let canaries = prepared.plan.picks.iter().filter_map(|pick| {
-            let desktop_id = prepared.plan.order.get(pick.ordinal as usize)?;
-            Some((desktop_id, offline.contains(desktop_id.as_str())))
-        });
+        let canaries = prepared.plan.canaries().map(|(id, _)| (id, offline.contains(id.as_str())));
         warnings.extend(warning::of_plan(&rollout.policy, &waves, &Canaries::count(canaries)));
         Ok(Preview {
             script_hash,

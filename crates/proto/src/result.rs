@@ -67,10 +67,7 @@ fn make_storable(text: &mut String, max_bytes: usize) {
     if text.contains('\0') {
         *text = text.replace('\0', "\u{fffd}");
     }
-    if text.len() > max_bytes {
-        let end = (0..=max_bytes).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
-        text.truncate(end);
-    }
+    text.truncate(text.floor_char_boundary(max_bytes));
 }
 
 #[cfg(test)]

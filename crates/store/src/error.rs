@@ -49,6 +49,11 @@ impl Error {
         self.is_timeout() || error.code().is_some_and(|code| code.starts_with("40"))
     }
 
+    /// Returns whether the database is unavailable for all work, and not only to this transaction.
+    pub fn is_of_all_work(&self) -> bool {
+        self.is_unavailable() && !self.is_of_transaction()
+    }
+
     /// Returns whether neither the state of the database nor other transactions explain the error:
     /// the same statement with the same values fails again.
     pub fn is_of_values(&self) -> bool {

@@ -114,7 +114,7 @@ fn wave(row: WaveRow) -> Wave {
         open_time: time(row.opened_at),
         close_time: time(row.closed_at),
         hold: row.opening.hold().map_or(0, |hold| WaveHold::number(hold.as_str())),
-        hold_end_time: time(row.opening.hold_until.filter(|_| row.opening.hold().is_some())),
+        hold_end_time: time(row.opening.hold_end()),
     }
 }
 

@@ -230,7 +230,7 @@ impl From<WaveRow> for NativeWave {
             approve_time: row.approved.as_ref().map(|(_, at)| time(*at)),
             approved_by: row.approved.map(|(by, _)| by),
             hold: row.opening.hold().map(WaveHold::as_str),
-            hold_end_time: row.opening.hold_until.filter(|_| row.opening.hold().is_some()).map(time),
+            hold_end_time: row.opening.hold_end().map(time),
             soak_end_time: row.opening.opens_at.map(time),
             open_time: row.opened_at.map(time),
             close_time: row.closed_at.map(time),

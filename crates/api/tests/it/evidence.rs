@@ -1,22 +1,20 @@
 //! Evidence, canaries and warnings through the native family, and what /v2 shows of them.
 
-use axum::http::Method;
 use domain::outcome::Outcome;
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, TOKEN, ids};
+use crate::harness::{Harness, ids};
 
 impl Harness {
-    async fn native_post_body(&self, path: &str, body: &Value) -> (u16, Value) {
-        let path = format!("/v1/projects/project-1{path}");
-        let answer = self.call_as(TOKEN, Method::POST, &path, Some(body)).await;
+    async fn answered(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.native_post(path, body).await;
         (answer.status.as_u16(), answer.body)
     }
 
     async fn execute_rollout(&self, number: u32, rollout: Value) -> Value {
         let body = json!({"resource_ids": ids(number), "command": "true", "command_type": "SHELL",
                           "rollout": rollout});
-        let (status, task) = self.native_post_body("/executions", &body).await;
+        let (status, task) = self.answered("/executions", &body).await;
         assert_eq!(status, 200, "{task}");
         task
     }
@@ -47,11 +45,11 @@ async fn wave_without_a_success_holds_until_it_is_approved() {
     let listed = harness.get(&format!("/script-execution-tasks?task_id={}", id(&task))).await;
     assert_eq!(listed["script_tasks"][0]["status"], "RUNNING", "{listed}");
     let approve = format!("{path}/waves/2/approve");
-    let (status, _) = harness.native_post_body(&approve, &json!({"hold": "APPROVAL"})).await;
+    let (status, _) = harness.answered(&approve, &json!({"hold": "APPROVAL"})).await;
     assert_eq!(status, 409);
-    let (status, wrong) = harness.native_post_body(&approve, &json!({"hold": "LATER"})).await;
+    let (status, wrong) = harness.answered(&approve, &json!({"hold": "LATER"})).await;
     assert_eq!(status, 400, "{wrong}");
-    let (status, approved) = harness.native_post_body(&approve, &json!({"hold": "NO_EVIDENCE"})).await;
+    let (status, approved) = harness.answered(&approve, &json!({"hold": "NO_EVIDENCE"})).await;
     assert_eq!((status, &approved["waves"][1]["hold"]), (200, &Value::Null), "{approved}");
     harness.run(id(&task), &[Outcome::Success; 2]).await;
     assert_eq!(harness.native(&path).await["status"], "FAILED");
@@ -79,7 +77,7 @@ async fn canaries_of_a_preview_can_be_pinned() {
     let body = |rollout: Value| json!({"resource_ids": ids(6), "command": "true", "command_type": "SHELL", "rollout": rollout});
     let waves = json!([{"count": 3}, {"rest": true}]);
     let asked = body(json!({"waves": waves}));
-    let (_, preview) = harness.native_post_body("/executions/preview", &asked).await;
+    let (_, preview) = harness.answered("/executions/preview", &asked).await;
     assert_eq!(preview["waves"][0]["offline"], 0, "connected desktops are preferred: {preview}");
     assert_eq!(codes(&preview), []);
     let canaries: Vec<&Value> =
@@ -101,13 +99,13 @@ async fn plans_that_cannot_do_what_they_say_are_warned_of() {
     });
     let body =
         json!({"resource_ids": ids(3), "command": "true", "command_type": "SHELL", "rollout": rollout});
-    let (_, preview) = harness.native_post_body("/executions/preview", &body).await;
+    let (_, preview) = harness.answered("/executions/preview", &body).await;
     let expected = [
         ("IMPOSSIBLE_EXIT_CODE", &Value::Null),
         ("THRESHOLD_UNREACHABLE", &json!(1)),
         ("APPROVAL_WITHOUT_WAVE", &Value::Null),
     ];
     assert_eq!(codes(&preview), expected);
-    let (_, task) = harness.native_post_body("/executions", &body).await;
+    let (_, task) = harness.answered("/executions", &body).await;
     assert_eq!(codes(&task), expected, "the answer has the same ones");
 }

@@ -18,7 +18,7 @@ impl Harness {
         self.call_as(token, method, &format!("/v1/projects/project-1{path}"), body).await
     }
 
-    async fn native_post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn native_post(&self, path: &str, body: &Value) -> Answer {
         self.native_as(TOKEN, Method::POST, path, body).await
     }
 

@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use domain::script::BYTE_ORDER_MARK;
+
 use crate::Error;
 
 /// Argument that stands for standard input.
@@ -40,7 +42,7 @@ pub(crate) fn read(path: &Path, what: &str, most_bytes: usize) -> Result<String,
 /// Reads a list or an object like [`read`], without a byte order mark.
 pub(crate) fn read_unmarked(path: &Path, what: &str, most_bytes: usize) -> Result<String, Error> {
     let text = read(path, what, most_bytes)?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-use crate::{Error, FieldPath, Reason, ids::canonical, limits};
+use crate::{Error, FieldPath, Reason, ids::canonical, limits, script::BYTE_ORDER_MARK};
 
 pub use super::action::{ALL, Action, Resource};
 
@@ -78,7 +78,7 @@ impl Statement {
 impl Policy {
     /// Parses and validates a document, which may begin with a byte order mark.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         if text.len() > limits::MAX_POLICY_BYTES {
             let message = format!("a policy has at most {} bytes", limits::MAX_POLICY_BYTES);
             return Err(Error::new(Reason::FieldOutOfRange, message));

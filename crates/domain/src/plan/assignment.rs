@@ -62,6 +62,15 @@ pub struct Plan {
     pub hash: [u8; 32],
 }
 
+impl Plan {
+    /// Returns the desktops of the gray wave, each with the reason for its selection.
+    pub fn canaries(&self) -> impl Iterator<Item = (&DesktopId, &str)> {
+        self.picks
+            .iter()
+            .filter_map(|pick| Some((self.order.get(pick.ordinal as usize)?, pick.reason.as_str())))
+    }
+}
+
 /// Returns the position of a wave in the API: 0 without a gray wave, 1 for the gray wave, 2 for
 /// later waves.
 pub const fn execute_order(gray: bool, wave: u16) -> u8 {

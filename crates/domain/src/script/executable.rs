@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::ScriptType;
 use crate::{Error, FieldPath};
 
-pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+/// Character that some editors put before a text. It is no part of the text.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
 /// First characters of UTF-16 that was decoded as something else: swapped bytes, Latin-1, and
 /// replacement characters.
 const UTF_16_MARKS: [char; 5] = [BYTE_ORDER_MARK, '\u{fffe}', '\u{ff}', '\u{fe}', '\u{fffd}'];

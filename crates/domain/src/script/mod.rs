@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{Error, FieldPath, limits, string_enum::string_enum};
 
 use executable::check_encoding;
-pub use executable::{executable, has_mixed_line_ends};
+pub use executable::{BYTE_ORDER_MARK, executable, has_mixed_line_ends};
 
 /// Interpreter of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ pub fn check_content(field: impl Into<FieldPath>, content: &str) -> Result<(), E
     let field = field.into();
     check_encoding(field.clone(), content)?;
     // It would do nothing, and report a success on every desktop.
-    if content.chars().all(|c| c.is_whitespace() || c == executable::BYTE_ORDER_MARK) {
+    if content.chars().all(|c| c.is_whitespace() || c == BYTE_ORDER_MARK) {
         return Err(Error::required(field, "must not consist of blank lines only"));
     }
     check_text(field, content, limits::MAX_SCRIPT_CONTENT_CHARS)

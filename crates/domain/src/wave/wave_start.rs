@@ -85,9 +85,14 @@ impl StartConditions {
         }
     }
 
+    /// Returns the time at which a hold without evidence ends; `None` without such a hold.
+    pub fn hold_end(&self) -> Option<Timestamp> {
+        self.hold_until.filter(|_| !self.is_approved)
+    }
+
     /// Returns whether the hold without evidence has lasted as long as it may.
     pub fn is_hold_over(&self, now: Timestamp) -> bool {
-        self.hold() == Some(WaveHold::NoEvidence) && self.hold_until.is_some_and(|until| until <= now)
+        self.hold_end().is_some_and(|end| end <= now)
     }
 }
 
@@ -150,10 +155,10 @@ pub fn decide(opening: &StartConditions, hold: Option<AdmissionBlock>, now: Time
     {
         return WaveStart::Soaks(opens_at);
     }
-    match (opening.hold(), opening.hold_until) {
-        (Some(WaveHold::NoEvidence), Some(until)) => WaveStart::LacksEvidence(until),
-        (Some(_), _) => WaveStart::WaitsForApproval,
-        (None, _) => WaveStart::Open,
+    match (opening.hold_end(), opening.hold()) {
+        (Some(end), _) => WaveStart::LacksEvidence(end),
+        (None, Some(_)) => WaveStart::WaitsForApproval,
+        (None, None) => WaveStart::Open,
     }
 }
 
@@ -265,20 +270,25 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_approval_fits_the_task_its_moment_and_its_people() {
-        let opening = StartConditions { needs_approval: true, ..StartConditions::default() };
-        let good = ApprovalRequest {
+    /// A request that only its wave's start conditions can refuse.
+    fn approval_of(opening: &StartConditions) -> ApprovalRequest<'_> {
+        ApprovalRequest {
             wave: 2,
             is_next: true,
-            opening: &opening,
+            opening,
             author: "alice",
             approver: "bob",
             distinct_approver: true,
             seen_hold: None,
             fits_plan: true,
             fits_scripts: true,
-        };
+        }
+    }
+
+    #[test]
+    fn an_approval_fits_the_task_its_moment_and_its_people() {
+        let opening = StartConditions { needs_approval: true, ..StartConditions::default() };
+        let good = approval_of(&opening);
         assert!(check_approval(&good).is_ok());
         let own = ApprovalRequest { approver: "alice", ..good };
         assert_eq!(check_approval(&own).unwrap_err().reason, Reason::SelfApproval);
@@ -311,18 +321,7 @@ mod tests {
             (asked, evidence, false),
             (StartConditions { is_approved: true, ..both }, None, true),
         ] {
-            let request = ApprovalRequest {
-                wave: 2,
-                is_next: true,
-                opening: &opening,
-                author: "alice",
-                approver: "bob",
-                distinct_approver: true,
-                seen_hold,
-                fits_plan: true,
-                fits_scripts: true,
-            };
-            let checked = check_approval(&request);
+            let checked = check_approval(&ApprovalRequest { seen_hold, ..approval_of(&opening) });
             let reason = checked.as_ref().err().map(|error| error.reason);
             let expected = (!is_right).then_some(Reason::ApprovalOutdated);
             assert_eq!(reason, expected, "{opening:?} {seen_hold:?}");

@@ -26,7 +26,7 @@ pub(super) fn of_one_task<T>(
 ) -> Result<Option<T>, Error> {
     match step {
         Ok(done) => Ok(Some(done)),
-        Err(error) if error.is_unavailable() && !error.is_of_transaction() => Err(error),
+        Err(error) if error.is_of_all_work() => Err(error),
         Err(error) => {
             tracing::error!(
                 %task_id, step = name, error = &error as &dyn std::error::Error,
@@ -69,7 +69,7 @@ impl Scheduler {
                     answer.merge(stored);
                     continue;
                 }
-                Err(error) if error.is_unavailable() && !error.is_of_transaction() => return Err(error),
+                Err(error) if error.is_of_all_work() => return Err(error),
                 Err(error) => error,
             };
             let smaller = if error.is_of_values() { smaller(part) } else { None };

@@ -27,7 +27,8 @@ impl Scheduler {
             drop(connection);
             let duties = match duties {
                 Ok(duties) => duties,
-                Err(error) if error.is_of_values() || error.is_of_transaction() => {
+                Err(error) if error.is_of_all_work() => return Err(error),
+                Err(error) => {
                     tracing::error!(
                         ?kind,
                         error = &error as &dyn std::error::Error,
@@ -35,7 +36,6 @@ impl Scheduler {
                     );
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             for duty in duties {
                 of_one_task(self.perform(&duty, times).await, duty.task_id, "reap")?;
@@ -58,7 +58,7 @@ impl Scheduler {
         let silent = worker::silent_since(&mut *self.store.acquire().await?, silent_since).await?;
         for worker_id in silent {
             match self.forget_worker(&worker_id, Some(silent_since), times.now).await {
-                Err(error) if error.is_unavailable() && !error.is_of_transaction() => return Err(error),
+                Err(error) if error.is_of_all_work() => return Err(error),
                 Err(error) => {
                     tracing::error!(
                         %worker_id, error = &error as &dyn std::error::Error,

@@ -8,7 +8,7 @@ use domain::{
 use scheduler::{Leased, ReturnedTarget};
 use testkit::{Submit, desktop, desktop_id, project};
 
-use crate::harness::{Harness, after, start, worker};
+use crate::harness::{Harness, after, returned, start, worker};
 
 fn here() -> WorkerId {
     worker("w")
@@ -112,14 +112,7 @@ async fn target_given_back_after_a_reconnect_was_never_started() {
     harness.online(&here(), 0..1, start()).await;
     harness.submit_and_cut(Submit::default()).await;
     let leased = harness.lease(&here(), 10, after(1)).await;
-    let handed = vec![ReturnedTarget {
-        task_id: leased[0].batch.terms.task_id,
-        batch_id: leased[0].batch.batch_id,
-        ordinal: 0,
-        handed: true,
-        given_back: false,
-        full: None,
-    }];
+    let handed = vec![returned(&leased[0], 0, true)];
     harness.engine.presence(&here(), &[], &[(project(), desktop_id(0))], after(2)).await.unwrap();
     harness.engine.report(&here(), Vec::new(), handed, after(2)).await.unwrap();
     harness.online(&here(), 0..1, after(3)).await;

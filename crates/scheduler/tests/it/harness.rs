@@ -8,7 +8,7 @@ use domain::{
     process::ProcessReport,
 };
 use engine::{Decision, DueTimes, Engine, Rows as _};
-use scheduler::{Config, Leased, Scheduler, ScriptResult, TargetReport};
+use scheduler::{Config, Leased, ReturnedTarget, Scheduler, ScriptResult, TargetReport};
 use store::batch::LeaseKey;
 use store::{Store, TaskRows, Tx, task::TaskRow, wave::WaveRow};
 use testkit::{Submit, TestDatabase, desktop, desktop_id, project};
@@ -151,6 +151,19 @@ pub(crate) fn results(leased: &Leased, outcome: Outcome) -> Vec<TargetReport> {
             ..result(task_id, batch_id, member.ordinal, outcome)
         })
         .collect()
+}
+
+/// A target of a leased batch that its worker returns. `handed` means that its agent may have started
+/// it.
+pub(crate) fn returned(leased: &Leased, ordinal: u32, handed: bool) -> ReturnedTarget {
+    ReturnedTarget {
+        task_id: leased.batch.terms.task_id,
+        batch_id: leased.batch.batch_id,
+        ordinal,
+        handed,
+        given_back: false,
+        full: None,
+    }
 }
 
 /// Result of desktop `ordinal`: valid for plans without a gray wave, whose order is that of the

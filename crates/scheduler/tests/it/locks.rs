@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use domain::{ids::BatchId, outcome::Outcome};
-use scheduler::{Config, ReturnedTarget, Scheduler};
+use scheduler::{Config, Scheduler};
 use sqlx::{Connection as _, PgConnection};
 use store::{PoolOptions, Store};
 use testkit::Submit;
 use tokio::time::timeout;
 
-use crate::harness::{Harness, after, key, result, results, start, worker};
+use crate::harness::{Harness, after, key, result, results, returned, start, worker};
 
 /// Limit for calls that must not wait: less than the time that a pool waits for a connection.
 const SOON: Duration = Duration::from_secs(3);
@@ -65,25 +65,18 @@ async fn report_locks_batches_in_the_order_of_renewals() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..2, start()).await;
-    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
     let mut leased = harness.lease(&w, 1, start()).await;
     leased.extend(harness.lease(&w, 1, start()).await);
     leased.sort_by_key(|leased| leased.batch.batch_id);
     let [first, last] = &leased[..] else { panic!("two batches") };
-    let returned = ReturnedTarget {
-        task_id,
-        batch_id: last.batch.batch_id,
-        ordinal: last.batch.members[0].ordinal,
-        handed: false,
-        given_back: false,
-        full: None,
-    };
+    let back = returned(last, last.batch.members[0].ordinal, false);
     // A renewal of both leases, which has locked the first batch.
     let mut renewal = harness.database.connection().await.unwrap();
     let mut tx = renewal.begin().await.unwrap();
     lock_batch(&mut tx, first.batch.batch_id).await;
     let (scheduler, of_first) = (harness.engine.clone(), results(first, Outcome::Success));
-    let report = tokio::spawn(async move { scheduler.report(&w, of_first, vec![returned], after(1)).await });
+    let report = tokio::spawn(async move { scheduler.report(&w, of_first, vec![back], after(1)).await });
     until_waiting(&harness, 1).await;
     timeout(PATIENCE, lock_batch(&mut tx, last.batch.batch_id)).await.unwrap();
     tx.commit().await.unwrap();

@@ -13,7 +13,7 @@ use domain::{
 use scheduler::Leased;
 use testkit::{Submit, desktop};
 
-use crate::harness::{Harness, after, key, ordinals, results, start, worker};
+use crate::harness::{Harness, after, key, ordinals, results, returned, start, worker};
 
 fn here() -> WorkerId {
     worker("w")
@@ -343,16 +343,8 @@ async fn journal_result_or_return_keeps_the_deferred_count() {
     let task_id = harness.submit_and_cut(Submit { targets: 4, ..Submit::default() }).await;
     check_waiting(&harness).await;
     let batches = harness.leased(1).await;
-    let returned = |ordinal: u32, handed| scheduler::ReturnedTarget {
-        task_id,
-        batch_id: batches[0].batch.batch_id,
-        ordinal,
-        handed,
-        given_back: false,
-        full: None,
-    };
     // One returns unstarted; one may have been delivered.
-    let back = vec![returned(0, false), returned(1, true)];
+    let back = vec![returned(&batches[0], 0, false), returned(&batches[0], 1, true)];
     harness.engine.report(&here(), Vec::new(), back, after(2)).await.unwrap();
     check_waiting(&harness).await;
     assert_eq!(harness.waves(task_id).await[0].state.waiting, 3);

@@ -2,11 +2,11 @@
 //! stands for them. They cost no other desktop anything.
 
 use domain::{desktop::DesktopFacts, outcome::Outcome};
-use scheduler::{ReturnedTarget, TargetReport};
+use scheduler::TargetReport;
 use store::batch::StartedTarget;
 use testkit::{Submit, desktop, desktop_id};
 
-use crate::harness::{Harness, after, results, start, worker};
+use crate::harness::{Harness, after, results, returned, start, worker};
 
 const POISON: &str = "poison";
 
@@ -51,13 +51,12 @@ async fn refused_result_keeps_no_returned_target() {
     let w = worker("w");
     harness.online(&w, 0..3, start()).await;
     harness.execute("ALTER TABLE record ADD CHECK (output <> 'poison')").await;
-    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
     let leased = harness.lease(&w, 100, start()).await;
     let mut all = results(&leased[0], Outcome::Success);
     all.truncate(2);
     poison(&mut all[1]);
-    let batch_id = leased[0].batch.batch_id;
-    let back = ReturnedTarget { task_id, batch_id, ordinal: 2, handed: false, given_back: false, full: None };
+    let back = returned(&leased[0], 2, false);
     let answer = harness.engine.report(&w, all, vec![back], after(1)).await.unwrap();
     assert_eq!((answer.stored, answer.failed.len()), (2, 0));
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target WHERE ordinal = 2").await, 1);

@@ -7,10 +7,10 @@ use domain::{
     outcome::Outcome,
     task::TaskStatus,
 };
-use scheduler::{Leased, ReturnedTarget, TargetReport};
+use scheduler::{Leased, TargetReport};
 use testkit::{Submit, desktop, desktop_id, project};
 
-use crate::harness::{Harness, after, result, start, worker};
+use crate::harness::{Harness, after, result, returned, start, worker};
 
 /// Connects desktop 0 to a worker, with an agent of this id.
 async fn connect(harness: &Harness, by: &WorkerId, agent_id: &str, second: i64) {
@@ -24,10 +24,8 @@ async fn connect(harness: &Harness, by: &WorkerId, agent_id: &str, second: i64) 
 async fn disconnect(harness: &Harness, from: &WorkerId, leased: &Leased, handed: bool, second: i64) {
     let gone = [(project(), desktop_id(0))];
     harness.engine.presence(from, &[], &gone, after(second)).await.unwrap();
-    let (task_id, batch_id) = (leased.batch.terms.task_id, leased.batch.batch_id);
-    let returned =
-        vec![ReturnedTarget { task_id, batch_id, ordinal: 0, handed, given_back: false, full: None }];
-    harness.engine.report(from, Vec::new(), returned, after(second)).await.unwrap();
+    let back = vec![returned(leased, 0, handed)];
+    harness.engine.report(from, Vec::new(), back, after(second)).await.unwrap();
 }
 
 /// Leases the target of a new task for an agent of this id, which then disconnects.
@@ -124,11 +122,9 @@ async fn replaced_agent_halts_at_the_threshold() {
     let task_id = harness.submit_and_cut(submit).await;
     let leased = harness.lease(&w, 10, start()).await;
     let member = leased[0].batch.members.iter().find(|member| member.desktop_id == desktop_id(0)).unwrap();
-    let (batch_id, ordinal) = (leased[0].batch.batch_id, member.ordinal);
     harness.engine.presence(&w, &[], &[(project(), desktop_id(0))], after(1)).await.unwrap();
-    let returned =
-        vec![ReturnedTarget { task_id, batch_id, ordinal, handed: true, given_back: false, full: None }];
-    harness.engine.report(&w, Vec::new(), returned, after(1)).await.unwrap();
+    let back = vec![returned(&leased[0], member.ordinal, true)];
+    harness.engine.report(&w, Vec::new(), back, after(1)).await.unwrap();
     connect(&harness, &w, "new", 2).await;
     harness.reap(after(2)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting, "UNKNOWN counts as a failure");

@@ -2,10 +2,10 @@
 //! target.
 
 use domain::{outcome::Outcome, task::TaskStatus};
-use scheduler::{ReturnedTarget, TargetReport};
+use scheduler::TargetReport;
 use testkit::{Submit, desktop_id};
 
-use crate::harness::{Harness, after, ordinals, result, results, start, worker};
+use crate::harness::{Harness, after, ordinals, result, results, returned, start, worker};
 
 #[tokio::test]
 async fn the_same_report_again_changes_no_count() {
@@ -139,9 +139,8 @@ async fn returned_target_is_redelivered_once_its_desktop_is_back() {
     let batch_id = leased[0].batch.batch_id;
     let gone = [(testkit::project(), desktop_id(0))];
     assert!(harness.engine.presence(&w, &[], &gone, after(1)).await.unwrap().is_some());
-    let returned =
-        ReturnedTarget { task_id, batch_id, ordinal: 0, handed: false, given_back: false, full: None };
-    harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
+    let back = vec![returned(&leased[0], 0, false)];
+    harness.engine.report(&w, Vec::new(), back, after(1)).await.unwrap();
     harness.reap(after(2)).await;
     assert!(harness.lease(&w, 100, after(2)).await.is_empty(), "its desktop is disconnected");
 
@@ -163,15 +162,8 @@ async fn a_result_from_a_journal_settles_a_straggler() {
     harness.online(&w, 0..1, start()).await;
     let task_id = harness.submit_and_cut(Submit::default()).await;
     let leased = harness.lease(&w, 100, start()).await;
-    let returned = ReturnedTarget {
-        task_id,
-        batch_id: leased[0].batch.batch_id,
-        ordinal: 0,
-        handed: true,
-        given_back: false,
-        full: None,
-    };
-    harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
+    let back = vec![returned(&leased[0], 0, true)];
+    harness.engine.report(&w, Vec::new(), back, after(1)).await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target WHERE maybe_delivered").await, 1);
     let journal = result(task_id, None, 0, Outcome::Success);
     harness.engine.report(&worker("v"), vec![journal], Vec::new(), after(2)).await.unwrap();
@@ -205,16 +197,7 @@ async fn return_in_the_halting_report_is_withdrawn() {
     let leased = harness.lease(&w, 100, start()).await;
     let mut failed = results(&leased[0], Outcome::Failed);
     failed.truncate(1);
-    let back = (1..3)
-        .map(|ordinal| ReturnedTarget {
-            task_id,
-            batch_id: leased[0].batch.batch_id,
-            ordinal,
-            handed: false,
-            given_back: false,
-            full: None,
-        })
-        .collect();
+    let back = (1..3).map(|ordinal| returned(&leased[0], ordinal, false)).collect();
     harness.engine.report(&w, failed, back, after(1)).await.unwrap();
     let task = harness.task(task_id).await;
     assert_eq!(

@@ -8,7 +8,7 @@ use scheduler::Leased;
 use store::TaskRows;
 use testkit::Submit;
 
-use crate::harness::{ENGINE, Harness, after, ordinals, result, start, worker};
+use crate::harness::{ENGINE, Harness, after, ordinals, result, returned, start, worker};
 
 async fn stop_task(harness: &Harness, task_id: TaskId, kill: bool, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
@@ -239,15 +239,8 @@ async fn unstarted_target_returned_after_a_stop_ends_stopped() {
         harness.submit_and_cut(Submit { targets: 3, gray: Some((2, 1)), ..Submit::default() }).await;
     let leased = harness.lease(&w, 10, start()).await;
     stop_target(&harness, task_id, 1, 1).await;
-    let returned = scheduler::ReturnedTarget {
-        task_id,
-        batch_id: leased[0].batch.batch_id,
-        ordinal: 1,
-        handed: false,
-        given_back: false,
-        full: None,
-    };
-    harness.engine.report(&w, Vec::new(), vec![returned], after(2)).await.unwrap();
+    let back = vec![returned(&leased[0], 1, false)];
+    harness.engine.report(&w, Vec::new(), back, after(2)).await.unwrap();
     assert_eq!(outcomes(&harness).await, [(1, "STOPPED".to_owned())]);
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
 }

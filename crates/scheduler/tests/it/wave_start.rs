@@ -12,14 +12,14 @@ use domain::{
     window::Window,
 };
 use engine::{Approval as GivenApproval, Approved, Freeze, Rows as _, Suspension};
-use scheduler::{Leased, ReturnedTarget};
+use scheduler::Leased;
 use store::{
     TaskRows,
     project_limit::{self, FreezeRow, ProjectLimits},
 };
 use testkit::{Submit, desktop, project};
 
-use crate::harness::{ENGINE, Harness, after, ordinals, start, worker};
+use crate::harness::{ENGINE, Harness, after, ordinals, returned, start, worker};
 
 async fn submit(harness: &Harness, submit: Submit) -> TaskId {
     harness.online(&worker("w"), 0..submit.targets, start()).await;
@@ -316,16 +316,9 @@ async fn deadline_in_a_window_does_not_grow_at_each_resume() {
     let harness = Harness::new().await;
     let task_id = in_a_window(&harness, 2, ("08:00", "09:00")).await;
     let leased = harness.leased(0).await;
-    let back = ReturnedTarget {
-        task_id,
-        batch_id: leased[0].batch.batch_id,
-        ordinal: 0,
-        handed: true,
-        given_back: false,
-        full: None,
-    };
+    let back = vec![returned(&leased[0], 0, true)];
     harness.offline_of(&[0], start()).await;
-    harness.engine.report(&worker("w"), Vec::new(), vec![back], start()).await.unwrap();
+    harness.engine.report(&worker("w"), Vec::new(), back, start()).await.unwrap();
     let mut deadlines = Vec::new();
     for _ in 0..4 {
         pause(&harness, task_id, 60).await;
