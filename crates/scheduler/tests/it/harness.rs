@@ -153,8 +153,8 @@ pub(crate) fn results(leased: &Leased, outcome: Outcome) -> Vec<TargetReport> {
         .collect()
 }
 
-/// A target of a leased batch that its worker returns. `handed` means that its agent may have started
-/// it.
+/// A target of a leased batch that its worker returns. `handed` means that its agent may have
+/// started it.
 pub(crate) fn returned(leased: &Leased, ordinal: u32, handed: bool) -> ReturnedTarget {
     ReturnedTarget {
         task_id: leased.batch.terms.task_id,
