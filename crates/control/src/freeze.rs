@@ -3,10 +3,10 @@
 use domain::{
     Error,
     authz::{Action, Resource},
-    ids::ProjectId,
+    ids::{ProjectId, TaskId},
     limits,
 };
-use engine::{Decision, Freeze, Rows as _};
+use engine::{Freeze, Rows as _};
 use store::{
     TaskRows,
     project_limit::{self, FreezeRow},
@@ -49,10 +49,7 @@ impl Control {
         project_id: &ProjectId,
         news: Option<Freeze<'_>>,
     ) -> Result<(), Error> {
-        let mut connection = self.store.acquire().await?;
-        let task_ids = TaskRows::new(&mut connection).open_tasks(project_id).await?;
-        drop(connection);
-        for task_id in task_ids {
+        for task_id in self.open_tasks(project_id).await? {
             let mut tx = self.store.begin().await?;
             let (rows, now) = (&mut TaskRows::new(&mut tx), self.environment.now());
             let decision = ENGINE.suspend_task_of_project(rows, project_id, task_id, news, now).await?;
@@ -66,20 +63,35 @@ impl Control {
     /// Unfreezes the project: its tasks continue, except paused ones.
     pub async fn unfreeze(&self, caller: &Caller) -> Result<(), Error> {
         caller.check(Action::Unfreeze, [Resource::Everything])?;
-        let (project_id, now) = (caller.project_id(), self.environment.now());
+        let (project_id, actor) = (caller.project_id(), &caller.identity.principal);
         let mut tx = self.store.begin().await?;
-        if self.answered_before(&mut tx, caller).await?.is_some() {
-            return Ok(());
+        let mut is_news = false;
+        if self.answered_before(&mut tx, caller).await?.is_none() {
+            is_news = TaskRows::new(&mut tx).unfreeze(project_id).await?;
+            self.done(tx, caller, Action::Unfreeze, &format!("project:{project_id}"), "unfrozen").await?;
         }
-        let actor = &caller.identity.principal;
-        let mut rows = TaskRows::new(&mut tx);
-        let released = ENGINE.release_project(&mut rows, project_id, actor, now).await?;
-        let decisions: Vec<Decision> = released.unwrap_or_default();
-        rollout::apply(&mut tx, &decisions).await?;
-        self.done(tx, caller, Action::Unfreeze, &format!("project:{project_id}"), "unfrozen").await?;
-        rollout::report(&decisions);
-        tracing::warn!(%project_id, actor = caller.identity.principal, "project unfrozen");
+        // If this process dies first, a scheduler releases the remaining tasks.
+        self.release_project(project_id, is_news.then_some(actor)).await?;
+        tracing::warn!(%project_id, actor, "project unfrozen");
         Ok(())
+    }
+
+    /// Releases the tasks of an unfrozen project, each task in its own transaction.
+    async fn release_project(&self, project_id: &ProjectId, news: Option<&str>) -> Result<(), Error> {
+        for task_id in self.open_tasks(project_id).await? {
+            let mut tx = self.store.begin().await?;
+            let (rows, now) = (&mut TaskRows::new(&mut tx), self.environment.now());
+            let decision = ENGINE.release_task_of_project(rows, task_id, news, now).await?;
+            rollout::apply(&mut tx, &decision).await?;
+            self.store.commit(tx).await?;
+            rollout::report(&decision);
+        }
+        Ok(())
+    }
+
+    async fn open_tasks(&self, project_id: &ProjectId) -> Result<Vec<TaskId>, Error> {
+        let mut connection = self.store.acquire().await?;
+        Ok(TaskRows::new(&mut connection).open_tasks(project_id).await?)
     }
 
     /// Returns the freeze that the caller just set. The right to freeze includes the right to see

@@ -12,8 +12,12 @@ pub enum DutyKind {
     Expire,
     /// Tasks of a frozen project that are not fully suspended, because the freeze was interrupted.
     SuspendFrozen,
+    /// Tasks of an unfrozen project that are still suspended, because the unfreeze was interrupted.
+    ReleaseUnfrozen,
     /// Batches without a live holder.
     Reclaim,
+    /// Ready batches with a desktop that cannot connect any more.
+    OutOfService,
     /// Deferred targets whose desktop is online.
     HandOut,
     /// Deferred targets that only wait for a slot and whose deadline is near.
@@ -26,10 +30,12 @@ pub enum DutyKind {
 
 impl DutyKind {
     /// Every kind, in the order of processing.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Expire,
         Self::SuspendFrozen,
+        Self::ReleaseUnfrozen,
         Self::Reclaim,
+        Self::OutOfService,
         Self::HandOut,
         Self::PutOff,
         Self::OverdueBatch,
@@ -44,7 +50,7 @@ pub struct Duty {
     pub kind: DutyKind,
     /// Task that the duty concerns.
     pub task_id: TaskId,
-    /// Batch of a [`DutyKind::Reclaim`] or [`DutyKind::OverdueBatch`]; otherwise `None`.
+    /// Batch of the duty; `None` for a duty of deferred targets or of the whole task.
     pub batch_id: Option<BatchId>,
     /// Ordinals of the affected targets; empty for a duty of the whole task.
     pub ordinals: Vec<u32>,

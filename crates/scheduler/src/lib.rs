@@ -26,7 +26,7 @@ pub use loops::run;
 pub use presence::Refused;
 pub use proto::scheduler::scheduler_service_server::SchedulerServiceServer;
 pub use retention::Retention;
-pub use rollout::{Leased, ReportAnswer, ReturnedTarget, TargetReport};
+pub use rollout::{Leased, Pulled, ReportAnswer, ReturnedTarget, TargetReport};
 pub use rpc::service;
 pub use scheduler::Scheduler;
 pub use spec_cache::Spec;

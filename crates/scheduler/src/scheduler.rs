@@ -6,9 +6,8 @@ use std::sync::Arc;
 use domain::Timestamp;
 use proto::types::Time;
 use store::Store;
-use tokio::sync::Semaphore;
 
-use crate::{Config, issuing::Enrolment, spec_cache::Specs};
+use crate::{Config, issuing::Enrolment, rollout::ReportPermits, spec_cache::Specs};
 
 /// Scheduler over one database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -17,17 +16,15 @@ pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) specs: Specs,
     pub(crate) enrolment: Option<Arc<Enrolment>>,
-    /// Reports that may be under way at the same time. They wait for waves that others have locked,
-    /// and must leave connections for other work.
-    pub(crate) reports: Arc<Semaphore>,
+    /// Permits of reports: they must leave connections for other work.
+    pub(crate) report_permits: ReportPermits,
 }
 
 impl Scheduler {
     /// Creates a scheduler without an issuer of certificates.
     pub fn new(store: Store, config: Config) -> Self {
-        let reports = (store.max_connections() / 2).max(1) as usize;
-        let reports = Arc::new(Semaphore::new(reports));
-        Self { store, config, specs: Specs::default(), enrolment: None, reports }
+        let report_permits = ReportPermits::new(store.max_connections() as usize / 2);
+        Self { store, config, specs: Specs::default(), enrolment: None, report_permits }
     }
 
     /// Adds an issuer, so that the scheduler also issues certificates to desktops.

@@ -38,7 +38,12 @@ pub(crate) fn new_deferred(new: &NewDeferred, stop: Option<u16>, presence: Optio
 }
 
 /// A ready batch.
-pub(crate) fn ready(row: &BatchRow, facts: &TaskFacts, max_running: Option<u16>) -> ReadyBatch {
+pub(crate) fn ready(
+    row: &BatchRow,
+    facts: &TaskFacts,
+    capacity: u32,
+    max_running: Option<u16>,
+) -> ReadyBatch {
     let bytes = row.members.iter().map(|member| member.desktop_id.as_str().len() + member.agent_id.len());
     ReadyBatch {
         project_id: facts.project_id.clone(),
@@ -50,6 +55,7 @@ pub(crate) fn ready(row: &BatchRow, facts: &TaskFacts, max_running: Option<u16>)
         may_wait: !row.terms.maybe_delivered && facts.policy.window.is_none(),
         held_by_project: 0,
         held_by_task: 0,
+        capacity,
         ids_bytes: u32::try_from(bytes.sum::<usize>()).unwrap_or(u32::MAX),
         worker_deaths: row.terms.worker_deaths,
         max_running,

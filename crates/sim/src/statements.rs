@@ -37,8 +37,14 @@ impl MemoryStore {
     }
 
     /// Stores a heartbeat. Returns true when the worker was not known.
-    pub fn put_heartbeat(&mut self, worker_id: &WorkerId, is_draining: bool, now: Timestamp) -> bool {
-        let row = WorkerRow { heartbeat_at: now, is_draining };
+    pub fn put_heartbeat(
+        &mut self,
+        worker_id: &WorkerId,
+        capacity: u32,
+        is_draining: bool,
+        now: Timestamp,
+    ) -> bool {
+        let row = WorkerRow { heartbeat_at: now, is_draining, capacity };
         let known = self.workers.insert(worker_id.clone(), row);
         if known.is_none_or(|known| known.is_draining != is_draining) {
             self.set_takes_work(worker_id, !is_draining);

@@ -126,7 +126,9 @@ impl Rows for TaskRows<'_> {
         match kind {
             DutyKind::Expire => Ok(of_tasks(kind, task::expired(connection, now, limit).await?)),
             DutyKind::SuspendFrozen => Ok(of_tasks(kind, task::not_suspended(connection, limit).await?)),
+            DutyKind::ReleaseUnfrozen => Ok(of_tasks(kind, task::not_released(connection, limit).await?)),
             DutyKind::Reclaim => batch::orphaned(connection, times.observed_until, limit).await,
+            DutyKind::OutOfService => batch::out_of_service(connection, now, limit).await,
             DutyKind::HandOut => deferred_target::reachable(connection, now, limit).await,
             DutyKind::PutOff => deferred_target::nearly_overdue(connection, now, limit).await,
             DutyKind::OverdueBatch => batch::overdue_batches(connection, times, limit).await,

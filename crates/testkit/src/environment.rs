@@ -99,7 +99,7 @@ impl TestEnvironment {
     /// Admits all admissible targets and leases the one batch of a task.
     pub async fn lease(&self, task_id: &str) -> anyhow::Result<Leased> {
         while self.engine.admit_all(Self::now()).await? {}
-        let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await?;
+        let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await?.leased;
         let mut leased: Vec<Leased> =
             leased.into_iter().filter(|leased| leased.batch.terms.task_id.to_string() == task_id).collect();
         ensure!(leased.len() == 1, "{} batches of task {task_id}", leased.len());

@@ -27,7 +27,7 @@ async fn draining_worker_gets_no_orders_until_it_is_resumed() {
     assert!(heard(false).await.drain, "the heartbeat carries the drain request");
     let task_id = harness.submit(command_on(2)).await.task_id;
     while harness.engine.admit_all(Harness::now()).await.unwrap() {}
-    let leased = harness.engine.lease(&Harness::worker(), 100, Harness::now()).await.unwrap();
+    let leased = harness.engine.lease(&Harness::worker(), 100, Harness::now()).await.unwrap().leased;
     assert!(leased.is_empty(), "no batch is formed for it");
 
     let undrain = UndrainWorkerRequest { worker_id: "worker-1".into() };

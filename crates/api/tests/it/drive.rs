@@ -64,7 +64,7 @@ impl Harness {
     /// Runs a whole task with one script and the same outcome on every target. Fails if other tasks
     /// have work.
     pub(crate) async fn run_some(&self, task_id: &str, outcome: Outcome) {
-        let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap();
+        let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap().leased;
         for leased in leased.iter().filter(|leased| leased.batch.terms.task_id.to_string() == task_id) {
             let outcomes: Vec<&[Outcome]> =
                 leased.batch.members.iter().map(|_| std::slice::from_ref(&outcome)).collect();

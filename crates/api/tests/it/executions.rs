@@ -103,7 +103,7 @@ async fn a_command_of_a_hundred_thousand_characters_runs_whole() {
     let command = "\u{4e2d}".repeat(100_000);
     harness.execute(&with(json!({"resource_ids": ids(1), "command": command}))).await;
     harness.engine.admit_all(Harness::now()).await.unwrap();
-    let leased = harness.engine.lease(&Harness::worker(), 10, Harness::now()).await.unwrap();
+    let leased = harness.engine.lease(&Harness::worker(), 10, Harness::now()).await.unwrap().leased;
     assert_eq!(leased[0].spec.scripts[0].content, command);
 }
 

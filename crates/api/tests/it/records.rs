@@ -52,7 +52,7 @@ async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
 
 async fn pull(harness: &Harness) -> Vec<Leased> {
     harness.engine.admit_all(Harness::now()).await.unwrap();
-    harness.engine.lease(&Harness::worker(), 1_000, Harness::now()).await.unwrap()
+    harness.engine.lease(&Harness::worker(), 1_000, Harness::now()).await.unwrap().leased
 }
 
 fn statuses(records: &Value) -> Vec<&str> {

@@ -45,7 +45,7 @@ impl Harness {
     /// Whether no batch could be leased.
     async fn leases_nothing(&self) -> bool {
         while self.engine.admit_all(Self::now()).await.unwrap() {}
-        self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap().is_empty()
+        self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap().leased.is_empty()
     }
 
     /// Reads a finite stream of server-sent events as text.

@@ -94,7 +94,7 @@ async fn a_task_keeps_the_revision_that_it_was_given() {
     assert_eq!((&pinned["content"], &pinned["name"]), (&json!("echo first"), &json!("s")));
     let now = Harness::now();
     harness.engine.admit_all(now).await.unwrap();
-    let leased = harness.engine.lease(&Harness::worker(), 10, now).await.unwrap();
+    let leased = harness.engine.lease(&Harness::worker(), 10, now).await.unwrap().leased;
     assert_eq!(leased[0].spec.scripts[0].content, "echo first", "the pinned revision runs");
     let other = "0".repeat(32);
     assert_eq!(harness.refusal(Method::GET, &format!("{path}?script_task_id={other}"), None).await.0, 404);

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use domain::{
     Timestamp,
     deadline::time_missing,
-    fair_share::{Claim, shares},
+    fair_share::{Claim, TaskClaim, task_shares},
     ids::{ProjectId, TaskId, WorkerId},
     quarantine,
 };
@@ -45,54 +45,45 @@ impl<F: Faults> Engine<F> {
     }
 
     /// Chooses batches until their targets fill `room`, in shares that are fair between projects
-    /// and between the tasks of a project. A batch is split if it does not fit into the share of
-    /// its task. A batch that waited until its delivery deadline gets a last minute for the
-    /// delivery.
+    /// and between the tasks of a project. Some places are reserved for tasks and projects with few
+    /// targets on the worker (see `domain::fair_share`). A batch is split if it does not fit into
+    /// the share of its task. A batch that waited until its delivery deadline gets a last minute
+    /// for the delivery.
     pub fn choose(&self, ready: &[ReadyBatch], room: u32, now: Timestamp) -> Vec<LeaseChoice> {
-        let mut shares = task_shares(ready, room);
+        let mut rooms = task_rooms(ready, room);
         let mut choices = Vec::new();
         for batch in ready {
-            let Some(share) = shares.get_mut(&batch.task_id).filter(|share| **share > 0) else { continue };
-            let part = (batch.size > *share).then_some(*share);
+            let Some(room) = rooms.get_mut(&batch.task_id).filter(|room| **room > 0) else { continue };
+            let part = (batch.size > *room).then_some(*room);
             let missing = time_missing(&batch.deadlines, now, batch.delivery);
             let later = if batch.may_wait { missing } else { TimeDelta::zero() };
             choices.push(LeaseChoice { task_id: batch.task_id, batch_id: batch.batch_id, part, later });
-            *share -= batch.size.min(*share);
+            *room -= batch.size.min(*room);
         }
         choices
     }
 }
 
 /// Returns the number of targets that each task may lease.
-fn task_shares(ready: &[ReadyBatch], room: u32) -> BTreeMap<TaskId, u32> {
-    let project_claims = claims(ready, |batch| (&batch.project_id, batch.held_by_project));
-    let project_rooms = shares_of(room, &project_claims);
-    let tasks_of = |project_id: &ProjectId, room: u32| {
-        let own = ready.iter().filter(|batch| batch.project_id == *project_id);
-        shares_of(room, &claims(own, |batch| (batch.task_id, batch.held_by_task)))
-    };
-    project_rooms.into_iter().flat_map(|(project_id, room)| tasks_of(project_id, room)).collect()
-}
-
-/// Sums the targets that each claimant wants, in the order of the batches.
-fn claims<'a, K: PartialEq>(
-    ready: impl IntoIterator<Item = &'a ReadyBatch>,
-    claimant: impl Fn(&'a ReadyBatch) -> (K, u32),
-) -> Vec<(K, Claim)> {
-    let mut claims: Vec<(K, Claim)> = Vec::new();
+fn task_rooms(ready: &[ReadyBatch], room: u32) -> BTreeMap<TaskId, u32> {
+    let Some(capacity) = ready.first().map(|batch| batch.capacity) else { return BTreeMap::new() };
+    let mut tasks: Vec<(TaskId, TaskClaim<&ProjectId>)> = Vec::new();
     for batch in ready {
-        let (key, held) = claimant(batch);
-        match claims.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, claim)) => claim.wanted += batch.size,
-            None => claims.push((key, Claim { held, wanted: batch.size })),
+        match tasks.iter_mut().find(|(task_id, _)| *task_id == batch.task_id) {
+            Some((_, claim)) => claim.own.wanted += batch.size,
+            None => tasks.push((batch.task_id, claim(batch))),
         }
     }
-    claims
+    let (task_ids, claims): (Vec<TaskId>, Vec<TaskClaim<&ProjectId>>) = tasks.into_iter().unzip();
+    task_ids.into_iter().zip(task_shares(room, capacity, &claims)).collect()
 }
 
-fn shares_of<K: Copy>(room: u32, claims: &[(K, Claim)]) -> Vec<(K, u32)> {
-    let wanted: Vec<Claim> = claims.iter().map(|(_, claim)| *claim).collect();
-    claims.iter().map(|(key, _)| *key).zip(shares(room, &wanted)).collect()
+fn claim(batch: &ReadyBatch) -> TaskClaim<&ProjectId> {
+    TaskClaim {
+        project: &batch.project_id,
+        held_by_project: batch.held_by_project,
+        own: Claim { held: batch.held_by_task, wanted: batch.size },
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +106,7 @@ mod tests {
             may_wait: true,
             held_by_project,
             held_by_task,
+            capacity: 10,
             ids_bytes: 0,
             worker_deaths: 0,
             max_running: None,
@@ -147,6 +139,15 @@ mod tests {
             [batch(1, "big", 1, 100, held), batch(2, "big", 1, 100, held), batch(3, "fix", 2, 1, [0, 0])];
         assert_eq!(chosen(&ready, 1), [(2, 1)]);
         assert_eq!(chosen(&ready, 101), [(0, 100), (2, 1)]);
+    }
+
+    #[test]
+    fn places_of_large_workers_are_reserved_for_small_tasks() {
+        let of_large = |batch: ReadyBatch| ReadyBatch { capacity: 10_000, ..batch };
+        let large = of_large(batch(1, "big", 1, 500, [9_500, 9_500]));
+        assert_eq!(chosen(&[large.clone()], 500), []);
+        let urgent = of_large(batch(2, "big", 2, 1, [9_500, 0]));
+        assert_eq!(chosen(&[large, urgent], 500), [(1, 1)]);
     }
 
     #[test]

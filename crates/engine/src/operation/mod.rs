@@ -6,6 +6,7 @@ mod concurrency;
 mod expire;
 mod hand_out;
 mod lease;
+mod out_of_service;
 mod overdue;
 mod perform;
 mod reclaim;

@@ -34,7 +34,12 @@ impl<F: Faults> Engine<F> {
         // The deadline of a ready batch may be the end of its window.
         let overdue = wait_for_next_window(&mut rollout, &terms, members, &targets);
         let overdue = wait_for_worker(&mut rollout, &terms, overdue, &targets);
-        let overdue = overdue.into_iter().map(|member| Overdue { terms, member, because: None }).collect();
+        let because = |member: &Member| {
+            let presence = targets.get(&member.ordinal)?.presence.as_ref()?;
+            presence.out_of_service.filter(|_| !terms.maybe_delivered)
+        };
+        let overdue = overdue.into_iter().map(|member| Overdue { terms, because: because(&member), member });
+        let overdue = overdue.collect();
         self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
         Ok(Some(rollout.decide()))
     }

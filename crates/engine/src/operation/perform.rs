@@ -15,7 +15,9 @@ impl<F: Faults> Engine<F> {
         match duty.kind {
             DutyKind::Expire => self.expire(rows, duty.task_id, now).await,
             DutyKind::SuspendFrozen => self.suspend_task_of_frozen_project(rows, duty.task_id, now).await,
+            DutyKind::ReleaseUnfrozen => self.release_task_of_project(rows, duty.task_id, None, now).await,
             DutyKind::Reclaim => self.reclaim(rows, duty, times).await,
+            DutyKind::OutOfService => self.remove_out_of_service(rows, duty, now).await,
             DutyKind::HandOut => self.hand_out(rows, duty, now).await,
             DutyKind::PutOff => self.put_off(rows, duty, now).await,
             DutyKind::OverdueBatch | DutyKind::OverdueDeferred

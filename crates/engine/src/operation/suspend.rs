@@ -122,28 +122,30 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout))
     }
 
-    /// Unfreezes a project and releases its tasks, except paused tasks. Returns `None` when the
-    /// project was not frozen.
-    pub async fn release_project<R: Rows>(
+    /// Releases one task of an unfrozen project, unless it is paused. The unfreeze must be committed
+    /// before. `news` is the principal that unfroze the project. Returns `None` if the project was
+    /// frozen again in the meantime, or nothing changes.
+    ///
+    /// An unfreeze takes a transaction for each task, as a freeze does.
+    pub async fn release_task_of_project<R: Rows>(
         &self,
         rows: &mut R,
-        project_id: &ProjectId,
-        actor: &str,
+        task_id: TaskId,
+        news: Option<&str>,
         now: Timestamp,
-    ) -> Result<Option<Vec<Decision>>, R::Error> {
-        if !rows.unfreeze(project_id).await? {
+    ) -> Result<Option<Decision>, R::Error> {
+        let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else { return Ok(None) };
+        let stays = rollout.facts.is_paused || rollout.facts.status.admits_no_more();
+        if rollout.facts.is_frozen || stays && news.is_none() {
             return Ok(None);
         }
-        let mut decisions = Vec::new();
-        for task_id in rows.open_tasks(project_id).await? {
-            let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else { continue };
+        if let Some(actor) = news {
             rollout.event(NewEvent::of_task(EventKind::Unfrozen, actor, ""));
-            if !rollout.facts.is_paused && !rollout.facts.status.admits_no_more() {
-                self.release(rows, &mut rollout).await?;
-            }
-            decisions.push(rollout.decide());
         }
-        Ok(Some(decisions))
+        if !stays {
+            self.release(rows, &mut rollout).await?;
+        }
+        Ok(Some(rollout.decide()))
     }
 
     /// Ends the suspension of a task: its suspended targets may be dispatched again, with their

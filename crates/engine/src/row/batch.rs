@@ -129,6 +129,8 @@ pub struct ReadyBatch {
     pub held_by_project: u32,
     /// Number of targets of the task that the worker holds.
     pub held_by_task: u32,
+    /// Number of targets that the worker accepts at the same time.
+    pub capacity: u32,
     /// Total bytes of the desktop ids and agent ids in the batch.
     pub ids_bytes: u32,
     /// Number of workers that died while they held its targets.

@@ -42,6 +42,16 @@ pub struct Leased {
     pub trace_context: Option<String>,
 }
 
+/// Result of a pull.
+#[derive(Debug, Clone, Default)]
+pub struct Pulled {
+    /// Leased batches.
+    pub leased: Vec<Leased>,
+    /// Whether batches are ready although none was leased: the worker has only places left that are
+    /// reserved for other tasks.
+    pub waits_for_room: bool,
+}
+
 /// Stops of the batch's targets, by ordinal.
 async fn stops_of(connection: &mut Connection, batch: &BatchRow) -> Result<HashMap<u32, u16>, Error> {
     let Some((first, last)) = batch.members.first().zip(batch.members.last()) else {
@@ -69,15 +79,16 @@ fn span_of(leased: &mut Leased, worker_id: &WorkerId) -> Span {
 impl Scheduler {
     /// Leases ready batches of the worker for at most `room` targets, in fair shares; batches are
     /// split to fit.
-    pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
+    pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Pulled, Error> {
         let mut tx = self.store.begin().await?;
         let lease_time = self.lease_time();
         let ready = ENGINE.leasable(&mut TaskRows::new(&mut tx), worker_id, now, lease_time).await?;
         let running: HashMap<TaskId, u16> =
             ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
+        let waits_for_room = !ready.is_empty();
         let (choices, specs) = self.within_budget(&mut tx, ready, room, now).await?;
         if choices.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Pulled { leased: Vec::new(), waits_for_room });
         }
         let lease_until = now + lease_time;
         let rows = TaskRows::new(&mut tx).lease(&choices, now, lease_until).await?;
@@ -86,7 +97,7 @@ impl Scheduler {
         let spans: Vec<Span> = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
         self.store.commit(tx).await?;
         drop(spans);
-        Ok(leased)
+        Ok(Pulled { leased, waits_for_room: false })
     }
 
     /// Choices that fit into one response, with the specifications of their tasks.

@@ -26,10 +26,6 @@ use crate::Scheduler;
 /// again; this time covers a lost report.
 const FULL_FOR: TimeDelta = TimeDelta::minutes(2);
 
-/// Maximum time that a report waits for other reports. It holds no connection meanwhile, and ends
-/// earlier with the deadline of its call.
-const REPORT_WAITS: Duration = Duration::from_secs(60);
-
 /// Results of all scripts of one target.
 #[derive(Debug, Clone)]
 pub struct TargetReport {
@@ -120,19 +116,23 @@ impl Scheduler {
             by_task.entry(target.task_id).or_default().1.push(target);
         }
         let mut answer = ReportAnswer::default();
-        let place = tokio::time::timeout(REPORT_WAITS, self.reports.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(Error::overloaded()) };
-        let begun = Instant::now();
         self.store_full(worker_id, full, now).await.or_else(without_hint)?;
-        for (task_id, (results, returned)) in by_task {
+        let mut spent = Duration::ZERO;
+        // Tasks whose reports queue come last.
+        let (free, busy): (Vec<_>, Vec<_>) =
+            by_task.into_iter().partition(|(task_id, _)| self.report_permits.is_free(*task_id));
+        for (task_id, (results, returned)) in free.into_iter().chain(busy) {
+            let _permit = self.report_permits.acquire(task_id).await?;
+            let begun = Instant::now();
             note(task_id, &results);
             let span = span_of(task_id, worker_id, &results);
             let results = results.into_iter().map(TargetReport::reported).collect();
             let returned = returned.into_iter().map(ReturnedTarget::returned).collect();
             let report = Report { task_id, worker_id: worker_id.clone(), results, returned };
             answer.merge(Box::pin(self.report_isolated(report, now).instrument(span)).await?);
+            spent += begun.elapsed();
         }
-        metric::REPORT_SECONDS.observe_duration(begun.elapsed(), &[]);
+        metric::REPORT_SECONDS.observe_duration(spent, &[]);
         metric::RESULTS_REFUSED.increment(answer.refused.len() as u64, &[]);
         Ok(answer)
     }

@@ -13,10 +13,14 @@ use super::{
     orders,
     peer::called,
 };
-use crate::rollout::Leased;
+use crate::rollout::{Leased, Pulled};
 
 /// Maximum wait of a pull.
 const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
+
+/// Maximum wait of a pull while the worker's free places are reserved for other tasks. The worker
+/// then pulls again with the places that became free meanwhile.
+const MAX_WAIT_FOR_ROOM: Duration = Duration::from_millis(250);
 
 /// Leases ready batches of the worker. Waits until at least one batch is ready.
 pub(super) async fn handle(
@@ -26,14 +30,18 @@ pub(super) async fn handle(
     let (caller, PullRequest { worker_id, capacity, wait_ms }) = called(request);
     let worker_id = caller.is(&worker_id)?;
     let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_PULL_WAIT);
-    let deadline = tokio::time::Instant::now() + wait;
+    let begin = tokio::time::Instant::now();
+    let mut deadline = begin + wait;
     // Checked before the lease: a scheduler that cannot sign leaves the batches for one that can.
     service.signer.as_ref().map_or(Ok(()), Signer::check).map_err(Status::unavailable)?;
     let mut bell = service.wakes.ready.subscribe();
     loop {
         bell.mark_unchanged();
-        let leased =
-            service.done(service.scheduler.lease(&worker_id, capacity, service.scheduler.now())).await?;
+        let pulled = service.scheduler.lease(&worker_id, capacity, service.scheduler.now());
+        let Pulled { leased, waits_for_room } = service.done(pulled).await?;
+        if waits_for_room {
+            deadline = deadline.min(begin + MAX_WAIT_FOR_ROOM);
+        }
         let is_over = tokio::time::Instant::now() >= deadline || service.stop.is_cancelled();
         if !leased.is_empty() || is_over {
             let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();

@@ -18,7 +18,7 @@ async fn concurrent_reports_to_two_schedulers_give_exact_tallies() {
     let w = worker("w");
     harness.online(&w, 0..TARGETS, start()).await;
     let task_id = harness.submit_and_cut(Submit { targets: TARGETS, ..Submit::default() }).await;
-    let leased = harness.lease(&w, TARGETS, start()).await;
+    let leased = harness.lease(&w, 2 * TARGETS, start()).await;
     assert_eq!(ordinals(&leased).len(), TARGETS as usize);
 
     let other = Scheduler::new(harness.database.another_store().unwrap(), Config::default());
@@ -69,7 +69,7 @@ async fn two_schedulers_cut_and_lease_everything_once() {
     join_all(engines.iter().map(|engine| engine.admit(task_id, start()))).await;
     let pulls = join_all((0..20).map(|pull| {
         let (engine, w) = (engines[pull % 2].clone(), w.clone());
-        async move { engine.lease(&w, 60, start()).await.unwrap() }
+        async move { engine.lease(&w, 60, start()).await.unwrap().leased }
     }))
     .await;
     let mut got: Vec<u32> = pulls.iter().flat_map(|leased| ordinals(leased)).collect();

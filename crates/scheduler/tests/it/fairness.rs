@@ -123,6 +123,26 @@ async fn urgent_task_does_not_wait_behind_a_large_one() {
 }
 
 #[tokio::test]
+async fn large_task_leaves_places_for_urgent_ones() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..100, start()).await;
+    harness.engine.heartbeat(&w, "here", 80, false, start()).await.unwrap();
+    harness.submit_and_cut(Submit { targets: 100, ..Submit::default() }).await;
+    assert_eq!(ordinals(&harness.lease(&w, 80, start()).await).len(), 76);
+    let pulled = harness.engine.lease(&w, 4, after(1)).await.unwrap();
+    assert!(pulled.leased.is_empty() && pulled.waits_for_room);
+    let urgent = harness.submit_and_cut(Submit { targets: 10, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 4, after(2)).await;
+    assert!(leased.iter().all(|leased| leased.batch.terms.task_id == urgent), "{leased:?}");
+    assert_eq!(ordinals(&leased).len(), 2, "the last two places are for other projects");
+    let of_other_project = submit_to_other_project(&harness).await;
+    let leased = harness.lease(&w, 2, after(3)).await;
+    assert_eq!(leased.len(), 1);
+    assert_eq!(leased[0].batch.terms.task_id, of_other_project);
+}
+
+#[tokio::test]
 async fn connected_desktop_of_a_full_worker_is_not_undelivered() {
     let harness = Harness::new().await;
     let w = worker("w");

@@ -77,7 +77,7 @@ impl Harness {
     }
 
     pub(crate) async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Vec<Leased> {
-        self.engine.lease(worker_id, room, now).await.unwrap()
+        self.engine.lease(worker_id, room, now).await.unwrap().leased
     }
 
     /// Performs all time-driven work, then leases everything available to the live worker `w`.

@@ -16,7 +16,7 @@ async fn a_worker_never_gets_more_than_it_has_room_for() {
     harness.online(&w, 0..1_200, start()).await;
     harness.submit_and_cut(Submit { targets: 1_200, ..Submit::default() }).await;
     let mut seen = HashSet::new();
-    for room in [1, 7, 500, 600, 1_000] {
+    for room in [1, 7, 500, 600, 1_000, 1_500] {
         let leased = harness.lease(&w, room, start()).await;
         let got = ordinals(&leased);
         assert!(got.len() <= room as usize);

@@ -36,24 +36,29 @@ async fn reports_that_wait_for_a_wave_leave_connections() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..1, start()).await;
-    harness.submit_and_cut(Submit::default()).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
     let leased = harness.lease(&w, 1, start()).await;
+    harness.submit_and_cut(Submit::default()).await;
+    let of_other_task = harness.lease(&w, 1, start()).await;
     let options = PoolOptions { liveness_connections: 2, ..PoolOptions::new(&harness.database.url) };
     let scheduler = Scheduler::new(Store::connect(&options).unwrap(), Config::default());
 
     let mut holder = harness.database.connection().await.unwrap();
     let mut tx = holder.begin().await.unwrap();
-    sqlx::query("SELECT FROM wave FOR UPDATE").execute(&mut *tx).await.unwrap();
+    let lock = sqlx::query("SELECT FROM wave WHERE task_id = $1 FOR UPDATE").bind(task_id.0);
+    lock.execute(&mut *tx).await.unwrap();
     let mut reports = tokio::task::JoinSet::new();
     for _ in 0..30 {
         let (scheduler, w, results) = (scheduler.clone(), w.clone(), results(&leased[0], Outcome::Success));
         reports.spawn(async move { scheduler.report(&w, results, Vec::new(), after(1)).await });
     }
-    until_waiting(&harness, 4).await;
+    until_waiting(&harness, 2).await;
     timeout(SOON, scheduler.heartbeat(&w, "here", 10, false, after(1))).await.unwrap().unwrap();
     let lost = timeout(SOON, scheduler.renew(&w, &[key(&leased[0])], after(1))).await.unwrap().unwrap();
     assert!(lost.is_empty());
-    assert!(timeout(SOON, scheduler.lease(&w, 1, after(1))).await.unwrap().unwrap().is_empty());
+    assert!(timeout(SOON, scheduler.lease(&w, 1, after(1))).await.unwrap().unwrap().leased.is_empty());
+    let other = scheduler.report(&w, results(&of_other_task[0], Outcome::Success), Vec::new(), after(1));
+    assert_eq!(timeout(SOON, other).await.unwrap().unwrap().stored, 1, "reports of other tasks pass");
     tx.rollback().await.unwrap();
     let answers = timeout(PATIENCE, reports.join_all()).await.unwrap();
     let stored: u32 = answers.into_iter().flatten().map(|answer| answer.stored).sum();
@@ -82,6 +87,31 @@ async fn report_locks_batches_in_the_order_of_renewals() {
     tx.commit().await.unwrap();
     let answer = timeout(PATIENCE, report).await.unwrap().unwrap().unwrap();
     assert_eq!((answer.stored, answer.failed.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn renewal_that_waits_for_a_batch_locks_no_other() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let mut leased = harness.lease(&w, 1, start()).await;
+    leased.extend(harness.lease(&w, 1, start()).await);
+    leased.sort_by_key(|leased| leased.batch.batch_id);
+    let [first, last] = &leased[..] else { panic!("two batches") };
+    // A report of the last batch, which then halts the task and marks the first one.
+    let mut report = harness.database.connection().await.unwrap();
+    let mut tx = report.begin().await.unwrap();
+    lock_batch(&mut tx, last.batch.batch_id).await;
+    let (scheduler, keys) = (harness.engine.clone(), [key(first), key(last)]);
+    let renewal = tokio::spawn(async move { scheduler.renew(&w, &keys, after(10)).await });
+    until_waiting(&harness, 1).await;
+    timeout(PATIENCE, lock_batch(&mut tx, first.batch.batch_id)).await.unwrap();
+    tx.commit().await.unwrap();
+    let lost = timeout(PATIENCE, renewal).await.unwrap().unwrap().unwrap();
+    assert!(lost.is_empty(), "{lost:?}");
+    let renewed = "SELECT count(*) FROM batch WHERE lease_until > leased_at + interval '35 s'";
+    assert_eq!(harness.count(renewed).await, 2);
 }
 
 #[tokio::test]

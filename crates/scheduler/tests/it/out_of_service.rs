@@ -9,7 +9,7 @@ use domain::{
 use store::desktop;
 use testkit::{Submit, desktop_id, project};
 
-use crate::harness::{Harness, after, start, worker};
+use crate::harness::{Harness, after, ordinals, start, worker};
 
 fn ignoring_undelivered() -> RolloutPolicy {
     RolloutPolicy { outcomes: [(Outcome::Undelivered, Weight::Ignore)].into(), ..RolloutPolicy::default() }
@@ -49,6 +49,22 @@ async fn retired_desktop_ends_its_waiting_target_at_once() {
     harness.reap(after(3)).await;
     assert_eq!(undelivered(&harness, task_id).await, [(1, RETIRED.to_owned())]);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "the other one still waits");
+}
+
+#[tokio::test]
+async fn target_that_waits_for_a_full_worker_ends_at_once() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..3, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    let before = harness.count("SELECT extract(epoch FROM min(deliver_by))::int8 FROM batch").await;
+    harness.reap(after(1)).await;
+    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 1);
+    retire(&harness, 1, 2).await;
+    harness.reap(after(3)).await;
+    assert_eq!(undelivered(&harness, task_id).await, [(1, RETIRED.to_owned())]);
+    let left = harness.count("SELECT extract(epoch FROM min(deliver_by))::int8 FROM batch").await;
+    assert_eq!(left, before, "the other targets keep their deadline");
+    assert_eq!(ordinals(&harness.leased(4).await), [0, 2]);
 }
 
 #[tokio::test]

@@ -79,12 +79,22 @@ async fn suspend_project(harness: &Harness, seconds: i64) {
 
 /// Unfreezes the project; false if it is not frozen.
 async fn release_project(harness: &Harness, seconds: i64) -> bool {
+    let is_done = unfreeze(harness).await;
     let mut tx = harness.store().begin().await.unwrap();
     let mut rows = TaskRows::new(&mut tx);
-    let decisions = ENGINE.release_project(&mut rows, &project(), "alice", after(seconds)).await.unwrap();
-    let is_done = decisions.is_some();
-    harness.commit(tx, decisions.unwrap_or_default()).await;
+    let mut decisions = Vec::new();
+    for task_id in rows.open_tasks(&project()).await.unwrap() {
+        let step = ENGINE.release_task_of_project(&mut rows, task_id, Some("alice"), after(seconds));
+        decisions.extend(step.await.unwrap().filter(|_| is_done));
+    }
+    harness.commit(tx, decisions).await;
     is_done
+}
+
+/// Performs the first half of an unfreeze.
+async fn unfreeze(harness: &Harness) -> bool {
+    let mut connection = harness.store().acquire().await.unwrap();
+    TaskRows::new(&mut connection).unfreeze(&project()).await.unwrap()
 }
 
 #[tokio::test]
@@ -381,6 +391,26 @@ async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
         asked[0].batch.terms.deadlines.deliver_by > after(100_002),
         "an agent that never received the order may still run it"
     );
+}
+
+#[tokio::test]
+async fn interrupted_unfreeze_is_finished() {
+    let harness = Harness::new().await;
+    let running = submit(&harness, Submit { targets: 2, ..Submit::default() }).await;
+    let paused = submit(&harness, Submit { targets: 2, ..Submit::default() }).await;
+    while harness.engine.admit_all(start()).await.unwrap() {}
+    pause(&harness, paused, 1).await;
+    let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
+    let mut connection = harness.store().acquire().await.unwrap();
+    assert!(project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
+    drop(connection);
+    suspend_project(&harness, 2).await;
+    // Longer than the delivery timeout: the deadlines of suspended batches stand still.
+    assert!(harness.leased(50_000).await.is_empty());
+    assert!(unfreeze(&harness).await);
+    let leased = harness.leased(50_001).await;
+    let tasks: Vec<TaskId> = leased.iter().map(|leased| leased.batch.terms.task_id).collect();
+    assert_eq!(tasks, [running], "the paused task stays suspended");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ impl LeaseRows for MemoryStore {
         with_suspended: bool,
         limit: u32,
     ) -> Always<(Vec<ReadyBatch>, bool)> {
+        let capacity = self.workers.get(worker_id).map_or(0, |worker| worker.capacity);
         let mut ready = Vec::new();
         let mut has_suspect = false;
         let mut held: BTreeMap<(ProjectId, TaskId), u32> = BTreeMap::new();
@@ -41,7 +42,7 @@ impl LeaseRows for MemoryStore {
                         && leased_at.is_some_and(|at| at > survived);
                 } else if with_suspended || !row.suspended {
                     let first = row.members.first().map_or(0, |member| member.ordinal);
-                    ready.push((first, row_values::ready(row, &table.facts, max_running)));
+                    ready.push((first, row_values::ready(row, &table.facts, capacity, max_running)));
                 }
             }
         }

@@ -46,6 +46,8 @@ pub struct WorkerRow {
     pub heartbeat_at: Timestamp,
     /// Whether it takes no more work.
     pub is_draining: bool,
+    /// Number of targets that it accepts at the same time.
+    pub capacity: u32,
 }
 
 /// Limits of a project; `None` for no limit.

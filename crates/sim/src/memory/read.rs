@@ -175,8 +175,10 @@ impl Rows for MemoryStore {
                 self.of_tasks(kind, is_due)
             }
             DutyKind::SuspendFrozen => self.of_tasks(kind, |table| self.has_unheld(table)),
+            DutyKind::ReleaseUnfrozen => self.of_tasks(kind, |table| self.has_unreleased(table)),
             DutyKind::Reclaim => self.of_batches(kind, |row| row.is_orphaned(times.observed_until)),
             DutyKind::OverdueBatch => self.of_batches(kind, |row| row.is_overdue(times)),
+            DutyKind::OutOfService => self.of_batches(kind, |row| self.has_lost_desktop(row)),
             DutyKind::HandOut => self.of_deferred(kind, |row| row.is_reachable(now)),
             DutyKind::PutOff => self.of_deferred(kind, |row| row.waits_for_place(now)),
             DutyKind::OverdueDeferred => self.of_deferred(kind, |row| row.is_overdue(times)),
@@ -203,6 +205,16 @@ impl MemoryStore {
     ) -> Vec<DeferredRow> {
         let rows = self.table(task_id).flat_map(|table| table.deferred.values());
         rows.filter(|row| is_chosen(row)).cloned().collect()
+    }
+
+    /// Returns whether a ready batch that was never delivered has a desktop out of service.
+    fn has_lost_desktop(&self, row: &BatchRow) -> bool {
+        let Some(table) = self.tasks.get(&row.terms.task_id) else { return false };
+        let is_gone = |member: &Member| {
+            let presence = self.presence(&table.facts.project_id, &member.desktop_id);
+            presence.is_some_and(|presence| presence.out_of_service.is_some())
+        };
+        row.is_undelivered() && !row.suspended && row.members.iter().any(is_gone)
     }
 
     fn of_tasks(&self, kind: DutyKind, is_due: impl Fn(&TaskTable) -> bool) -> Vec<Duty> {
@@ -240,6 +252,13 @@ impl MemoryStore {
             && !table.facts.status.admits_no_more()
             && (table.batches.values().any(|batch| is_not_suspended(&batch.row))
                 || table.deferred.values().any(|row| !row.suspended))
+    }
+
+    fn has_unreleased(&self, table: &TaskTable) -> bool {
+        !self.facts(table).is_suspended()
+            && !table.facts.status.admits_no_more()
+            && (table.batch_rows().any(|row| row.suspended)
+                || table.deferred.values().any(|row| row.suspended))
     }
 }
 

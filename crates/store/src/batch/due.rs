@@ -1,4 +1,4 @@
-//! Lost batches: without a holder, or past a deadline. The statements only find candidates. The
+//! Lost batches: without a holder, past a deadline, or with a desktop that cannot connect any more. The statements only find candidates. The
 //! conditions of [`engine::row::BatchRow`] decide under the locks.
 //!
 //! Each task has its share of the limit, as with deferred targets: a task that fails keeps its
@@ -7,7 +7,10 @@
 use domain::Timestamp;
 use engine::{DueTimes, Duty, DutyKind};
 
-use crate::{Connection, Error, duty::find_duties};
+use crate::{
+    Connection, Error,
+    duty::{OUT_OF_SERVICE_FOR, find_duties},
+};
 
 /// Finds batches whose lease ended by `observed_until`, and ready ones whose worker is unknown.
 pub(crate) async fn orphaned(
@@ -50,6 +53,30 @@ pub(crate) async fn overdue_batches(
          LIMIT $3"#,
         times.now,
         times.observed_until,
+        limit,
+    )
+}
+
+/// Finds ready batches that were never delivered and have a desktop that went out of service.
+pub(crate) async fn out_of_service(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Duty>, Error> {
+    find_duties!(
+        DutyKind::OutOfService,
+        connection,
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!" FROM (
+             SELECT DISTINCT ON (b.task_id, b.batch_id) b.task_id, b.batch_id, b.ordinals, b.created_at
+             FROM (SELECT project_id, desktop_id FROM desktop WHERE retired_at > $1
+                   UNION SELECT project_id, desktop_id FROM desktop WHERE revoked_at > $1) AS gone
+             JOIN target t ON t.desktop_id = gone.desktop_id
+             JOIN task k ON k.task_id = t.task_id AND k.project_id = gone.project_id AND k.ended_at IS NULL
+             JOIN batch b ON b.task_id = t.task_id AND t.ordinal = ANY(b.ordinals)
+             WHERE b.status = 'READY' AND NOT b.maybe_delivered AND NOT b.suspended) AS lost
+         ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY created_at, batch_id), random()
+         LIMIT $2"#,
+        now - OUT_OF_SERVICE_FOR,
         limit,
     )
 }

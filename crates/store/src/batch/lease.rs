@@ -1,4 +1,4 @@
-//! Leases: acquisition, renewal, and their end with the worker.
+//! Leases: acquisition, and their end with the worker.
 
 use chrono::TimeDelta;
 use domain::{
@@ -65,6 +65,7 @@ pub(crate) async fn leasable(
            SELECT batch.task_id, batch.batch_id, cardinality(ordinals) AS "size!", worker_deaths, r.project_id,
                   deliver_by, finish_by, r.delivery_timeout_ms, r.may_wait AS "may_wait!",
                   r.held_by_task AS "held_by_task!", r.held_by_project AS "held_by_project!",
+                  (SELECT w.capacity FROM worker w WHERE w.worker_id = $1) AS capacity,
                   octet_length(array_to_string(desktop_ids || agent_ids, '')) AS "ids_bytes!",
                   (SELECT l.max_running_per_desktop FROM project_limit l WHERE l.project_id = r.project_id) AS max_running,
                   EXISTS (SELECT FROM batch h WHERE h.worker_id = $1 AND h.status = 'LEASED' AND h.worker_deaths >= $3
@@ -93,6 +94,8 @@ pub(crate) async fn leasable(
             may_wait: row.may_wait,
             held_by_project: count("batch", row.held_by_project)?,
             held_by_task: count("batch", row.held_by_task)?,
+            // A worker without a row is about to be removed: no place is reserved.
+            capacity: count("worker", row.capacity.unwrap_or(0))?,
             ids_bytes: count("batch", row.ids_bytes)?,
             worker_deaths: count("batch", row.worker_deaths)?,
             max_running: row.max_running.map(|most| count("project_limit", most)).transpose()?,
@@ -180,46 +183,8 @@ async fn split(
     Ok(head_id)
 }
 
-fn keys(batches: &[(TaskId, BatchId)]) -> (Vec<Uuid>, Vec<Uuid>) {
+pub(super) fn keys(batches: &[(TaskId, BatchId)]) -> (Vec<Uuid>, Vec<Uuid>) {
     batches.iter().map(|(task_id, batch_id)| (task_id.0, batch_id.0)).unzip()
-}
-
-/// Extends leases that the worker still holds with the same epoch, and returns their keys.
-pub async fn renew(
-    connection: &mut Connection,
-    worker_id: &WorkerId,
-    leases: &[LeaseKey],
-    lease_until: Timestamp,
-) -> Result<Vec<LeaseKey>, Error> {
-    let (task_ids, batch_ids) =
-        keys(&leases.iter().map(|lease| (lease.task_id, lease.batch_id)).collect::<Vec<_>>());
-    let epochs: Vec<i32> = leases.iter().map(|lease| int4(lease.epoch)).collect();
-    let rows = sqlx::query!(
-        "UPDATE batch b SET lease_until = $5
-         FROM (SELECT b.task_id, b.batch_id FROM batch b
-               JOIN unnest($2::uuid[], $3::uuid[], $4::int4[]) AS k (task_id, batch_id, epoch)
-                   ON b.task_id = k.task_id AND b.batch_id = k.batch_id AND b.epoch = k.epoch
-               WHERE b.worker_id = $1 AND b.status = 'LEASED'
-               ORDER BY b.task_id, b.batch_id FOR UPDATE OF b) AS locked
-         WHERE b.task_id = locked.task_id AND b.batch_id = locked.batch_id
-         RETURNING b.task_id, b.batch_id, b.epoch",
-        worker_id.as_str(),
-        &task_ids,
-        &batch_ids,
-        &epochs,
-        lease_until,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(LeaseKey {
-                task_id: TaskId(row.task_id),
-                batch_id: BatchId(row.batch_id),
-                epoch: count("batch", row.epoch)?,
-            })
-        })
-        .collect()
 }
 
 /// Ends every lease of a worker, so that its batches are reclaimed immediately. The leases end at

@@ -3,6 +3,7 @@
 
 mod due;
 mod lease;
+mod renew;
 mod started;
 mod update;
 
@@ -12,11 +13,12 @@ use domain::{
     deadline::Deadlines,
     ids::{BatchId, TaskId},
 };
-pub(crate) use due::{orphaned, overdue_batches};
+pub(crate) use due::{orphaned, out_of_service, overdue_batches};
 pub use engine::row::{BatchRow, BatchTerms};
 use engine::row::{Whereabouts, WithdrawableBatch};
-pub use lease::{LeaseKey, end_leases_of, renew};
+pub use lease::{LeaseKey, end_leases_of};
 pub(crate) use lease::{leasable, lease};
+pub use renew::renew;
 use sqlx::types::Json;
 use started::StartedByOrdinal;
 pub use started::{StartedTarget, add_started};

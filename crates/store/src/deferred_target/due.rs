@@ -5,15 +5,14 @@
 //! of the limit: the first targets of all tasks come before the second ones. Chance decides among
 //! equal ones, so that more tasks than the limit take turns.
 
-use chrono::TimeDelta;
 use domain::{Timestamp, quarantine};
 use engine::{DueTimes, Duty, DutyKind, row::DeferredRow};
 
-use crate::{Connection, Error, codec::int2, duty::find_duties};
-
-/// Time in which workers return targets of a desktop that cannot connect any more. Targets that are
-/// deferred later are overdue when they are deferred.
-const RETURNS: TimeDelta = TimeDelta::minutes(10);
+use crate::{
+    Connection, Error,
+    codec::int2,
+    duty::{OUT_OF_SERVICE_FOR, find_duties},
+};
 
 /// Finds targets that may be dispatched now: their desktop is connected, has room, and connected
 /// before their deadline.
@@ -68,7 +67,7 @@ pub(crate) async fn overdue_targets(
         times.now,
         times.observed_until,
         limit,
-        times.now - RETURNS,
+        times.now - OUT_OF_SERVICE_FOR,
     )
 }
 

@@ -22,7 +22,7 @@ pub use engine::row::TaskFacts;
 use sqlx::types::Json;
 
 pub use find::{admissible, count_open, unended};
-pub(crate) use find::{admitting, expired, not_suspended};
+pub(crate) use find::{admitting, expired, not_released, not_suspended};
 pub use list::{TaskFilter, TaskRow, fetch, list, page};
 use uuid::Uuid;
 

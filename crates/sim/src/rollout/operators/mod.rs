@@ -148,10 +148,14 @@ impl World {
 
     fn release_project(&mut self, project: usize) {
         let (project_id, now) = (self.projects[project].project_id.clone(), self.control_now());
-        let released = at_once(self.engine.release_project(&mut self.store, &project_id, AUTHOR, now));
-        let scope = Scope::Project(project_id);
-        for decision in released.into_iter().flatten() {
-            self.commit(Some(decision), &scope);
+        if !at_once(self.store.unfreeze(&project_id)) {
+            return;
+        }
+        let scope = Scope::Project(project_id.clone());
+        for task_id in at_once(self.store.open_tasks(&project_id)) {
+            let step = self.engine.release_task_of_project(&mut self.store, task_id, Some(AUTHOR), now);
+            let decision = at_once(step);
+            self.commit(decision, &scope);
         }
         for task in 0..self.tasks.len() {
             if self.tasks[task].project == project {

@@ -52,7 +52,8 @@ impl World {
         let worker_id = self.worker_ids[worker].clone();
         Some(match call {
             Call::Heartbeat { draining } => {
-                Answer::Heartbeat { is_new: self.store.put_heartbeat(&worker_id, draining, now) }
+                let capacity = self.scenario.cluster.capacity;
+                Answer::Heartbeat { is_new: self.store.put_heartbeat(&worker_id, capacity, draining, now) }
             }
             Call::Presence { update, changes, .. } => {
                 Answer::Presence { update, known: self.presence(&worker_id, &changes, now) }

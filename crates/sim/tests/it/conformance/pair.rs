@@ -205,7 +205,7 @@ impl Pair {
         let now = self.now;
         match step {
             Step::Heartbeat { worker_id, is_draining } => {
-                self.memory.put_heartbeat(worker_id, *is_draining, now);
+                self.memory.put_heartbeat(worker_id, 10, *is_draining, now);
             }
             Step::Connect { worker_id, project_id, desktop_id, agent_id } => {
                 self.memory.connect(worker_id, (project_id, desktop_id), agent_id, now);

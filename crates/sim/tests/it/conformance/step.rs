@@ -64,8 +64,14 @@ impl Act {
                 return Ok(decisions);
             }
             Self::ReleaseProject(project_id) => {
-                let released = engine.release_project(rows, &project_id, ACTOR, now).await?;
-                return Ok(released.unwrap_or_default());
+                let mut decisions = Vec::new();
+                if rows.unfreeze(&project_id).await? {
+                    for task_id in rows.open_tasks(&project_id).await? {
+                        let step = engine.release_task_of_project(rows, task_id, Some(ACTOR), now);
+                        decisions.extend(step.await?);
+                    }
+                }
+                return Ok(decisions);
             }
             Self::Stop { task_id, kills } => {
                 engine.stop_task(rows, task_id, kills, ACTOR, "a test", now).await?
