@@ -8,10 +8,11 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
+    body::Bytes,
     error_handling::HandleErrorLayer,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderName, Method},
+    http::{HeaderName, Method, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -33,6 +34,8 @@ use crate::{
     openapi, operations, routes,
 };
 
+/// Content type of the OpenAPI document.
+const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Limits that a deployment may configure.
@@ -74,6 +77,8 @@ impl Default for Options {
 pub fn router(control: Control, options: &Options) -> Router {
     let (documented, found) = routes::documented().split_for_parts();
     let document = openapi::finish(found);
+    // Serialised once: anyone may read the document.
+    let document_bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let calls: HashMap<_, _> = openapi::operations(&document)
         .filter_map(|(method, path, operation_id)| Some(((method, path), operations::find(&operation_id)?)))
         .collect();
@@ -105,7 +110,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .route_layer(middleware::from_fn(measured))
         // The gate has read the body within the limit of the call.
         .layer(DefaultBodyLimit::disable())
-        .route("/openapi.json", get(move || async move { Json(document) }))
+        .route("/openapi.json", get(async move || ([JSON], document_bytes.clone())))
         .route("/docs/errors.md", get(|| async { error::reference() }))
         .fallback(|| async { ApiError::no_such_path() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })

@@ -10,7 +10,9 @@ use engine::{Approval, Approved};
 use store::{TaskRows, wave};
 
 use crate::{
-    Caller, Control, lookup,
+    Caller, Control,
+    idempotency::Begun,
+    lookup,
     rollout::{self, ENGINE},
 };
 
@@ -35,10 +37,7 @@ impl Control {
         seen: &ApprovedVersion,
     ) -> Result<(), Error> {
         caller.check(Action::Approve, [Resource::Task(&task_id.to_string())])?;
-        let mut tx = self.store.begin().await?;
-        if self.answered_before(&mut tx, caller).await?.is_some() {
-            return Ok(());
-        }
+        let Begun::New(mut tx) = self.begin_change(caller).await? else { return Ok(()) };
         let task = lookup::task(&mut tx, caller, task_id).await?;
         if !wave::list(&mut tx, &[task_id]).await?.iter().any(|(_, row)| row.wave == number) {
             return Err(Error::new(Reason::WaveNotFound, format!("task {task_id} has no wave {number}")));

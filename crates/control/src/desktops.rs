@@ -14,7 +14,7 @@ use store::{
     notify::{self, Wake},
 };
 
-use crate::{Caller, Control, kept};
+use crate::{Caller, Control, idempotency::Begun, kept};
 
 fn missing(desktop_id: &DesktopId) -> Error {
     Error::new(Reason::DesktopNotFound, format!("desktop {desktop_id} does not exist"))
@@ -73,6 +73,12 @@ impl Control {
     /// Shows one desktop, retired or not.
     pub async fn show_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         caller.check(Action::ListDesktopsDetail, [Resource::Desktop(desktop_id.as_str())])?;
+        self.desktop_after(caller, desktop_id).await
+    }
+
+    /// Returns a desktop that the caller just changed. The right to change includes the right to
+    /// see the result.
+    async fn desktop_after(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         find(&mut *self.store.acquire().await?, caller.project_id(), desktop_id).await
     }
 
@@ -87,7 +93,10 @@ impl Control {
         caller.check(Action::TagDesktop, [Resource::Desktop(desktop_id.as_str())])?;
         change.check()?;
         let project_id = caller.project_id();
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(_) => return self.desktop_after(caller, desktop_id).await,
+        };
         let stored = desktop::lock_tags(&mut tx, project_id, desktop_id).await?;
         let stored = stored.ok_or_else(|| missing(desktop_id))?;
         let operators = change.apply(&stored.agents, &stored.operators)?;
@@ -104,7 +113,10 @@ impl Control {
     pub async fn retire_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         caller.check(Action::RetireDesktop, [Resource::Desktop(desktop_id.as_str())])?;
         let (project_id, by, now) = (caller.project_id(), &caller.identity.principal, self.environment.now());
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(_) => return self.desktop_after(caller, desktop_id).await,
+        };
         // The lock order is that of a revocation alone: certificates first.
         enrolment::revoke_desktop(&mut tx, project_id, desktop_id, now).await?;
         if !desktop::retire(&mut tx, project_id, desktop_id, by, now).await? {
@@ -126,7 +138,10 @@ impl Control {
     ) -> Result<DesktopRow, Error> {
         caller.check(Action::UnretireDesktop, [Resource::Desktop(desktop_id.as_str())])?;
         let (project_id, by) = (caller.project_id(), &caller.identity.principal);
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(_) => return self.desktop_after(caller, desktop_id).await,
+        };
         if !desktop::unretire(&mut tx, project_id, desktop_id).await? {
             return Err(missing(desktop_id));
         }

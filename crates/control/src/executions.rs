@@ -15,7 +15,7 @@ use domain::{
     submission::{DESKTOPS, ExecutionRequest, Group, GroupRequest, SCRIPTS, Submission, Work},
 };
 use store::{
-    Connection, Tx, desktop,
+    Connection, desktop,
     desktop::DesktopFilter,
     notify::{self, Wake},
     script::{self, RevisionSelector},
@@ -23,7 +23,10 @@ use store::{
 };
 use telemetry::{metric, trace};
 
-use crate::{Caller, Control};
+use crate::{
+    Caller, Control,
+    idempotency::{Begun, Change},
+};
 
 /// Maximum number of ids in an error message; further ids are only counted.
 const MAX_IDS_IN_MESSAGE: usize = 10;
@@ -99,10 +102,10 @@ impl Control {
     #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn submit(&self, caller: &Caller, mut request: ExecutionRequest) -> Result<TaskId, Error> {
         let action = check_choice(&request, caller)?;
-        let mut tx = self.store.begin().await?;
-        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
-            return answer.parse();
-        }
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(answer) => return answer.parse(),
+        };
         choose(&mut tx, caller, &mut request).await?;
         self.accept(tx, caller, action, request).await
     }
@@ -117,10 +120,10 @@ impl Control {
         mut request: GroupRequest,
     ) -> Result<TaskId, Error> {
         let action = check_group(&group, caller)?;
-        let mut tx = self.store.begin().await?;
-        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
-            return answer.parse();
-        }
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(answer) => return answer.parse(),
+        };
         let only = request.desktop_ids.take();
         let desktop_ids = members(&mut tx, caller.project_id(), &group, only).await?;
         let request = ExecutionRequest { group: Some(group), ..request.over(desktop_ids)? };
@@ -163,7 +166,7 @@ impl Control {
 
     async fn accept(
         &self,
-        mut tx: Tx,
+        mut tx: Change,
         caller: &Caller,
         action: Action,
         request: ExecutionRequest,

@@ -14,6 +14,7 @@ use store::{
 
 use crate::{
     Caller, Control,
+    idempotency::Begun,
     rollout::{self, ENGINE},
 };
 
@@ -28,9 +29,8 @@ impl Control {
         }
         let (project_id, actor, now) =
             (caller.project_id(), &caller.identity.principal, self.environment.now());
-        let mut tx = self.store.begin().await?;
         let mut is_news = false;
-        if self.answered_before(&mut tx, caller).await?.is_none() {
+        if let Begun::New(mut tx) = self.begin_change(caller).await? {
             let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: reason.clone() };
             is_news = project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
             self.done(tx, caller, Action::Freeze, &format!("project:{project_id}"), "frozen").await?;
@@ -64,9 +64,8 @@ impl Control {
     pub async fn unfreeze(&self, caller: &Caller) -> Result<(), Error> {
         caller.check(Action::Unfreeze, [Resource::Everything])?;
         let (project_id, actor) = (caller.project_id(), &caller.identity.principal);
-        let mut tx = self.store.begin().await?;
         let mut is_news = false;
-        if self.answered_before(&mut tx, caller).await?.is_none() {
+        if let Begun::New(mut tx) = self.begin_change(caller).await? {
             is_news = TaskRows::new(&mut tx).unfreeze(project_id).await?;
             self.done(tx, caller, Action::Unfreeze, &format!("project:{project_id}"), "unfrozen").await?;
         }

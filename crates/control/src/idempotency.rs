@@ -1,5 +1,7 @@
 //! Changes: applied once per idempotency key, and audited in their own transaction.
 
+use std::ops::{Deref, DerefMut};
+
 use chrono::TimeDelta;
 use domain::{Error, Reason, authz::Action, ids::TaskId};
 use store::{
@@ -17,23 +19,58 @@ fn key<'a>(caller: &'a Caller, idempotency: &'a Idempotency) -> Key<'a> {
     Key { project_id: caller.project_id(), principal: &caller.identity.principal, text: idempotency.text() }
 }
 
+/// Transaction of a change by a caller. It can only be begun with a claim of the caller's
+/// idempotency key, if the request has one.
+#[derive(Debug)]
+pub(crate) struct Change(Tx);
+
+impl Change {
+    /// Begins a change that no request repeats: a database command makes it.
+    pub(crate) const fn of_database(tx: Tx) -> Self {
+        Self(tx)
+    }
+
+    /// Returns the transaction.
+    pub(crate) fn into_tx(self) -> Tx {
+        self.0
+    }
+}
+
+impl Deref for Change {
+    type Target = Tx;
+
+    fn deref(&self) -> &Tx {
+        &self.0
+    }
+}
+
+impl DerefMut for Change {
+    fn deref_mut(&mut self) -> &mut Tx {
+        &mut self.0
+    }
+}
+
+/// The begin of a change.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// The request is new.
+    New(Change),
+    /// The request was executed before, with this answer.
+    Repeated(String),
+}
+
 impl Control {
-    /// Returns the stored answer of a repeated request. For a new key, claims the key in this
-    /// transaction and returns `None`.
-    pub(crate) async fn answered_before(
-        &self,
-        tx: &mut Tx,
-        caller: &Caller,
-    ) -> Result<Option<String>, Error> {
-        let Some(idempotency) = &caller.idempotency else { return Ok(None) };
+    /// Begins the transaction of a change, and claims the request's idempotency key in it.
+    pub(crate) async fn begin_change(&self, caller: &Caller) -> Result<Begun, Error> {
+        let mut tx = self.store.begin().await?;
+        let Some(idempotency) = &caller.idempotency else { return Ok(Begun::New(Change(tx))) };
         let expires_at = self.environment.now() + KEY_RETENTION;
-        let claim =
-            idempotency::claim(tx, key(caller, idempotency), idempotency.request_sha256(), expires_at)
-                .await?;
+        let key = key(caller, idempotency);
+        let claim = idempotency::claim(&mut tx, key, idempotency.request_sha256(), expires_at).await?;
         match claim {
-            Claim::Fresh => Ok(None),
+            Claim::Fresh => Ok(Begun::New(Change(tx))),
             Claim::Used { request_sha256, result } if request_sha256 == idempotency.request_sha256() => {
-                Ok(Some(result))
+                Ok(Begun::Repeated(result))
             }
             Claim::Used { .. } => Err(Error::new(
                 Reason::IdempotencyKeyReused,
@@ -48,11 +85,8 @@ impl Control {
         &self,
         caller: &Caller,
         task_id: TaskId,
-    ) -> Result<Option<Tx>, Error> {
-        let mut tx = self.store.begin().await?;
-        if self.answered_before(&mut tx, caller).await?.is_some() {
-            return Ok(None);
-        }
+    ) -> Result<Option<Change>, Error> {
+        let Begun::New(mut tx) = self.begin_change(caller).await? else { return Ok(None) };
         lookup::task(&mut tx, caller, task_id).await?;
         Ok(Some(tx))
     }
@@ -61,7 +95,7 @@ impl Control {
     /// answer.
     pub(crate) async fn done(
         &self,
-        mut tx: Tx,
+        mut tx: Change,
         caller: &Caller,
         action: Action,
         resource: &str,
@@ -72,6 +106,6 @@ impl Control {
         }
         let entry = NewEntry { resource, ..self.entry(caller, action) };
         audit::insert(&mut tx, &entry).await?;
-        Ok(self.store.commit(tx).await?)
+        Ok(self.store.commit(tx.into_tx()).await?)
     }
 }

@@ -34,6 +34,7 @@ mod workers;
 
 use std::sync::Arc;
 
+use access::LoginGuard;
 pub use access::{
     Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT,
     NewEnrolmentToken, NewKey, NewToken, Operator, SigningKey, TOKEN_HEADER, Token,
@@ -101,12 +102,13 @@ pub struct Control {
     defaults: Defaults,
     environment: Arc<dyn Environment>,
     access: Access,
+    login_guard: Arc<LoginGuard>,
 }
 
 impl Control {
     /// Creates the use cases on a database.
     pub fn new(store: Store, defaults: Defaults, environment: Arc<dyn Environment>, access: Access) -> Self {
-        Self { store, defaults, environment, access }
+        Self { store, defaults, environment, access, login_guard: Arc::default() }
     }
 
     /// Returns the current time of the use cases' environment.

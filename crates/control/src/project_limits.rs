@@ -3,6 +3,7 @@
 use domain::{
     Error,
     authz::{Action, Resource},
+    ids::ProjectId,
     limits,
 };
 use store::{
@@ -10,13 +11,17 @@ use store::{
     project_limit::{self, ProjectLimits},
 };
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, idempotency::Begun};
 
 impl Control {
     /// Returns the project's limits.
     pub async fn show_limits(&self, caller: &Caller) -> Result<ProjectLimits, Error> {
         caller.check(Action::GetProject, [Resource::Everything])?;
-        Ok(project_limit::fetch(&mut *self.store.acquire().await?, caller.project_id()).await?)
+        self.limits_of(caller.project_id()).await
+    }
+
+    async fn limits_of(&self, project_id: &ProjectId) -> Result<ProjectLimits, Error> {
+        Ok(project_limit::fetch(&mut *self.store.acquire().await?, project_id).await?)
     }
 
     /// Sets or removes (`None`) the given limits; other limits stay unchanged. Returns all limits.
@@ -33,7 +38,10 @@ impl Control {
             .map(|most| most.map(limits::running_per_desktop).transpose())
             .transpose()?;
         let project_id = caller.project_id();
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(_) => return self.limits_of(project_id).await,
+        };
         let before = project_limit::lock(&mut tx, project_id).await?;
         let limits = ProjectLimits {
             max_in_flight: in_flight.unwrap_or(before.max_in_flight),
@@ -58,7 +66,7 @@ impl Control {
             max_running_per_desktop: max_running_per_desktop.map(limits::running_per_desktop).transpose()?,
         };
         let project_id = caller.project_id();
-        let mut tx = self.store.begin().await?;
+        let Begun::New(mut tx) = self.begin_change(caller).await? else { return Ok(()) };
         project_limit::put(&mut tx, project_id, limits).await?;
         notify::send(&mut tx, Wake::Admit).await?;
         self.done(tx, caller, Action::PutLimits, &format!("project:{project_id}"), "changed").await

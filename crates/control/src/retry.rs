@@ -24,6 +24,7 @@ use telemetry::{metric, trace};
 use crate::{
     Caller, Control,
     executions::{check_execute, refuse_retired},
+    idempotency::Begun,
     lookup,
 };
 
@@ -44,10 +45,10 @@ impl Control {
     pub async fn retry(&self, caller: &Caller, aim: TaskOrRecord) -> Result<TaskId, Error> {
         let old_id = aim.task_id();
         caller.check(Action::Retry, [Resource::Task(&old_id.to_string())])?;
-        let mut tx = self.store.begin().await?;
-        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
-            return answer.parse();
-        }
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(answer) => return answer.parse(),
+        };
         self.check_open_tasks(&mut tx, caller.project_id()).await?;
         let old = lookup::task(&mut tx, caller, old_id).await?;
         wave::lock(&mut tx, old_id, &[]).await?;

@@ -9,7 +9,7 @@ use domain::{
 };
 use store::script::{self, RevisionRow, RevisionSelector, ScriptFilter, ScriptRow};
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, idempotency::Begun};
 
 /// Fields of a script to replace; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,11 @@ fn check(caller: &Caller, action: Action, script_id: ScriptId) -> Result<(), Err
     caller.check(action, [Resource::Script(&script_id.to_string())])
 }
 
+/// Parses the stored answer of a save.
+fn parse_revision(answer: &str) -> Result<i32, Error> {
+    answer.parse().map_err(|error: std::num::ParseIntError| Error::internal().with_source(error))
+}
+
 fn name(script_id: ScriptId) -> String {
     format!("script:{script_id}")
 }
@@ -45,10 +50,10 @@ impl Control {
         body: &ScriptBody,
     ) -> Result<ScriptId, Error> {
         caller.check(Action::CreateScript, [Resource::Script(ALL)])?;
-        let mut tx = self.store.begin().await?;
-        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
-            return answer.parse();
-        }
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(answer) => return answer.parse(),
+        };
         let script_id = ScriptId(self.environment.id());
         let now = self.environment.now();
         script::insert(&mut tx, caller.project_id(), script_id, script_type, body, now).await?;
@@ -137,11 +142,14 @@ impl Control {
         body: &ScriptBody,
     ) -> Result<i32, Error> {
         check(caller, Action::PutScript, script_id)?;
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(answer) => return parse_revision(&answer),
+        };
         let saved =
             script::update(&mut tx, caller.project_id(), script_id, body, self.environment.now()).await?;
         let revision = saved.ok_or_else(|| missing(script_id))?;
-        self.done(tx, caller, Action::PutScript, &name(script_id), "").await?;
+        self.done(tx, caller, Action::PutScript, &name(script_id), &revision.to_string()).await?;
         Ok(revision)
     }
 
@@ -154,11 +162,10 @@ impl Control {
     ) -> Result<i32, Error> {
         check(caller, Action::PutScript, script_id)?;
         let (project_id, now) = (caller.project_id(), self.environment.now());
-        let mut tx = self.store.begin().await?;
-        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
-            let revision = answer.parse::<i32>();
-            return revision.map_err(|error| Error::internal().with_source(error));
-        }
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(answer) => return parse_revision(&answer),
+        };
         let before = script::fetch(&mut tx, project_id, script_id, RevisionSelector::Current).await?;
         let before = before.ok_or_else(|| missing(script_id))?;
         let body = ScriptBody::new(
@@ -182,7 +189,7 @@ impl Control {
     /// Deletes a script. Tasks that pinned its revisions keep them.
     pub async fn delete_script(&self, caller: &Caller, script_id: ScriptId) -> Result<(), Error> {
         check(caller, Action::DeleteScript, script_id)?;
-        let mut tx = self.store.begin().await?;
+        let Begun::New(mut tx) = self.begin_change(caller).await? else { return Ok(()) };
         if !script::delete(&mut tx, caller.project_id(), script_id, self.environment.now()).await? {
             return Err(missing(script_id));
         }

@@ -10,7 +10,9 @@ use store::TaskRows;
 use telemetry::metric;
 
 use crate::{
-    Caller, Control, StopMode, lookup,
+    Caller, Control, StopMode,
+    idempotency::Begun,
+    lookup,
     rollout::{self, ENGINE},
 };
 
@@ -26,10 +28,7 @@ impl Control {
             ));
         }
         let now = self.environment.now();
-        let mut tx = self.store.begin().await?;
-        if self.answered_before(&mut tx, caller).await?.is_some() {
-            return Ok(());
-        }
+        let Begun::New(mut tx) = self.begin_change(caller).await? else { return Ok(()) };
         let (resource, decision) = match aim {
             TaskOrRecord::Task(task_id) => {
                 lookup::task(&mut tx, caller, task_id).await?;

@@ -34,6 +34,8 @@ pub(crate) async fn of_work(
     let scripts = contents.iter().map(|row| (row.script_type, row.name.as_str(), row.content.as_str()));
     let mut found = warning::of_scripts(scripts);
     found.extend(warning::of_exit_codes(contents.iter().map(|row| row.script_type), policy));
+    let deleted = contents.iter().filter(|row| row.is_deleted);
+    found.extend(warning::of_deleted(deleted.map(|row| row.name.as_str())));
     Ok(found)
 }
 

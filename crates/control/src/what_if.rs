@@ -32,6 +32,10 @@ impl Control {
             Some(waves) => PlannedWave::consecutive(rollout::sizes(waves, task.target_count)?),
         };
         let results = record::finished(&mut connection, task_id).await?;
-        Ok(what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results))
+        drop(connection);
+        // A replay of a million results takes longer than an async thread may be blocked.
+        let replay = move || what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results);
+        let replayed = tokio::task::spawn_blocking(replay).await;
+        replayed.map_err(|error| Error::internal().with_source(error))
     }
 }

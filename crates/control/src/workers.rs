@@ -6,11 +6,11 @@ use domain::{
     ids::WorkerId,
 };
 use store::{
-    Tx,
+    Connection, Tx,
     worker::{self, WorkerRow},
 };
 
-use crate::{Caller, Control, Operator};
+use crate::{Caller, Control, Operator, idempotency::Begun};
 
 fn missing(worker_id: &WorkerId) -> Error {
     Error::new(Reason::WorkerNotFound, format!("worker {worker_id} does not exist: it may have stopped"))
@@ -34,7 +34,10 @@ impl Control {
     ) -> Result<WorkerRow, Error> {
         let action = if wanted { Action::DrainWorker } else { Action::UndrainWorker };
         caller.check(action, [Resource::Everything])?;
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_change(caller).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(_) => return find(&mut *self.store.acquire().await?, worker_id).await,
+        };
         let found = self.wish(&mut tx, &caller.identity.principal, worker_id, wanted).await?;
         self.done(tx, caller, action, &format!("worker:{worker_id}"), "").await?;
         Ok(found)
@@ -71,7 +74,11 @@ impl Control {
             return Err(missing(worker_id));
         }
         tracing::warn!(%worker_id, wanted, actor, "worker drain requested or cancelled");
-        let found = worker::list(tx).await?.into_iter().find(|row| row.worker_id == *worker_id);
-        found.ok_or_else(|| missing(worker_id))
+        find(tx, worker_id).await
     }
+}
+
+async fn find(connection: &mut Connection, worker_id: &WorkerId) -> Result<WorkerRow, Error> {
+    let found = worker::list(connection).await?.into_iter().find(|row| row.worker_id == *worker_id);
+    found.ok_or_else(|| missing(worker_id))
 }

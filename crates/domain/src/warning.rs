@@ -21,16 +21,19 @@ pub enum WarningCode {
     ApprovalWithoutWave,
     /// Canaries are offline.
     CanaryOffline,
+    /// A retry runs a script that was deleted since.
+    ScriptDeleted,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::MixedLineEnds,
         Self::ImpossibleExitCode,
         Self::ThresholdUnreachable,
         Self::ApprovalWithoutWave,
         Self::CanaryOffline,
+        Self::ScriptDeleted,
     ];
 
     /// Returns the word in proto and JSON.
@@ -41,6 +44,7 @@ impl WarningCode {
             Self::ThresholdUnreachable => "THRESHOLD_UNREACHABLE",
             Self::ApprovalWithoutWave => "APPROVAL_WITHOUT_WAVE",
             Self::CanaryOffline => "CANARY_OFFLINE",
+            Self::ScriptDeleted => "SCRIPT_DELETED",
         }
     }
 }
@@ -73,6 +77,20 @@ pub fn of_scripts<'a>(scripts: impl IntoIterator<Item = (ScriptType, &'a str, &'
             Warning { code: WarningCode::MixedLineEnds, message, wave: None }
         })
         .collect()
+}
+
+/// Returns the warnings about deleted scripts that a retry runs again, in order. `deleted` are their
+/// names.
+pub fn of_deleted<'a>(deleted: impl IntoIterator<Item = &'a str>) -> Vec<Warning> {
+    let warn = |name: &str| Warning {
+        code: WarningCode::ScriptDeleted,
+        message: format!(
+            "script {name:?} is deleted, and the retry runs the revision of the first attempt. Stop the task \
+             if the script must not run any more"
+        ),
+        wave: None,
+    };
+    deleted.into_iter().map(warn).collect()
 }
 
 /// Returns the warning about exit codes that no script of a task can have. SHELL scripts run where
@@ -246,6 +264,15 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert!(found.iter().zip(starts).all(|(it, start)| it.message.starts_with(start)), "{found:?}");
         assert_eq!(of_scripts([]), []);
+    }
+
+    #[test]
+    fn deleted_scripts_are_named() {
+        let found = of_deleted(["fix \"a\"", "b"]);
+        let starts = ["script \"fix \\\"a\\\"\" is deleted", "script \"b\" is deleted"];
+        assert!(found.iter().zip(starts).all(|(it, start)| it.message.starts_with(start)), "{found:?}");
+        assert!(found.iter().all(|it| it.code == WarningCode::ScriptDeleted && it.wave.is_none()));
+        assert_eq!(of_deleted([]), []);
     }
 
     #[test]

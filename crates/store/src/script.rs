@@ -249,6 +249,8 @@ pub struct RevisionContent {
     pub name: String,
     /// Content as its author sent it.
     pub content: String,
+    /// Whether the script is deleted.
+    pub is_deleted: bool,
 }
 
 /// Reads the content of revisions, in the order of the arguments. Omits missing ones.
@@ -260,11 +262,11 @@ pub async fn contents(
     let (ids, numbers): (Vec<uuid::Uuid>, Vec<i32>) =
         revisions.into_iter().map(|(script_id, revision)| (script_id.0, revision)).unzip();
     let rows = sqlx::query!(
-        "SELECT s.script_type, r.name, r.content
+        r#"SELECT s.script_type, r.name, r.content, s.delete_time IS NOT NULL AS "is_deleted!"
          FROM unnest($2::uuid[], $3::int4[]) WITH ORDINALITY AS n (script_id, revision, place)
          JOIN script s ON s.project_id = $1 AND s.script_id = n.script_id
          JOIN script_revision r ON r.project_id = $1 AND r.script_id = n.script_id AND r.revision = n.revision
-         ORDER BY n.place",
+         ORDER BY n.place"#,
         project_id.as_str(),
         &ids,
         &numbers,
@@ -274,7 +276,12 @@ pub async fn contents(
     rows.into_iter()
         .map(|row| {
             let script_type = word("script", &row.script_type)?;
-            Ok(RevisionContent { script_type, name: row.name, content: row.content })
+            Ok(RevisionContent {
+                script_type,
+                name: row.name,
+                content: row.content,
+                is_deleted: row.is_deleted,
+            })
         })
         .collect()
 }

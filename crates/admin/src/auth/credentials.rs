@@ -14,6 +14,8 @@ use tonic::transport::server::TcpConnectInfo;
 pub(super) struct PresentedCredentials {
     pub(super) token: Option<Vec<u8>>,
     pub(super) certificate: Option<Certified>,
+    /// Address of the client, or of the proxy in front of it.
+    pub(super) address: String,
     pub(super) source: String,
     pub(super) request_id: String,
 }
@@ -23,6 +25,7 @@ impl PresentedCredentials {
         Ok(Self {
             token: token(request.headers())?.map(<[u8]>::to_vec),
             certificate: request.extensions().get::<Certified>().cloned(),
+            address: address(request),
             source: source(request),
             request_id: request_id.to_owned(),
         })
@@ -46,11 +49,14 @@ fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Error> {
     Ok(Some(token))
 }
 
-fn source(request: &Request<Body>) -> String {
+fn address(request: &Request<Body>) -> String {
     let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    let address = address.map(|address| address.ip().to_string()).unwrap_or_default();
+    address.map(|address| address.ip().to_string()).unwrap_or_default()
+}
+
+fn source(request: &Request<Body>) -> String {
     let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    control::source(&[&address, agent.unwrap_or_default()])
+    control::source(&[&address(request), agent.unwrap_or_default()])
 }
 
 #[cfg(test)]

@@ -123,9 +123,9 @@ impl Gate {
 
     /// Authenticates the call. A token takes precedence over a certificate.
     async fn enter(&self, call: &Method, shown: PresentedCredentials) -> Result<Principal, Error> {
-        let PresentedCredentials { token, certificate, source, request_id } = shown;
+        let PresentedCredentials { token, certificate, address, source, request_id } = shown;
         if let Some(token) = token {
-            let identity = self.control.authenticate_token(&token).await?;
+            let identity = self.control.authenticate_token(&token, &address).await?;
             return Ok(Principal::Caller(Caller { identity, source, request_id, idempotency: None }));
         }
         match certificate {

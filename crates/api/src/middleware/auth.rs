@@ -204,7 +204,7 @@ impl Gate {
     /// a client that presets a token intends to use it.
     async fn identify(&self, parts: &Parts) -> Result<(Caller, Option<Signature>), Error> {
         if let Some(token) = parts.headers.get(TOKEN_HEADER) {
-            let identity = self.control.authenticate_token(token.as_bytes()).await?;
+            let identity = self.control.authenticate_token(token.as_bytes(), &address(parts)).await?;
             return Ok((caller(identity, parts), None));
         }
         let unsigned = || {
@@ -216,7 +216,7 @@ impl Gate {
         let authorization = Authorization::parse(header)?;
         let now = self.control.now();
         authorization.check_head(&plain_headers(&parts.headers), now)?;
-        let key = self.control.signing_key(&authorization, now).await?;
+        let key = self.control.signing_key(&authorization, &address(parts), now).await?;
         Ok((caller(key.claimed(), parts), Some(Signature { authorization, key, now })))
     }
 
@@ -305,8 +305,13 @@ fn verify(
 
 /// Rate bucket of an unverified caller: the claimed credential plus the address of the client.
 fn claim(caller: &Caller, parts: &Parts) -> String {
-    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
-    format!("{}\n{}", caller.identity.credential, address.unwrap_or_default())
+    format!("{}\n{}", caller.identity.credential, address(parts))
+}
+
+/// Address of the client, or of the proxy in front of it.
+fn address(parts: &Parts) -> String {
+    let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    info.map(|info| info.0.ip().to_string()).unwrap_or_default()
 }
 
 struct Held {
@@ -322,8 +327,8 @@ impl AsRef<[u8]> for Held {
 
 fn caller(identity: Arc<Identity>, parts: &Parts) -> Caller {
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
-    let from = [address.as_deref().unwrap_or_default(), text("x-forwarded-for"), text(USER_AGENT.as_str())];
+    let address = address(parts);
+    let from = [address.as_str(), text("x-forwarded-for"), text(USER_AGENT.as_str())];
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     Caller {
         identity,

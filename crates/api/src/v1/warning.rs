@@ -11,7 +11,7 @@ use super::task::NativeTask;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeWarning {
     /// Kind of the warning: MIXED_LINE_ENDS, IMPOSSIBLE_EXIT_CODE, THRESHOLD_UNREACHABLE,
-    /// APPROVAL_WITHOUT_WAVE or CANARY_OFFLINE.
+    /// APPROVAL_WITHOUT_WAVE, CANARY_OFFLINE or SCRIPT_DELETED.
     code: &'static str,
     /// Fact and fix, for people.
     message: String,

@@ -4,7 +4,7 @@ use axum::http::Method;
 use domain::outcome::Outcome;
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, ids};
+use crate::harness::{Harness, TOKEN, ids};
 
 /// Outcomes of a task's records, by desktop, in plan order.
 async fn statuses(harness: &Harness, task_id: &str) -> Vec<(String, String)> {
@@ -58,6 +58,22 @@ async fn a_retry_runs_what_did_not_succeed_and_keeps_the_gray_rule() {
     let twice =
         harness.refusal(Method::POST, "/script-executions/retry", Some(&json!({"task_id": old}))).await;
     assert!(twice.0 == 409 && twice.1.contains(&new), "{twice:?}");
+}
+
+#[tokio::test]
+async fn retry_of_a_deleted_script_is_warned_of() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let script = harness.create_script("s", "true").await;
+    let old = harness.execute(&json!({"resource_ids": ids(1), "script_ids": [script]})).await;
+    harness.run(&old, &[Outcome::Failed]).await;
+    let deleted = harness.call(Method::DELETE, &format!("/scripts/{script}"), None).await;
+    assert!(deleted.status.is_success(), "{}", deleted.body);
+    let path = format!("/v1/projects/project-1/tasks/{old}/retry");
+    let retried = harness.call_as(TOKEN, Method::POST, &path, Some(&json!({}))).await;
+    let warnings = &retried.body["warnings"];
+    assert_eq!(warnings[0]["code"], "SCRIPT_DELETED", "{}", retried.body);
+    assert!(warnings[0]["message"].as_str().unwrap().starts_with("script \"s\" is deleted"), "{warnings}");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Desktops in the native family.
 
-use axum::http::Method;
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -121,4 +124,30 @@ async fn who_may_see_one_desktop_does_not_see_all() {
     let reader = harness.token("reader", &["reader"]).await;
     let page = harness.call_as(&reader, Method::GET, "/v1/projects/project-1/desktops", None).await;
     assert_eq!((page.status.as_u16(), &page.body["next_page_token"]), (200, &json!(null)));
+}
+
+#[tokio::test]
+async fn repeated_change_of_a_desktop_is_made_once() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let send = async |end: &str, key: Option<&str>, body: &Value| {
+        let path = format!("/v1/projects/project-1/desktops/desktop-0{end}");
+        let mut request = Request::post(path).header("X-Auth-Token", TOKEN);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        harness.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let (ann, bob) = (json!({"set": {"owner": "ann"}}), json!({"set": {"owner": "bob"}}));
+    assert_eq!(send("/tags", Some("one"), &ann).await.body["operator_tags"], json!({"owner": "ann"}));
+    assert_eq!(send("/tags", None, &bob).await.body["operator_tags"], json!({"owner": "bob"}));
+    let repeated = send("/tags", Some("one"), &ann).await;
+    assert_eq!((repeated.status.as_u16(), &repeated.body["operator_tags"]), (200, &json!({"owner": "bob"})));
+    assert_eq!(send("/tags", Some("one"), &bob).await.status, 409, "another request under the same key");
+
+    let revoked = send("/revoke", Some("two"), &json!({})).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
+    assert_eq!(send("/revoke", Some("two"), &json!({})).await.body, revoked.body);
+    let changes = "SELECT count(*) FROM audit WHERE result = 'DONE'";
+    assert_eq!(harness.count(changes).await, 3, "two changes of tags and one revocation");
 }

@@ -6,10 +6,12 @@ use domain::{
     authz::{Action, Resource},
     ids::ProjectId,
 };
-use store::Tx;
 
 use super::{Caller, outsider::Outsider};
-use crate::Control;
+use crate::{
+    Control,
+    idempotency::{Begun, Change},
+};
 
 /// Actor that manages the access to a project.
 #[derive(Debug, Clone, Copy)]
@@ -54,34 +56,51 @@ impl<'a> Actor<'a> {
             Self::Caller(caller) => caller.identity.rights.check_giving(action),
         }
     }
+}
 
-    /// Refuses an idempotency key on a call whose response contains a secret. The secret is shown
-    /// once and not stored, so a repeated request could not return the same response.
-    pub(super) fn check_not_repeatable(self) -> Result<(), Error> {
-        match self {
-            Self::Caller(Caller { idempotency: Some(_), .. }) => Err(Error::field(
+impl Control {
+    /// Begins the transaction of an access change. Returns the stored answer of a repeated request.
+    pub(super) async fn begin_managed(&self, actor: Actor<'_>) -> Result<Begun, Error> {
+        match actor {
+            Actor::Caller(caller) => self.begin_change(caller).await,
+            Actor::Database(_) => Ok(Begun::New(Change::of_database(self.store.begin().await?))),
+        }
+    }
+
+    /// Begins the transaction of a change whose response contains a secret. The secret is shown
+    /// once and not stored, so a repeated request could not return the same response: an
+    /// idempotency key is refused.
+    pub(super) async fn begin_unrepeatable(&self, actor: Actor<'_>) -> Result<Change, Error> {
+        let refused = || {
+            Error::field(
                 Reason::FieldUnsupported,
                 "idempotency_key",
                 "not supported here: the response contains a secret, which is shown once and not stored. \
                  If a response was lost, revoke the listed credential and create another",
-            )),
-            Self::Database(_) | Self::Caller(_) => Ok(()),
+            )
+        };
+        if matches!(actor, Actor::Caller(Caller { idempotency: Some(_), .. })) {
+            return Err(refused());
+        }
+        match self.begin_managed(actor).await? {
+            Begun::New(tx) => Ok(tx),
+            Begun::Repeated(_) => Err(refused()),
         }
     }
-}
 
-impl Control {
-    /// Commits an access change together with its audit entry.
+    /// Commits an access change together with its audit entry and the answer to a repetition.
     pub(super) async fn managed(
         &self,
-        tx: Tx,
+        tx: Change,
         actor: Actor<'_>,
         action: Action,
         resource: &str,
+        answer: &str,
     ) -> Result<(), Error> {
         match actor {
-            Actor::Caller(caller) => self.done(tx, caller, action, resource, "").await,
+            Actor::Caller(caller) => self.done(tx, caller, action, resource, answer).await,
             Actor::Database(project_id) => {
+                let tx = tx.into_tx();
                 self.done_outside(tx, Outsider::Database, project_id, action.as_str(), resource).await
             }
         }

@@ -15,7 +15,7 @@ use store::{
     project,
 };
 
-use super::Identity;
+use super::{Identity, login_guard::CredentialHash};
 use crate::Control;
 
 /// A valid access key with its secret.
@@ -52,21 +52,26 @@ impl SigningKey {
 /// Maximum time between the clock check and the end of the request body.
 const READING: TimeDelta = TimeDelta::minutes(2);
 
-fn unknown_credential(message: &str) -> Error {
+pub(super) fn unknown_credential(message: &str) -> Error {
     Error::new(Reason::CredentialUnknown, message)
 }
 
 impl Control {
-    /// Returns the identity of a token.
-    pub async fn authenticate_token(&self, given: &[u8]) -> Result<Arc<Identity>, Error> {
+    /// Returns the identity of a token that was presented from an address.
+    pub async fn authenticate_token(&self, given: &[u8], address: &str) -> Result<Arc<Identity>, Error> {
         if let Some(project_id) = self.access.fixed.project_of_token(given) {
             return self.configured(project_id, "token:configuration".to_owned()).await;
         }
-        let hash: [u8; 32] = Sha256::digest(given).into();
+        let (hash, now): (CredentialHash, _) = (Sha256::digest(given).into(), self.environment.now());
+        self.login_guard.check(&hash, address, now)?;
         let mut connection = self.store.acquire().await?;
-        let (token_id, holder) = credential::token_holder(&mut connection, &hash, self.environment.now())
-            .await?
-            .ok_or_else(|| unknown_credential("the token is unknown, expired or revoked"))?;
+        let found = credential::token_holder(&mut connection, &hash, now).await?;
+        drop(connection);
+        let Some((token_id, holder)) = found else {
+            self.login_guard.failed(hash, address, now);
+            return Err(unknown_credential("the token is unknown, expired or revoked"));
+        };
+        self.login_guard.succeeded(hash, now);
         Ok(identity(holder, format!("token:{}", token_id.simple())))
     }
 
@@ -86,10 +91,11 @@ impl Control {
         Ok(identity(holder, format!("certificate:{serial}")))
     }
 
-    /// Looks up the access key that a request names, before its body is read.
+    /// Looks up the access key that a request from an address names, before its body is read.
     pub async fn signing_key(
         &self,
         authorization: &Authorization,
+        address: &str,
         now: Timestamp,
     ) -> Result<SigningKey, Error> {
         let access_key = &authorization.access_key;
@@ -98,11 +104,16 @@ impl Control {
             let identity = self.configured(project_id, name).await?;
             return Ok(SigningKey { secret_key: secret_key.to_owned(), identity });
         }
+        let hash: CredentialHash = Sha256::digest(&name).into();
+        self.login_guard.check(&hash, address, now)?;
         let mut connection = self.store.acquire().await?;
-        let (sealed, holder) = credential::key_holder(&mut connection, access_key, now)
-            .await?
-            .ok_or_else(|| unknown_credential("the access key is unknown, expired or revoked"))?;
+        let found = credential::key_holder(&mut connection, access_key, now).await?;
         drop(connection);
+        let Some((sealed, holder)) = found else {
+            self.login_guard.failed(hash, address, now);
+            return Err(unknown_credential("the access key is unknown, expired or revoked"));
+        };
+        self.login_guard.succeeded(hash, now);
         let secret_key = self.access.master_keys.open(access_key, &sealed)?;
         Ok(SigningKey { secret_key, identity: identity(holder, name) })
     }

@@ -15,7 +15,7 @@ use super::{
     Actor,
     principals::{NO_LIMIT, check_project, is_name, suspend_project},
 };
-use crate::Control;
+use crate::{Control, idempotency::Begun};
 
 /// Length of generated credentials. Each character carries almost six bits of entropy.
 const ACCESS_KEY_CHARS: usize = 20;
@@ -109,7 +109,6 @@ impl Control {
         expires_at: Option<Timestamp>,
     ) -> Result<NewToken, Error> {
         actor.check_giving(Action::CreateToken)?;
-        actor.check_not_repeatable()?;
         check_not_expired(expires_at, self.environment.now())?;
         let made = NewToken::random(self.environment.id());
         self.keep_token(actor, principal, &made, expires_at).await?;
@@ -134,7 +133,7 @@ impl Control {
         token: &NewToken,
         expires_at: Option<Timestamp>,
     ) -> Result<(), Error> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.begin_unrepeatable(actor).await?;
         check_principal(&mut tx, actor, principal).await?;
         let hash: [u8; 32] = Sha256::digest(&token.token).into();
         let terms =
@@ -143,7 +142,7 @@ impl Control {
             return Ok(());
         }
         let resource = format!("token:{} principal:{principal}", token.token_id.simple());
-        self.managed(tx, actor, Action::CreateToken, &resource).await
+        self.managed(tx, actor, Action::CreateToken, &resource, "").await
     }
 
     /// Creates an access key for a principal.
@@ -154,7 +153,6 @@ impl Control {
         expires_at: Option<Timestamp>,
     ) -> Result<NewKey, Error> {
         actor.check_giving(Action::CreateKey)?;
-        actor.check_not_repeatable()?;
         check_not_expired(expires_at, self.environment.now())?;
         let made = NewKey::random();
         self.keep_key(actor, principal, &made, expires_at).await?;
@@ -181,7 +179,7 @@ impl Control {
         expires_at: Option<Timestamp>,
     ) -> Result<(), Error> {
         let sealed = self.access.master_keys.seal(&key.access_key, &key.secret_key)?;
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.begin_unrepeatable(actor).await?;
         check_principal(&mut tx, actor, principal).await?;
         let terms =
             Terms { project_id: actor.project_id(), principal, expires_at, now: self.environment.now() };
@@ -189,7 +187,7 @@ impl Control {
             return Ok(());
         }
         let resource = format!("key:{} principal:{principal}", key.access_key);
-        self.managed(tx, actor, Action::CreateKey, &resource).await
+        self.managed(tx, actor, Action::CreateKey, &resource, "").await
     }
 
     /// Lists a project's tokens without their secrets, including expired and revoked ones. The
@@ -230,11 +228,11 @@ impl Control {
             )
         };
         let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
-        let mut tx = self.store.begin().await?;
+        let Begun::New(mut tx) = self.begin_managed(actor).await? else { return Ok(()) };
         if credential::revoke(&mut tx, actor.project_id(), CredentialId::Token(id), self.environment.now())
             .await?
         {
-            return self.managed(tx, actor, Action::DeleteToken, &format!("token:{}", id.simple())).await;
+            return self.managed(tx, actor, Action::DeleteToken, &format!("token:{}", id.simple()), "").await;
         }
         Err(missing())
     }
@@ -251,7 +249,7 @@ impl Control {
         if !is_name(access_key) {
             return Err(missing());
         }
-        let mut tx = self.store.begin().await?;
+        let Begun::New(mut tx) = self.begin_managed(actor).await? else { return Ok(()) };
         if credential::revoke(
             &mut tx,
             actor.project_id(),
@@ -260,7 +258,7 @@ impl Control {
         )
         .await?
         {
-            return self.managed(tx, actor, Action::DeleteKey, &format!("key:{access_key}")).await;
+            return self.managed(tx, actor, Action::DeleteKey, &format!("key:{access_key}"), "").await;
         }
         Err(missing())
     }

@@ -21,7 +21,7 @@ use super::{
     credentials::{TOKEN_CHARS, random},
     principals::{check_project, suspend_project},
 };
-use crate::Control;
+use crate::{Control, idempotency::Begun};
 
 /// A new enrolment token. Its text is shown once and never stored.
 #[derive(Clone)]
@@ -50,7 +50,6 @@ impl Control {
     ) -> Result<NewEnrolmentToken, Error> {
         let desktop = desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
         actor.check_on(Action::CreateEnrolmentToken, Resource::Desktop(desktop))?;
-        actor.check_not_repeatable()?;
         let now = self.environment.now();
         let row = EnrolmentTokenRow {
             token_id: self.environment.id(),
@@ -65,12 +64,12 @@ impl Control {
         };
         let token = random(TOKEN_CHARS);
         let hash: [u8; 32] = Sha256::digest(&token).into();
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.begin_unrepeatable(actor).await?;
         suspend_project(&mut tx, actor.project_id()).await?;
         enrolment::insert_token(&mut tx, actor.project_id(), &row, &hash).await?;
         let desktop = row.token.desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
         let resource = format!("enrolmentToken:{} desktop:{desktop}", row.token_id.simple());
-        self.managed(tx, actor, Action::CreateEnrolmentToken, &resource).await?;
+        self.managed(tx, actor, Action::CreateEnrolmentToken, &resource, "").await?;
         Ok(NewEnrolmentToken { row, token })
     }
 
@@ -99,10 +98,10 @@ impl Control {
             )
         };
         let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
-        let mut tx = self.store.begin().await?;
+        let Begun::New(mut tx) = self.begin_managed(actor).await? else { return Ok(()) };
         if enrolment::revoke_token(&mut tx, actor.project_id(), id, self.environment.now()).await? {
             let resource = format!("enrolmentToken:{}", id.simple());
-            return self.managed(tx, actor, Action::DeleteEnrolmentToken, &resource).await;
+            return self.managed(tx, actor, Action::DeleteEnrolmentToken, &resource, "").await;
         }
         Err(missing())
     }
@@ -112,12 +111,34 @@ impl Control {
     /// desktop again.
     pub async fn revoke_desktop(&self, actor: Actor<'_>, desktop_id: &DesktopId) -> Result<Revoked, Error> {
         actor.check_on(Action::RevokeDesktop, Resource::Desktop(desktop_id.as_str()))?;
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_managed(actor).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(answer) => return parse_revoked(&answer),
+        };
         let revoked =
             enrolment::revoke_desktop(&mut tx, actor.project_id(), desktop_id, self.environment.now())
                 .await?;
         notify::send(&mut tx, Wake::Presence).await?;
-        self.managed(tx, actor, Action::RevokeDesktop, &format!("desktop:{desktop_id}")).await?;
+        let (resource, answer) = (format!("desktop:{desktop_id}"), revoked_answer(revoked));
+        self.managed(tx, actor, Action::RevokeDesktop, &resource, &answer).await?;
         Ok(revoked)
     }
+}
+
+/// Formats a revocation as the stored answer to its request.
+fn revoked_answer(revoked: Revoked) -> String {
+    let Revoked { certificates, was_connected, is_known } = revoked;
+    format!("{certificates} {was_connected} {is_known}")
+}
+
+fn parse_revoked(answer: &str) -> Result<Revoked, Error> {
+    let parse = || {
+        let mut parts = answer.split(' ');
+        Some(Revoked {
+            certificates: parts.next()?.parse().ok()?,
+            was_connected: parts.next()?.parse().ok()?,
+            is_known: parts.next()?.parse().ok()?,
+        })
+    };
+    parse().ok_or_else(Error::internal)
 }

@@ -9,7 +9,7 @@ use domain::{
 use store::{Connection, project, project::PrincipalRow};
 
 use super::Actor;
-use crate::Control;
+use crate::{Control, idempotency::Begun};
 
 const MAX_NAME_CHARS: usize = 128;
 /// Principal names that the audit uses for actors outside the project.
@@ -73,7 +73,10 @@ impl Control {
             return Err(Error::out_of_range("policies", message));
         }
         let project_id = actor.project_id();
-        let mut tx = self.store.begin().await?;
+        let mut tx = match self.begin_managed(actor).await? {
+            Begun::New(tx) => tx,
+            Begun::Repeated(_) => return self.principal_after(project_id, principal).await,
+        };
         suspend_project(&mut tx, project_id).await?;
         let own = project::list_policies(&mut tx, project_id, None, NO_LIMIT).await?;
         for name in policies {
@@ -92,8 +95,18 @@ impl Control {
         let row =
             project::put_principal(&mut tx, project_id, principal, policies, self.environment.now()).await?;
         let resource = format!("principal:{principal} policies:{}", policies.join(","));
-        self.managed(tx, actor, Action::PutPrincipal, &resource).await?;
+        self.managed(tx, actor, Action::PutPrincipal, &resource, "").await?;
         Ok(row)
+    }
+
+    async fn principal_after(&self, project_id: &ProjectId, principal: &str) -> Result<PrincipalRow, Error> {
+        let mut connection = self.store.acquire().await?;
+        let rows = project::list_principals(&mut connection, project_id, None, NO_LIMIT).await?;
+        let found = rows.into_iter().find(|row| row.principal == principal);
+        found.ok_or_else(|| {
+            let message = format!("principal {principal:?} does not exist in project {project_id}");
+            Error::field(Reason::PrincipalNotFound, "principal", message)
+        })
     }
 
     /// Lists a project's principals by name, starting after `after`.
@@ -121,10 +134,10 @@ impl Control {
         }
         let policy = Policy::parse(document).map_err(|error| error.within("document"))?;
         let project_id = actor.project_id();
-        let mut tx = self.store.begin().await?;
+        let Begun::New(mut tx) = self.begin_managed(actor).await? else { return Ok(policy) };
         suspend_project(&mut tx, project_id).await?;
         project::put_policy(&mut tx, project_id, name, &policy, self.environment.now()).await?;
-        self.managed(tx, actor, Action::PutPolicy, &format!("policy:{name}")).await?;
+        self.managed(tx, actor, Action::PutPolicy, &format!("policy:{name}"), "").await?;
         Ok(policy)
     }
 
@@ -168,7 +181,7 @@ impl Control {
             return Err(Error::new(Reason::PolicyReadyMade, message));
         }
         let project_id = actor.project_id();
-        let mut tx = self.store.begin().await?;
+        let Begun::New(mut tx) = self.begin_managed(actor).await? else { return Ok(()) };
         suspend_project(&mut tx, project_id).await?;
         if let Some(principal) = project::policy_holder(&mut tx, project_id, name).await? {
             let message =
@@ -176,7 +189,7 @@ impl Control {
             return Err(Error::new(Reason::PolicyInUse, message));
         }
         if project::delete_policy(&mut tx, project_id, name).await? {
-            return self.managed(tx, actor, Action::DeletePolicy, &format!("policy:{name}")).await;
+            return self.managed(tx, actor, Action::DeletePolicy, &format!("policy:{name}"), "").await;
         }
         Err(missing())
     }
