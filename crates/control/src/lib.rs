@@ -37,7 +37,7 @@ use std::sync::Arc;
 use access::LoginGuard;
 pub use access::{
     Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT,
-    NewEnrolmentToken, NewKey, NewToken, Operator, SigningKey, TOKEN_HEADER, Token,
+    NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::ApprovedVersion;
 pub use audit::{kept, source};

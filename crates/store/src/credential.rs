@@ -134,6 +134,66 @@ pub async fn key_holder(
     .transpose()
 }
 
+/// An access key with its encrypted secret.
+#[derive(Debug, Clone)]
+pub struct SealedKey {
+    /// Public part of the key.
+    pub access_key: String,
+    /// Project of the key.
+    pub project_id: ProjectId,
+    /// Its encrypted secret.
+    pub sealed: SealedSecret,
+}
+
+/// Lists access keys that are encrypted with another master key than this one, by key, starting
+/// after `after`. Includes expired and revoked ones.
+pub async fn keys_of_other_masters(
+    connection: &mut Connection,
+    master_key_id: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<SealedKey>, Error> {
+    let rows = sqlx::query!(
+        "SELECT access_key, project_id, encrypted_secret, master_key_id FROM access_key
+         WHERE master_key_id <> $1 AND access_key > $2 ORDER BY access_key LIMIT $3",
+        master_key_id,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(SealedKey {
+                access_key: row.access_key,
+                project_id: text_id("access_key", row.project_id)?,
+                sealed: SealedSecret { bytes: row.encrypted_secret, master_key_id: row.master_key_id },
+            })
+        })
+        .collect()
+}
+
+/// Replaces the encrypted secret of an access key. Returns false, without a change, if another
+/// master key than `master_key_id` encrypts it meanwhile.
+pub async fn replace_secret(
+    connection: &mut Connection,
+    access_key: &str,
+    master_key_id: &str,
+    sealed: &SealedSecret,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE access_key SET encrypted_secret = $3, master_key_id = $4
+         WHERE access_key = $1 AND master_key_id = $2",
+        access_key,
+        master_key_id,
+        sealed.bytes,
+        sealed.master_key_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// A credential in a list, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialRow {

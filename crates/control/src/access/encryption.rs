@@ -43,12 +43,7 @@ impl MasterKeys {
     /// Encrypts a secret key. The ciphertext is bound to `access_key`, so that one key's secret
     /// cannot be stored under another.
     pub(crate) fn seal(&self, access_key: &str, secret_key: &str) -> Result<SealedSecret, Error> {
-        let master = self.0.first().ok_or_else(|| {
-            Error::new(
-                Reason::MasterKeyMissing,
-                "no master key for secret keys: set access.master_keys or access.master_key_file",
-            )
-        })?;
+        let master = self.first()?;
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| failed())?;
         let mut bytes = secret_key.as_bytes().to_vec();
@@ -61,6 +56,20 @@ impl MasterKeys {
             )
             .map_err(|_| failed())?;
         Ok(SealedSecret { bytes: [&nonce[..], &bytes].concat(), master_key_id: master.id.clone() })
+    }
+
+    /// Returns the id of the key that encrypts.
+    pub(super) fn first_id(&self) -> Result<&str, Error> {
+        Ok(&self.first()?.id)
+    }
+
+    fn first(&self) -> Result<&MasterKey, Error> {
+        self.0.first().ok_or_else(|| {
+            Error::new(
+                Reason::MasterKeyMissing,
+                "no master key for secret keys: set access.master_keys or access.master_key_file",
+            )
+        })
     }
 
     /// Decrypts a secret key.

@@ -11,6 +11,7 @@ mod enrolment;
 mod login_guard;
 mod outsider;
 mod principals;
+mod rewrap;
 mod static_credentials;
 
 pub use actor::Actor;
@@ -22,6 +23,7 @@ pub use enrolment::NewEnrolmentToken;
 pub(crate) use login_guard::LoginGuard;
 pub use outsider::Operator;
 pub use principals::NO_LIMIT;
+pub use rewrap::Rewrapped;
 pub use static_credentials::{AccessKey, Credentials, Token};
 
 /// Name of the HTTP header, or of the gRPC metadata key, that carries a bare token.

@@ -1,8 +1,9 @@
 //! `graywave keys` and `graywave tokens`.
 
+use anyhow::ensure;
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use control::{Control, CredentialRow, NO_LIMIT};
+use control::{Control, CredentialRow, NO_LIMIT, Rewrapped};
 use domain::Timestamp;
 use serde_json::json;
 
@@ -43,6 +44,11 @@ pub(crate) enum Keys {
         #[command(flatten)]
         project: Project,
     },
+    /// Encrypt the secrets of all projects with the first master key
+    ///
+    /// Needed once after a new master key was put first in `access.master_keys`. Afterwards the old
+    /// one can be removed.
+    Rewrap,
 }
 
 /// Create, list and revoke bearer tokens.
@@ -80,6 +86,7 @@ pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<Str
             control.revoke_key(project.actor(), &access_key).await?;
             Ok(format!("revoked access key {access_key}\n"))
         }
+        Keys::Rewrap => rewrapped(&control.rewrap_keys().await?),
     }
 }
 
@@ -104,6 +111,18 @@ pub(super) async fn tokens(control: &Control, command: Tokens) -> anyhow::Result
             Ok(format!("revoked token {token_id}\n"))
         }
     }
+}
+
+fn rewrapped(result: &Rewrapped) -> anyhow::Result<String> {
+    let Rewrapped { rewrapped, unreadable } = result;
+    ensure!(
+        unreadable.is_empty(),
+        "{rewrapped} secret keys are encrypted with the first master key; {} cannot be decrypted, because their \
+         master key is not in access.master_keys: {}",
+        unreadable.len(),
+        unreadable.join(", ")
+    );
+    Ok(format!("{rewrapped} secret keys are now encrypted with the first master key\n"))
 }
 
 fn credentials(what: &'static str, rows: Vec<CredentialRow>) -> String {

@@ -147,6 +147,23 @@ fn without_a_master_key_no_secret_is_stored() {
 }
 
 #[test]
+fn rewrapped_secrets_need_only_the_new_master_key() {
+    let commands = Commands::new();
+    commands.good("projects create acme");
+    commands.good("principals put alice --project acme --policy reader");
+    commands.good("keys create --project acme --principal alice");
+    let (old, new) = ("ab".repeat(32), "cd".repeat(32));
+    fs::write(commands.key_file(), format!("{new}\n")).unwrap();
+    let refused = commands.refused("keys rewrap");
+    assert!(refused.contains("1 cannot be decrypted"), "{refused}");
+    fs::write(commands.key_file(), format!("{new}\n{old}\n")).unwrap();
+    assert!(commands.good("keys rewrap").starts_with("1 secret keys are now encrypted"));
+    assert!(commands.good("keys rewrap").starts_with("0 secret keys"), "a repetition changes nothing");
+    fs::write(commands.key_file(), format!("{new}\n")).unwrap();
+    assert!(commands.good("keys rewrap").starts_with("0 secret keys"));
+}
+
+#[test]
 fn the_commands_work_on_a_dev_cluster() {
     let directory = directory();
     let data = directory.path().join("data");
