@@ -9,7 +9,7 @@ use std::{
 };
 
 use prost::Message as _;
-use proto::agent::Order;
+use proto::{agent::Order, order_signing::sha256};
 use runner::RunDir;
 
 use crate::{
@@ -70,13 +70,24 @@ impl Runs {
             restore_private_dir(&self.data_dir.join(RUNS_DIR))?;
             create()?;
         }
-        fs::write(dir.file(ORDER_FILE), order)?;
+        fs::write(dir.file(ORDER_FILE), [&sha256(order)[..], order].concat())?;
         Ok(dir)
     }
 
-    /// Order of a run; `None` if it is lost.
+    /// Order of a run; `None` if it is lost or damaged. A part of an order could decode too, and
+    /// run as another user.
     pub(crate) fn order(dir: &RunDir) -> Option<Order> {
-        Order::decode(fs::read(dir.file(ORDER_FILE)).ok()?.as_slice()).ok()
+        let bytes = fs::read(dir.file(ORDER_FILE)).ok()?;
+        let (hash, order) = bytes.split_first_chunk::<32>()?;
+        (sha256(order) == *hash).then(|| Order::decode(order).ok())?
+    }
+
+    /// Renames a run directory, so that its run may get another one. Returns the new name, which is
+    /// the id of no run.
+    pub(crate) fn set_aside(&self, id: &str) -> io::Result<String> {
+        let aside = format!("{id}.void-{:016x}", rand::random::<u64>());
+        fs::rename(self.dir(id).path(), self.dir(&aside).path())?;
+        Ok(aside)
     }
 
     /// Whether a runner holds the lock of a run.
@@ -88,5 +99,36 @@ impl Runs {
     pub(crate) fn list(&self) -> Vec<String> {
         let entries = fs::read_dir(self.data_dir.join(RUNS_DIR)).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_order_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        let order = Order { run_as_user: "ada".into(), wave: 3, ..Order::default() };
+        let run = runs.create("x", &order.encode_to_vec()).unwrap();
+        assert_eq!(Runs::order(&run), Some(order));
+        let whole = fs::read(run.file(ORDER_FILE)).unwrap();
+        // Each of them would decode without the hash: as an order without its user.
+        for damaged in [&whole[..whole.len() - 5], &[], &whole[..32]] {
+            fs::write(run.file(ORDER_FILE), damaged).unwrap();
+            assert_eq!(Runs::order(&run), None, "{}", damaged.len());
+        }
+    }
+
+    #[test]
+    fn directory_set_aside_gives_its_run_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.create("x", b"first").unwrap();
+        assert!(runs.create("x", b"").is_err());
+        let aside = runs.set_aside("x").unwrap();
+        runs.create("x", b"second").unwrap();
+        assert!(runs.dir(&aside).file(ORDER_FILE).exists());
     }
 }

@@ -11,7 +11,12 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{data_dir::make_usable, journal::blocking, scratch::WorkDir};
+use super::runs::Runs;
+use crate::{
+    data_dir::make_usable,
+    journal::blocking,
+    scratch::{Scratch, WorkDir},
+};
 
 /// Time that a runner has for its result after the timeout or a stop of its script. A runner that
 /// takes longer is killed: it kills for seconds, and waits at most a minute for a full disk.
@@ -135,12 +140,15 @@ impl Supervised {
     }
 
     /// Makes sure that no late runner starts the script.
-    async fn never_started(&self, lock: File) -> Finish {
+    async fn never_started(&mut self, lock: File) -> Finish {
         let run_dir = self.run_dir.clone();
-        let error = blocking(move || {
-            run_dir.void(lock).err().map(|error| error.to_string()).or_else(|| run_dir.error())
-        });
-        Finish::NeverStarted(error.await.unwrap_or_else(|| "the runner did not start".to_owned()))
+        match blocking(move || run_dir.void(lock).map(|()| run_dir.error())).await {
+            Ok(cause) => Finish::NeverStarted(cause.unwrap_or_else(|| "the runner did not start".to_owned())),
+            Err(error) => {
+                tracing::error!(%error, id = self.id, "keeping a late runner from its script failed");
+                self.lost(None, "a late runner could have started it").await
+            }
+        }
     }
 
     async fn send(&mut self, request: u8) {
@@ -173,6 +181,21 @@ impl Supervised {
         let (id, cgroup) = (self.id.clone(), claim.and_then(|claim| claim.cgroup));
         let survivors = blocking(move || runner::kill_processes(&id, cgroup.as_deref())).await;
         Finish::Lost { cause, survivors }
+    }
+
+    /// Renames the directories of a run that is void, so that the run may get others, and removes
+    /// them in the background. Blocks.
+    pub(crate) fn set_aside(mut self, runs: &Runs, scratch: &Scratch) {
+        match runs.set_aside(&self.id) {
+            Ok(aside) => scratch.remove_run(&aside),
+            Err(error) => tracing::warn!(%error, id = self.id, "renaming a run directory failed"),
+        }
+        if let Some(mut work_dir) = self.work_dir.take() {
+            if let Err(error) = work_dir.set_aside() {
+                tracing::warn!(%error, id = self.id, "renaming a working directory failed");
+            }
+            work_dir.set_in_use(false);
+        }
     }
 
     /// Waits until the runner is gone, which drains the output of background processes, and removes

@@ -147,6 +147,8 @@ pub(crate) enum Event {
         first_script: u32,
         at: i64,
     },
+    /// The last start never became a process, and never will: its run is void.
+    NotStarted { key: Key, script: u32 },
     /// A script succeeded and another one follows.
     ScriptFinished { key: Key, result: Record },
     /// The order has ended, with the results for the worker.

@@ -1,6 +1,6 @@
 //! State of the journal: the pure part, without files.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry};
 
 use proto::agent::OrderResult;
 
@@ -90,6 +90,7 @@ impl JournalState {
                     running.started.insert(script, at);
                 }
             }
+            Event::NotStarted { key, script } => self.take_back(key, script),
             Event::ScriptFinished { key, result } => {
                 if let Some(running) = self.running_mut(key) {
                     running.script_count = running.script_count.max(result.script.saturating_add(1));
@@ -105,6 +106,16 @@ impl JournalState {
                 }
             }
             Event::Acked { key } => self.ack(key),
+        }
+    }
+
+    /// Takes back the start of a script. An order that has started nothing else is unknown again.
+    fn take_back(&mut self, key: Key, script: u32) {
+        let Entry::Occupied(mut order) = self.orders.entry(key) else { return };
+        let Order::Running(running) = order.get_mut() else { return };
+        running.started.remove(&script);
+        if running.started.is_empty() && running.finished.is_empty() {
+            order.remove();
         }
     }
 

@@ -161,3 +161,20 @@ fn only_the_newest_acknowledged_orders_are_remembered() {
     assert_eq!((book.acked.len(), book.orders.len()), (MAX_ACKED, MAX_ACKED + 1));
     assert_eq!(unacked(&book), ["waits"]);
 }
+
+#[test]
+fn start_taken_back_leaves_an_unknown_order() {
+    let not_started = |script| Event::NotStarted { key: key("a"), script };
+    let mut book = book_of([started("a", 0, 2), not_started(0)]);
+    assert!(!book.is_open(&key("a")) && book.running().is_empty());
+    // Of an order, only this start.
+    book = book_of([started("a", 0, 2), succeeded("a", 0), started("a", 1, 2), not_started(1)]);
+    let running = book.running_order(&key("a")).unwrap();
+    assert_eq!((running.current, running.finished.len(), running.span.count), (None, 1, 2));
+    assert_eq!(book_of(book.events()).running_order(&key("a")), Some(running));
+    book.apply(started("a", 1, 2));
+    assert_eq!(book.running_script(&key("a")), Some((1, 5)));
+    // An order that has finished keeps its results.
+    book = book_of([started("a", 0, 1), finished("a"), not_started(0)]);
+    assert!(book.is_finished(&key("a")));
+}

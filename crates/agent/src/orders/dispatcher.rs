@@ -117,7 +117,8 @@ impl Shared {
             if self.runs.is_locked(&id) {
                 self.scratch.keep(&id);
             } else if !is_open.contains(&id) {
-                self.scratch.remove_run(&id);
+                // The order may come again and need the name before the removal.
+                self.scratch.remove_run(&self.runs.set_aside(&id).unwrap_or(id));
             }
         }
     }

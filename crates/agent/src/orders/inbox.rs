@@ -65,6 +65,9 @@ impl Orders {
             tracing::info!(?key, "duplicate order ignored: it is queued or running");
             return None;
         };
+        if let Some(script) = order.stop_script {
+            active.stop.ask(script);
+        }
         match self.shared.standing(&key).await {
             Standing::Unknown => {}
             Standing::Finished => return Some(key),
@@ -83,9 +86,6 @@ impl Orders {
                 return None;
             }
         };
-        if let Some(script) = order.stop_script {
-            active.stop.ask(script);
-        }
         if active.stop.reaches(span.first) {
             active.stop_waiting(span).await;
         } else if order.query_only {

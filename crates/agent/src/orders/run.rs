@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{
-    decision::{self, LATE, STOPPED_BEFORE, Turn},
+    decision::{self, LATE, NEVER_STARTED, STOPPED_BEFORE, Turn},
     state::{Accepted, Active, Shared},
 };
 use crate::{
@@ -41,8 +41,11 @@ async fn run_traced(accepted: Accepted) {
     let Accepted { active, mut order, span, recovered } = accepted;
     let mut results: Vec<Record> = Vec::new();
     if let Some(recovered) = recovered {
-        let Some(known) = active.recover(&mut order, recovered).await else { return };
-        results = known;
+        match active.recover(&mut order, recovered).await {
+            Recovery::Known(known) => results = known,
+            Recovery::NothingStarted => return active.give_back(NEVER_STARTED, false),
+            Recovery::AgentStops => return,
+        }
     } else if is_late && !active.stop.reaches(span.first) {
         return active.give_back(LATE, false);
     }
@@ -109,23 +112,30 @@ impl Active {
             return without_start(ScriptOutcome::Stopped, STOPPED_BEFORE);
         }
         let program = shared.runner.clone();
-        match blocking(move || execution::launch(prepared, &program)).await {
-            Ok(supervised) => self.supervise(supervised, order, number, interpreter, started_at).await,
-            Err(reason) => rejected(&reason),
-        }
+        let mut supervised = match blocking(move || execution::launch(prepared, &program)).await {
+            Ok(supervised) => supervised,
+            Err(reason) => return rejected(&reason),
+        };
+        let finish = self.watch(&mut supervised, number).await;
+        self.conclude(finish, supervised, order, number, interpreter, started_at).await
     }
 
-    /// Waits for the end of a script; `None` if the agent stops before.
-    async fn supervise(
+    /// Waits for the end of a script, or until the agent stops.
+    async fn watch(&self, supervised: &mut Supervised, number: u32) -> Finish {
+        Box::pin(supervised.finish(self.stop.reached(number), self.shared.agent_stops())).await
+    }
+
+    /// Record of a script, once what it used is removed; `None` if the agent stops.
+    async fn conclude(
         &self,
-        mut supervised: Supervised,
+        finish: Finish,
+        supervised: Supervised,
         order: &Order,
         number: u32,
         interpreter: String,
         started_at: i64,
     ) -> Option<Record> {
         let shared = &self.shared;
-        let finish = Box::pin(supervised.finish(self.stop.reached(number), shared.agent_stops())).await;
         let mut has_left_processes = false;
         let record = match finish {
             Finish::Detached => return None,
@@ -168,9 +178,9 @@ impl Active {
         Some(record)
     }
 
-    /// Results of an order that an earlier agent began, up to the script that ran then. Reads the
-    /// order from disk if it is not given. `None` if the agent stops before.
-    async fn recover(&self, order: &mut Order, recovered: RunningOrder) -> Option<Vec<Record>> {
+    /// Attaches to an order that an earlier agent began. Reads the order from disk if it is not
+    /// given.
+    async fn recover(&self, order: &mut Order, recovered: RunningOrder) -> Recovery {
         let RunningOrder { span, finished, current, .. } = recovered;
         if order.scripts.is_empty() {
             let (runs, key) = (self.shared.runs.clone(), self.key.clone());
@@ -183,19 +193,23 @@ impl Active {
         results.extend(finished);
         if let Some((script, started_at)) = current {
             tracing::info!(key = ?self.key, script, "attaching to a script of an earlier agent");
-            results.push(self.recover_script(order, script, started_at).await?);
+            match self.recover_script(order, script, started_at).await {
+                RecoveredScript::Ended(record) => results.push(record),
+                // Only the control plane knows whether the order may still start.
+                RecoveredScript::NeverStarted if script == span.first => return Recovery::NothingStarted,
+                RecoveredScript::NeverStarted => {}
+                RecoveredScript::AgentStops => return Recovery::AgentStops,
+            }
         }
-        Some(results)
+        Recovery::Known(results)
     }
 
-    async fn recover_script(&self, order: &Order, script: u32, started_at: i64) -> Option<Record> {
+    async fn recover_script(&self, order: &Order, script: u32, started_at: i64) -> RecoveredScript {
         let shared = &self.shared;
-        let unknown = |reason: &str| Record {
-            started_at,
-            ..Record::bare(script, ScriptOutcome::Unknown, reason, shared.now_ms())
-        };
         let Ok(id) = Runs::id(&self.key, script) else {
-            return Some(unknown("the agent stopped while it ran"));
+            let reason = "the agent stopped while it ran";
+            let record = Record::bare(script, ScriptOutcome::Unknown, reason, shared.now_ms());
+            return RecoveredScript::Ended(Record { started_at, ..record });
         };
         let (scratch, runs) = (Arc::clone(&shared.scratch), shared.runs.clone());
         let found = blocking(move || {
@@ -203,9 +217,42 @@ impl Active {
             let interpreter = run_dir.read_spec().map(|spec| spec.program).unwrap_or_default();
             (Supervised::attach(id, run_dir, work_dir), interpreter)
         });
-        let (supervised, interpreter) = found.await;
-        Box::pin(self.supervise(supervised, order, script, interpreter, started_at)).await
+        let (mut supervised, interpreter) = found.await;
+        let finish = self.watch(&mut supervised, script).await;
+        if let Finish::NeverStarted(cause) = finish {
+            tracing::warn!(key = ?self.key, script, cause, "the script of an earlier agent never started");
+            self.take_back(script, supervised).await;
+            return RecoveredScript::NeverStarted;
+        }
+        let concluded = self.conclude(finish, supervised, order, script, interpreter, started_at);
+        Box::pin(concluded).await.map_or(RecoveredScript::AgentStops, RecoveredScript::Ended)
     }
+
+    /// Takes back the start of a script whose run is void, so that the script can start in a new
+    /// run. The journal comes first: without its run directory, a start is UNKNOWN.
+    async fn take_back(&self, script: u32, supervised: Supervised) {
+        self.shared.record(Event::NotStarted { key: self.key.clone(), script }).await;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || supervised.set_aside(&shared.runs, &shared.scratch)).await;
+    }
+}
+
+/// What an earlier agent left of an order.
+enum Recovery {
+    /// Results up to the last started script.
+    Known(Vec<Record>),
+    /// Certainly no script has started, and the journal does not know the order any more.
+    NothingStarted,
+    /// The agent stops before the end of the script.
+    AgentStops,
+}
+
+/// What an earlier agent left of a script.
+enum RecoveredScript {
+    Ended(Record),
+    /// The script certainly never started, and the journal has no start of it any more.
+    NeverStarted,
+    AgentStops,
 }
 
 impl Shared {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Gid, Mode, Uid, chownat, fchmod, mkdirat},
+    fs::{AtFlags, Gid, Mode, RenameFlags, Uid, chownat, fchmod, mkdirat, renameat_with},
     io::Errno,
 };
 use tokio::sync::oneshot;
@@ -202,6 +202,27 @@ impl WorkDir {
             // Resolves with an error as soon as the sender is dropped.
             let Err(_) = removed.await;
         }
+    }
+
+    /// Renames the directory, so that its run may get another one.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be renamed.
+    pub(crate) fn set_aside(&mut self) -> io::Result<()> {
+        let mut aside = self.name.clone();
+        aside.push(format!(".void-{:016x}", rand::random::<u64>()));
+        let names = &self.scratch.names;
+        let dir = names.open_scripts_dir(self.scripts)?;
+        names.use_name(&aside);
+        if let Err(error) = renameat_with(&dir, &self.name, &dir, &aside, RenameFlags::NOREPLACE) {
+            names.release_name(&aside);
+            return Err(error.into());
+        }
+        names.release_name(&self.name);
+        self.path.set_file_name(&aside);
+        self.name = aside;
+        Ok(())
     }
 
     /// Sets whether a process may run in the directory.

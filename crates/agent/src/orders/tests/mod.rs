@@ -1,3 +1,4 @@
+mod never_claimed;
 mod stops;
 
 use std::{
@@ -43,12 +44,17 @@ fn rig(max_parallel: usize) -> Rig {
 }
 
 fn rig_in(dir: TempDir, max_parallel: usize) -> Rig {
+    rig_with(dir, max_parallel, |_, _| {})
+}
+
+fn rig_with(dir: TempDir, max_parallel: usize, change: impl FnOnce(&mut Config, &Path)) -> Rig {
     let clock = Clock::new();
     let journal = Arc::new(open_data_dir(dir.path()).unwrap().journal);
     let desktop = Desktop { desktop_id: "d1".to_owned(), ..Desktop::default() };
     let mut config = Config::new(Vec::new(), desktop, dir.path().to_owned(), RunnerProgram::of_tests());
     config.ends_scripts = true;
     config.max_parallel = max_parallel;
+    change(&mut config, dir.path());
     let stop = CancellationToken::new();
     let (orders, dispatcher) = new(&config, Arc::clone(&journal), clock.clone(), stop.clone());
     let dispatcher = tokio::spawn(dispatcher.run());
@@ -80,8 +86,14 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
 impl Rig {
     /// The next agent on the data directory of one that died.
     async fn killed(self) -> Self {
+        self.killed_with(|_| {}).await
+    }
+
+    /// Like `killed`; `damage` happens while no agent runs.
+    async fn killed_with(mut self, damage: impl FnOnce(&Self)) -> Self {
         self.dispatcher.abort();
-        assert!(self.dispatcher.await.unwrap_err().is_cancelled());
+        assert!((&mut self.dispatcher).await.unwrap_err().is_cancelled());
+        damage(&self);
         drop((self.orders, self.journal));
         rig_in(self.dir, 1)
     }
