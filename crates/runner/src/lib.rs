@@ -22,7 +22,7 @@ use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
 pub use ended::{Containment, End, Ended, LeftProcess, MAX_LEFT_PROCESSES};
 pub use files::{Claim, Files};
 pub(crate) use output::Output;
-pub use platform::{boot_id, contain_processes, kill_processes};
+pub use platform::{boot_id, contain_processes, kill_processes, running_ids};
 pub use run_dir::{RunDir, RunState};
 pub use spec::{Spec, User};
 

@@ -18,6 +18,8 @@ pub struct Spec {
     pub facts: task::TaskFacts,
     /// Scripts of the task, in order.
     pub scripts: Vec<RunnableScript>,
+    /// Tasks that the task retries, the latest first.
+    pub retried: Vec<TaskId>,
 }
 
 /// Cached specifications, newest last.
@@ -41,7 +43,8 @@ impl Specs {
         }
         let Some(facts) = task::facts(connection, task_id).await? else { return Ok(None) };
         let scripts = task::runnable(connection, task_id).await?;
-        let spec = Arc::new(Spec { facts, scripts });
+        let retried = task::retried(connection, task_id).await?;
+        let spec = Arc::new(Spec { facts, scripts, retried });
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= CACHE_CAPACITY {
             recent.pop_front();

@@ -201,6 +201,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         max_running: spec.max_running,
         run_as_user: spec.run_as_user.clone(),
         kill_left_processes: spec.kill_left_processes,
+        retried_task_ids: spec.retried_task_ids.clone(),
         trace_context: String::new(),
         signed: None,
     }
@@ -260,16 +261,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn order_has_the_user_and_the_cleanup_of_the_task() {
+    async fn order_has_the_user_cleanup_and_originals_of_the_task() {
         let (worker, now, mut outbox) = worker_with_a_desktop();
         let mut batch = leased_until(now + TimeDelta::minutes(1));
         let spec = batch.spec.as_mut().unwrap();
         (spec.run_as_user, spec.kill_left_processes) = ("www-data".into(), true);
+        spec.retried_task_ids = vec!["t0".into()];
         dispatch(&worker, batch, &[], None).await;
         let Ok(Ok(AttachResponse { message: Some(Message::Order(order)) })) = outbox.try_recv() else {
             panic!("no order")
         };
         assert_eq!((order.run_as_user.as_str(), order.kill_left_processes), ("www-data", true));
+        assert_eq!(order.retried_task_ids, ["t0"]);
     }
 
     #[tokio::test]

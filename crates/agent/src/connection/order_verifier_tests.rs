@@ -68,6 +68,7 @@ fn terms() -> BatchTerms {
         max_running: Some(2),
         run_as_user: "ada".into(),
         kill_left_processes: true,
+        retried_task_ids: vec!["t0".into()],
     }
 }
 
@@ -109,6 +110,7 @@ impl Rig {
             max_running: None,
             run_as_user: "root".into(),
             kill_left_processes: false,
+            retried_task_ids: Vec::new(),
             trace_context: "trace".into(),
             signed: Some(signed),
         }
@@ -139,6 +141,7 @@ fn only_stop_and_trace_may_differ_from_the_signed_order() {
         max_running: Some(2),
         run_as_user: "ada".into(),
         kill_left_processes: true,
+        retried_task_ids: vec!["t0".into()],
         trace_context: "trace".into(),
         signed: None,
     };
@@ -164,6 +167,8 @@ fn what_is_not_signed_for_this_desktop_is_refused() {
     };
     let later = BatchTerms { deliver_by_unix_ms: terms().deliver_by_unix_ms + 60_000, ..terms() };
     rig.refused(&with(&|signed| signed.batch = later.encode_to_vec()), "the signature does not match");
+    let no_retry = BatchTerms { retried_task_ids: Vec::new(), ..terms() };
+    rig.refused(&with(&|signed| signed.batch = no_retry.encode_to_vec()), "the signature does not match");
     rig.refused(&with(&|signed| signed.target[1] ^= 2), "the signature does not match");
     rig.refused(&with(&|signed| signed.signature[0] ^= 1), "the signature does not match");
     rig.refused(&with(&|signed| signed.size = 4), "the signature does not match");

@@ -10,6 +10,9 @@ use crate::journal::{Record, RunFacts};
 /// Number of processes that a reason names; the record has more.
 const NAMED: usize = 3;
 
+/// Reason of a script that a request stopped.
+pub(crate) const STOPPED: &str = "stopped by request while it ran";
+
 /// Record of a script that ended under its runner. `started_at` is in Unix milliseconds, by the
 /// control plane's clock.
 pub(crate) fn judge(
@@ -66,7 +69,7 @@ fn verdict(end: &End, timeout: Duration, success_exit_codes: &[i32]) -> (ScriptO
         End::TimedOut => {
             (ScriptOutcome::Timeout, None, format!("still running after {} ms", timeout.as_millis()))
         }
-        End::Stopped => (ScriptOutcome::Stopped, None, "stopped by request while it ran".to_owned()),
+        End::Stopped => (ScriptOutcome::Stopped, None, STOPPED.to_owned()),
         // Not STOPPED, which no budget counts: no stop was requested, and a canary that takes its
         // desktop down is not a success.
         End::AgentEnded => (ScriptOutcome::Unknown, None, "the agent was stopped while it ran".to_owned()),

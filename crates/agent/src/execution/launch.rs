@@ -11,7 +11,7 @@ use std::{
 use tokio::{net::UnixStream, process::Command};
 
 use super::{
-    prepare::{Prepared, SCRIPT_FILES},
+    prepare::{DESKTOP_ID, Prepared, SCRIPT_FILES},
     program::RunnerProgram,
     supervised::Supervised,
 };
@@ -36,9 +36,10 @@ pub(crate) fn launch(prepared: Prepared, program: &RunnerProgram) -> Result<Supe
             .args(&program.arguments)
             .arg(run_dir.path())
             // The runner outlives the agent, so it must not keep the agent's files open, and needs
-            // none of its variables but the mark, by which a hung runner is found.
+            // none of its variables but those by which a runner is found.
             .env_clear()
             .env(runner::MARK, &spec.id)
+            .envs(spec.env.iter().filter(|(name, _)| name == DESKTOP_ID).map(|(name, value)| (name, value)))
             .stdin(OwnedFd::from(passed))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

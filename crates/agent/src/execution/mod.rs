@@ -11,9 +11,9 @@ mod runs;
 mod supervised;
 
 pub(crate) use account::look_up;
-pub(crate) use judge::{append_survivors, judge};
+pub(crate) use judge::{STOPPED, append_survivors, judge};
 pub(crate) use launch::launch;
-pub(crate) use prepare::{Terms, prepare};
+pub(crate) use prepare::{DESKTOP_ID, Terms, prepare};
 pub use program::RunnerProgram;
 pub(crate) use runs::Runs;
 pub(crate) use supervised::{AgentStop, Finish, Supervised};

@@ -25,6 +25,10 @@ use crate::scratch::{Scratch, WorkDir};
 /// writer of a script's file holds this lock for reading, and a spawner holds it for writing.
 pub(super) static SCRIPT_FILES: RwLock<()> = RwLock::new(());
 
+/// Variable of scripts and their runners with the desktop that they belong to: several agents may
+/// be on one machine.
+pub(crate) const DESKTOP_ID: &str = "GRAYWAVE_DESKTOP_ID";
+
 /// What an order says about one execution.
 #[derive(Debug)]
 pub(crate) struct Terms {

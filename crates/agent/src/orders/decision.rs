@@ -6,6 +6,8 @@ use crate::journal::{Record, Span};
 
 pub(super) const LATE: &str = "the delivery deadline passed before it could start";
 pub(super) const NEVER_STARTED: &str = "the agent stopped before the script started";
+pub(super) const STOPPED_FOR_RETRY: &str =
+    "ended on the desktop while it ran, because its retry was to start";
 pub(super) const STOPPED_BEFORE: &str = "stopped by request before it started";
 
 /// Range of an order's scripts to run. The error is the reason for the rejection, with the range

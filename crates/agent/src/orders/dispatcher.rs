@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proto::agent::Order;
+use runner::RunState;
 use tokio::{
     task::JoinSet,
     time::{Instant, interval_at, timeout},
@@ -117,9 +118,22 @@ impl Shared {
             if self.runs.is_locked(&id) {
                 self.scratch.keep(&id);
             } else if !is_open.contains(&id) {
+                self.end_interrupted(&id);
                 // The order may come again and need the name before the removal.
                 self.scratch.remove_run(&self.runs.set_aside(&id).unwrap_or(id));
             }
+        }
+    }
+}
+
+impl Shared {
+    /// Ends the processes of a script whose runner was killed and whose journal is lost.
+    fn end_interrupted(&self, id: &str) {
+        let Ok(RunState::Interrupted(claim)) = self.runs.dir(id).state() else { return };
+        tracing::warn!(id, "ending the processes of a script without its runner");
+        let cgroup = claim.and_then(|claim| claim.cgroup);
+        for survivor in runner::kill_processes(id, cgroup.as_deref()) {
+            tracing::error!(id, %survivor, "a process of a script survived the kill");
         }
     }
 }

@@ -104,8 +104,26 @@ impl Orders {
             active.reject(span, LATE).await;
         } else if self.shared.is_full().await {
             accepted.active.give_back("too many results of this desktop are unacknowledged", true);
-        } else if let Err(refused) = self.queue.push(accepted) {
-            refused.active.give_back("too many orders are queued on this desktop", true);
+        } else {
+            let retried = accepted.order.retried_task_ids.clone();
+            if let Err(refused) = self.queue.push(accepted) {
+                refused.active.give_back("too many orders are queued on this desktop", true);
+            } else {
+                self.stop_earlier(&retried).await;
+            }
+        }
+    }
+
+    /// Stops the earlier attempts of a retry. They may hold the only place that the retry waits
+    /// for.
+    async fn stop_earlier(&self, retried: &[String]) {
+        for stop in self.shared.active_of(retried) {
+            stop.ask_for_retry();
+        }
+        while let Some(Accepted { active, span, .. }) =
+            self.queue.take(|waiting| retried.contains(&waiting.active.key.task) && is_over(waiting))
+        {
+            active.stop_waiting(span).await;
         }
     }
 
@@ -168,11 +186,7 @@ impl Orders {
         };
         stop.ask(script);
         // An order that has left the queue checks its stop position before each start.
-        let is_over = |waiting: &Accepted| {
-            waiting.active.key == *key
-                && waiting.recovered.is_none()
-                && waiting.active.stop.reaches(waiting.span.first)
-        };
+        let is_over = |waiting: &Accepted| waiting.active.key == *key && is_over(waiting);
         if let Some(Accepted { active, span, .. }) = self.queue.take(is_over) {
             active.stop_waiting(span).await;
         }
@@ -216,4 +230,9 @@ impl Orders {
     pub(crate) async fn finished(&self) {
         self.shared.finished.notified().await;
     }
+}
+
+/// Whether a queued order ends without a start.
+fn is_over(waiting: &Accepted) -> bool {
+    waiting.recovered.is_none() && waiting.active.stop.reaches(waiting.span.first)
 }

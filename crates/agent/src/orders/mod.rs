@@ -2,6 +2,7 @@
 
 mod decision;
 mod dispatcher;
+mod earlier;
 mod inbox;
 mod queue;
 mod run;

@@ -9,8 +9,9 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{
-    decision::{self, LATE, NEVER_STARTED, STOPPED_BEFORE, Turn},
-    state::{Accepted, Active, Shared},
+    decision::{self, LATE, NEVER_STARTED, STOPPED_BEFORE, STOPPED_FOR_RETRY, Turn},
+    earlier::Earlier,
+    state::{Accepted, Active, Shared, is_late},
 };
 use crate::{
     execution::{self, AgentStop, Finish, Runs, Supervised, Terms},
@@ -37,7 +38,6 @@ pub(super) async fn run_order(accepted: Accepted) {
 }
 
 async fn run_traced(accepted: Accepted) {
-    let is_late = accepted.is_late(accepted.active.shared.now_ms());
     let Accepted { active, mut order, span, recovered } = accepted;
     let mut results: Vec<Record> = Vec::new();
     if let Some(recovered) = recovered {
@@ -46,8 +46,15 @@ async fn run_traced(accepted: Accepted) {
             Recovery::NothingStarted => return active.give_back(NEVER_STARTED, false),
             Recovery::AgentStops => return,
         }
-    } else if is_late && !active.stop.reaches(span.first) {
-        return active.give_back(LATE, false);
+    } else {
+        match active.end_earlier(&order.retried_task_ids, span.first).await {
+            Earlier::Ended => {}
+            Earlier::Remains(reason) => return active.give_back(&reason, false),
+            Earlier::AgentStops => return,
+        }
+        if is_late(&order, active.shared.now_ms()) && !active.stop.reaches(span.first) {
+            return active.give_back(LATE, false);
+        }
     }
     for (number, script) in (0..).zip(&order.scripts).skip(results.len()) {
         let now = active.shared.now_ms();
@@ -137,7 +144,7 @@ impl Active {
     ) -> Option<Record> {
         let shared = &self.shared;
         let mut has_left_processes = false;
-        let record = match finish {
+        let mut record = match finish {
             Finish::Detached => return None,
             Finish::Ended(ended) => {
                 has_left_processes = ended.left_processes_count > 0;
@@ -165,6 +172,9 @@ impl Active {
                 }
             }
         };
+        if record.outcome == ScriptOutcome::Stopped && self.stop.is_for_retry() {
+            record.reason = record.reason.replace(execution::STOPPED, STOPPED_FOR_RETRY);
+        }
         let gone =
             shared.leaving.spawn(Arc::clone(shared).remove_when_gone(self.key.clone(), number, supervised));
         if !has_left_processes {
@@ -268,7 +278,7 @@ impl Shared {
     }
 
     /// Returns when the agent stops.
-    async fn agent_stops(&self) -> AgentStop {
+    pub(super) async fn agent_stops(&self) -> AgentStop {
         tokio::select! {
             // Both are cancelled if the agent stops at once.
             biased;
@@ -283,7 +293,7 @@ impl Shared {
             id: Runs::id(key, number)?,
             env: vec![
                 ("GRAYWAVE_TASK_ID", key.task.clone()),
-                ("GRAYWAVE_DESKTOP_ID", self.desktop_id.clone()),
+                (execution::DESKTOP_ID, self.desktop_id.clone()),
                 ("GRAYWAVE_SCRIPT_ID", script.script_id.clone()),
                 ("GRAYWAVE_WAVE", order.wave.to_string()),
                 ("GRAYWAVE_ATTEMPT", key.attempt.to_string()),

@@ -87,13 +87,22 @@ pub(super) enum Standing {
 impl Accepted {
     /// Whether the order must not start any more at `now_ms`.
     pub(super) fn is_late(&self, now_ms: i64) -> bool {
-        self.deadline_ms().is_some_and(|deadline_ms| deadline_ms < now_ms)
+        is_late(&self.order, now_ms)
     }
 
     /// Start deadline in Unix milliseconds; `None` without one.
     pub(super) fn deadline_ms(&self) -> Option<i64> {
-        Some(self.order.deliver_by_unix_ms).filter(|deadline_ms| *deadline_ms != 0)
+        deadline_ms(&self.order)
     }
+}
+
+/// Whether an order must not start any more at `now_ms`.
+pub(super) fn is_late(order: &Order, now_ms: i64) -> bool {
+    deadline_ms(order).is_some_and(|deadline_ms| deadline_ms < now_ms)
+}
+
+fn deadline_ms(order: &Order) -> Option<i64> {
+    Some(order.deliver_by_unix_ms).filter(|deadline_ms| *deadline_ms != 0)
 }
 
 impl Active {

@@ -6,6 +6,9 @@
 
 use crate::{Error, Reason, ids::DesktopId, record::RecordStatus, task::TaskStatus, threshold::Threshold};
 
+/// Maximum number of originals that an order names. Earlier ones were ended for a retry in between.
+pub const MAX_ORIGINALS: i32 = 64;
+
 /// A target of the original task that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remainder {

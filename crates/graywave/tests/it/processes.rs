@@ -161,3 +161,29 @@ fn reinstalled_desktop_starts_once() {
     let next = cluster.api.run("true", &desktops, json!({}));
     assert_eq!(cluster.api.ended(&next)["status"], "SUCCESS", "the new agent runs new tasks");
 }
+
+/// The data directory is lost while the script goes on: its record is UNKNOWN at once, and can be
+/// retried.
+#[test]
+fn retry_starts_after_the_lost_attempt_has_ended() {
+    let mut cluster = Cluster::start();
+    let desktops = cluster.add_agents(1);
+    let path = |name: &str| cluster.directory.path().join(name);
+    let (marks, pid) = (path("marks"), path("pid"));
+    let command = format!(
+        "[ -e {pid} ] && grep -q . /proc/$(cat {pid})/cmdline && echo both >> {marks}; echo $$ > {pid}; \
+         echo started >> {marks}; [ $GRAYWAVE_ATTEMPT = 2 ] || sleep 120",
+        pid = pid.display(),
+        marks = marks.display()
+    );
+    let task = cluster.api.run(&command, &desktops, json!({}));
+    wait_for("the start", || (lines(&marks) == 1).then_some(()));
+    cluster.agents[0].kill();
+    fs::remove_dir_all(path(&crate::cluster::desktop(0))).unwrap();
+    cluster.agents[0] = cluster.agent(0);
+    assert_eq!(cluster.api.ended(&task)["status"], "FAILED");
+    assert_eq!(cluster.api.records(&task)[0]["result_code"], "UNKNOWN");
+    let retry = cluster.api.native().post(&format!("/tasks/{task}/retry"), &json!({}));
+    assert_eq!(cluster.api.ended(retry["task_id"].as_str().unwrap())["status"], "SUCCESS");
+    assert_eq!(fs::read_to_string(&marks).unwrap(), "started\nstarted\n", "never both at once");
+}

@@ -7,7 +7,7 @@ pub(crate) use unix::Host;
 #[cfg(unix)]
 pub(crate) use unix::run_as;
 #[cfg(unix)]
-pub use unix::{boot_id, contain_processes, kill_processes};
+pub use unix::{boot_id, contain_processes, kill_processes, running_ids};
 
 #[cfg(windows)]
 mod windows;
@@ -16,7 +16,7 @@ pub(crate) use windows::Host;
 #[cfg(windows)]
 pub(crate) use windows::run_as;
 #[cfg(windows)]
-pub use windows::{boot_id, contain_processes, kill_processes};
+pub use windows::{boot_id, contain_processes, kill_processes, running_ids};
 
 use crate::End;
 

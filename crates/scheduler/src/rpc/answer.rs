@@ -76,6 +76,7 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
             max_running: max_running.map(u32::from),
             run_as_user: spec.facts.policy.run_as_user.clone().unwrap_or_default(),
             kill_left_processes: spec.facts.policy.cleanup == Cleanup::Kill,
+            retried_task_ids: spec.retried.iter().map(ToString::to_string).collect(),
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),

@@ -50,6 +50,7 @@ fn batch_terms(batch: &Batch, scripts: &[ScriptTerms]) -> BatchTerms {
         max_running: spec.max_running,
         run_as_user: spec.run_as_user.clone(),
         kill_left_processes: spec.kill_left_processes,
+        retried_task_ids: spec.retried_task_ids.clone(),
     }
 }
 

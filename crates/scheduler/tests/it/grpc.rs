@@ -278,3 +278,26 @@ async fn order_has_the_user_and_the_cleanup_of_the_policy() {
         .collect();
     assert_eq!(found, [("www-data", true), ("", false)]);
 }
+
+#[tokio::test]
+async fn order_names_the_tasks_that_its_task_retries() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..1, start()).await;
+    for _ in 0..3 {
+        harness.submit_and_cut(Submit::default()).await;
+    }
+    // Each retries the one before it.
+    harness
+        .execute(
+            "UPDATE task SET retry_of = (SELECT older.task_id FROM task older WHERE older.task_id < task.task_id \
+             ORDER BY older.task_id DESC LIMIT 1)",
+        )
+        .await;
+    let mut batches: Vec<_> =
+        pull_all(&harness).await.into_iter().flat_map(|answer| answer.batches).collect();
+    batches.sort_by(|a, b| a.task_id.cmp(&b.task_id));
+    let named: Vec<_> =
+        batches.iter().map(|batch| batch.spec.as_ref().unwrap().retried_task_ids.clone()).collect();
+    let ids: Vec<String> = batches.iter().map(|batch| batch.task_id.clone()).collect();
+    assert_eq!(named, [vec![], vec![ids[0].clone()], vec![ids[1].clone(), ids[0].clone()]]);
+}

@@ -11,7 +11,7 @@ use crate::harness::{Harness, after, results, returned, start, worker};
 const POISON: &str = "poison";
 
 impl Harness {
-    async fn execute(&self, statement: &'static str) {
+    pub(crate) async fn execute(&self, statement: &'static str) {
         let mut connection = self.database.connection().await.unwrap();
         sqlx::query(statement).execute(&mut connection).await.unwrap();
     }

@@ -13,6 +13,7 @@ use domain::{
     ids::{ProjectId, ScriptId, TaskId},
     plan::{Plan, PlannedWave},
     policy::RolloutPolicy,
+    retry,
     script::{self, ScriptType},
     task::TaskStatus,
     wave_start::WaveStart,
@@ -368,6 +369,25 @@ pub async fn lock_for_retry(connection: &mut Connection, task_id: TaskId) -> Res
         .fetch_optional(connection)
         .await?;
     Ok(locked.is_some())
+}
+
+/// Reads the tasks that a task retries, the latest first: its original, the original of that one,
+/// and so on, as far as retention has kept them. At most [`retry::MAX_ORIGINALS`].
+pub async fn retried(connection: &mut Connection, task_id: TaskId) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        r#"WITH RECURSIVE original (task_id, step) AS (
+               SELECT retry_of, 1::int4 FROM task WHERE task_id = $1 AND retry_of IS NOT NULL
+               UNION ALL
+               SELECT k.retry_of, o.step + 1 FROM original o JOIN task k ON k.task_id = o.task_id
+               WHERE k.retry_of IS NOT NULL AND o.step < $2
+           )
+           SELECT task_id AS "task_id!" FROM original ORDER BY step"#,
+        task_id.0,
+        retry::MAX_ORIGINALS,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
 }
 
 /// Returns the task that retries this task, or the record (ordinal, script) if one is given. A

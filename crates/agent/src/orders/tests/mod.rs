@@ -1,4 +1,5 @@
 mod never_claimed;
+mod retries;
 mod stops;
 
 use std::{
@@ -99,9 +100,13 @@ impl Rig {
     }
 
     async fn result(&self, ordinal: u32) -> Vec<(String, String, String)> {
+        self.result_of(key(ordinal)).await
+    }
+
+    async fn result_of(&self, key: Key) -> Vec<(String, String, String)> {
         let finished = async {
             loop {
-                if let Some(result) = self.orders.result(key(ordinal)).await {
+                if let Some(result) = self.orders.result(key.clone()).await {
                     return result;
                 }
                 self.orders.finished().await;

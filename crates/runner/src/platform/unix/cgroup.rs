@@ -35,6 +35,11 @@ impl Cgroup {
         (is_its_own && path.join("cgroup.events").exists()).then(|| Self { path: path.to_owned() })
     }
 
+    /// Opens the cgroup of an execution that a process in this process's cgroup created.
+    pub(super) fn find(id: &str) -> Option<Self> {
+        Self::open(&own_cgroup().ok()?.join(name(id)), id)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

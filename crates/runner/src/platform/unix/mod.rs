@@ -7,7 +7,11 @@ mod kill;
 mod processes;
 mod user;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 pub(crate) use host::Host;
 pub(crate) use user::run_as;
@@ -22,7 +26,10 @@ pub fn boot_id() -> Option<String> {
 
 /// Whether executions on this machine get a cgroup. Creates one and removes it.
 pub fn contain_processes() -> Containment {
-    match cgroup::Cgroup::create(&format!("probe-{}", std::process::id())) {
+    // Several agents may be in one process.
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    match cgroup::Cgroup::create(&format!("probe-{}-{number}", std::process::id())) {
         Ok(probe) => {
             probe.remove();
             Containment::Cgroup
@@ -31,10 +38,20 @@ pub fn contain_processes() -> Containment {
     }
 }
 
+/// Ids of the executions that begin with `prefix` and whose runner lives with this entry, as
+/// `NAME=VALUE`, in its environment. Needs no run directory.
+pub fn running_ids(prefix: &str, entry: &str) -> Vec<String> {
+    processes::runners(prefix, entry)
+}
+
 /// Kills all processes of an execution whose runner is dead: those in its cgroup, and those with
-/// its mark in the environment. Returns survivors. Blocks for at most a few seconds.
+/// its mark in the environment. Returns survivors. Blocks for at most a few seconds. Without the
+/// path of the cgroup, it is looked for below the cgroup of this process.
 pub fn kill_processes(id: &str, cgroup: Option<&Path>) -> Vec<LeftProcess> {
-    let cgroup = cgroup.and_then(|path| cgroup::Cgroup::open(path, id));
+    let cgroup = match cgroup {
+        Some(path) => cgroup::Cgroup::open(path, id),
+        None => cgroup::Cgroup::find(id),
+    };
     let survivors = kill::kill(kill::Search::Marked, id, cgroup.as_ref());
     if let Some(cgroup) = cgroup {
         cgroup.remove();

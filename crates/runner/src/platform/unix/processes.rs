@@ -4,12 +4,13 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     io::ErrorKind,
+    path::Path,
 };
 
 use nix::unistd::{Uid, User};
 use rustix::{io::Errno, process::Pid};
 
-use crate::LeftProcess;
+use crate::{LeftProcess, MARK};
 
 /// Maximum length of a command line in a result.
 const MAX_COMMAND_BYTES: usize = 256;
@@ -106,6 +107,34 @@ impl Environ {
     pub(super) fn has(&self, entry: &[u8]) -> bool {
         matches!(self, Self::Shown(environ) if environ.split(|byte| *byte == 0).any(|shown| shown == entry))
     }
+}
+
+/// Ids of the executions that begin with `prefix` and whose runner lives with this entry, as
+/// `NAME=VALUE`, in its environment.
+pub(super) fn runners(prefix: &str, entry: &str) -> Vec<String> {
+    let mark = format!("{MARK}=");
+    let id = |pid: Pid| {
+        let Environ::Shown(environ) = Environ::of(pid) else { return None };
+        let mut entries = environ.split(|byte| *byte == 0);
+        let id = entries.find_map(|shown| str::from_utf8(shown).ok()?.strip_prefix(mark.as_str()))?;
+        let is_wanted = id.starts_with(prefix)
+            && environ.split(|byte| *byte == 0).any(|shown| shown == entry.as_bytes())
+            && is_runner(pid, id);
+        is_wanted.then(|| id.to_owned())
+    };
+    let mut ids: Vec<String> = list().unwrap_or_default().into_iter().filter_map(id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Whether the last argument of a process is the run directory of this execution, as that of its
+/// runner. The other processes of the execution have the same mark.
+fn is_runner(pid: Pid, id: &str) -> bool {
+    let arguments = fs::read(format!("/proc/{}/cmdline", pid.as_raw_pid())).unwrap_or_default();
+    let arguments = String::from_utf8_lossy(&arguments);
+    let last = arguments.trim_end_matches('\0').rsplit('\0').next();
+    last.is_some_and(|last| Path::new(last).file_name().is_some_and(|name| name == id))
 }
 
 /// Describes a process; `None` if it has ended.
