@@ -184,6 +184,10 @@ CREATE TABLE desktop (
     os_host_name           text        NOT NULL,
     -- Linux, Windows or macOS.
     os_type                text        NOT NULL,
+    -- Name, version and kernel of the operating system. Empty: unknown.
+    os_version             text        NOT NULL DEFAULT '',
+    -- How the agent tracks the processes of scripts. NULL: unknown.
+    containment            text        CHECK (containment IN ('CGROUP', 'MARK')),
     -- As the agent sees it.
     ip_address             text        NOT NULL,
     -- Empty: no pool.

@@ -31,7 +31,7 @@ pub use outcome::{fingerprint, output, tally};
 pub use pagination::{cursor, page};
 pub use plan::{rollout, submission};
 pub use target::{
-    batching, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,
+    batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,
 };
 pub use task::{event, process, record, retry};
 pub use wave::{evidence, gate, policy, wave_start};

@@ -30,6 +30,9 @@ impl Desktop {
             computer_name: clean(self.computer_name),
             os_host_name: clean(self.os_host_name),
             os_type: clean(self.os_type),
+            os_version: clean(self.os_version),
+            // A newer agent may know other words.
+            containment: self.containment.parse().ok(),
             ip_address: clean(self.ip_address),
             pool_id: clean(self.pool_id),
             availability_zone: clean(self.availability_zone),

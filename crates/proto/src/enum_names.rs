@@ -82,10 +82,10 @@ words! {
 #[cfg(test)]
 mod tests {
     use domain::{
+        containment::Containment as DomainContainment,
         event::EventKind as DomainEvent,
         outcome::Outcome as DomainOutcome,
         policy::{Cleanup as DomainCleanup, OnHalt as DomainOnHalt},
-        process::Containment as DomainContainment,
         task::TaskStatus as DomainTask,
         wave_start::WaveHold as DomainHold,
     };

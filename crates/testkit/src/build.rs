@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
+    containment::Containment,
     deadline::Timeouts,
     desktop::{DesktopFacts, Stratum},
     ids::{DesktopId, ProjectId, TaskId},
@@ -38,6 +39,8 @@ pub fn desktop(number: u32) -> DesktopFacts {
         computer_name: format!("computer-{number}"),
         os_host_name: format!("host-{number}"),
         os_type: "Linux".into(),
+        os_version: "Test 1.0, Linux 6.1".into(),
+        containment: Some(Containment::Mark),
         ip_address: "127.0.0.1".into(),
         pool_id: String::new(),
         availability_zone: String::new(),

@@ -202,10 +202,18 @@ impl Registry {
     /// `None` if a newer connection has replaced this one, or the facts are not valid. The identity
     /// of the desktop never changes.
     pub(crate) fn update(&self, key: &DesktopKey, id: SessionId, update: Desktop) -> Option<Desktop> {
-        let Desktop { os_host_name, ip_address, time_zone, tags, .. } = update;
+        let Desktop { os_host_name, os_version, containment, ip_address, time_zone, tags, .. } = update;
         let mut sessions = self.lock();
         let session = sessions.get_mut(key).filter(|session| session.id == id)?;
-        let desktop = Desktop { os_host_name, ip_address, time_zone, tags, ..session.desktop.clone() };
+        let desktop = Desktop {
+            os_host_name,
+            os_version,
+            containment,
+            ip_address,
+            time_zone,
+            tags,
+            ..session.desktop.clone()
+        };
         if let Err(error) = desktop.clone().facts() {
             tracing::warn!(desktop_id = key.desktop_id, reason = %error, "changed facts are not valid");
             return None;
@@ -348,10 +356,18 @@ mod tests {
             desktop_id: "other".into(),
             agent_id: "other".into(),
             time_zone: "Europe/Berlin".into(),
+            os_version: "Debian 13".into(),
+            containment: "CGROUP".into(),
             ..Desktop::default()
         };
         let updated = registry.update(&key(), connected.session, update.clone()).unwrap();
-        assert_eq!(updated, Desktop { time_zone: "Europe/Berlin".into(), ..known });
+        let wanted = Desktop {
+            time_zone: "Europe/Berlin".into(),
+            os_version: "Debian 13".into(),
+            containment: "CGROUP".into(),
+            ..known
+        };
+        assert_eq!(updated, wanted);
         let long = Desktop { ip_address: "9".repeat(1 << 20), ..Desktop::default() };
         assert_eq!(registry.update(&key(), connected.session, long), None);
         assert_eq!(registry.all()[0].1.time_zone, "Europe/Berlin", "no part of such an update counts");

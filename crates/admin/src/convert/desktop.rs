@@ -3,7 +3,8 @@
 use control::{DesktopFilter, DesktopRow, Retired};
 use domain::ids::{DesktopId, WorkerId};
 use proto::{
-    admin::{Desktop, ListDesktopsRequest, Presence, RetiredFilter},
+    Word as _,
+    admin::{Containment, Desktop, ListDesktopsRequest, Presence, RetiredFilter},
     time,
 };
 
@@ -31,6 +32,8 @@ pub(crate) fn desktop(row: DesktopRow) -> Desktop {
         operator_tags: row.operator_tags,
         retire_time: time(retired_at),
         retired_by: text(retired_by),
+        os_version: facts.os_version,
+        containment: facts.containment.map_or(0, |word| Containment::number(word.as_str())),
     }
 }
 

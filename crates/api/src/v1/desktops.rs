@@ -6,6 +6,7 @@ use axum::{Json, extract::Path};
 use control::{Actor, DesktopFilter, DesktopRow, Retired, finished};
 use domain::{
     Error,
+    containment::Containment,
     ids::{DesktopId, WorkerId},
     tags::TagChange,
 };
@@ -48,6 +49,10 @@ pub(crate) struct NativeDesktop {
     os_host_name: String,
     /// Operating system: Linux, Windows or macOS.
     os_type: String,
+    /// Name, version and kernel of the operating system.
+    os_version: Option<String>,
+    /// How the agent tracks the processes of scripts: CGROUP or MARK.
+    containment: Option<&'static str>,
     ip_address: Option<String>,
     desktop_pool_id: Option<String>,
     availability_zone: Option<String>,
@@ -85,6 +90,8 @@ impl From<DesktopRow> for NativeDesktop {
             computer_name: facts.computer_name,
             os_host_name: facts.os_host_name,
             os_type: facts.os_type,
+            os_version: non_empty(facts.os_version),
+            containment: facts.containment.map(Containment::as_str),
             ip_address: non_empty(facts.ip_address),
             desktop_pool_id: non_empty(facts.pool_id),
             availability_zone: non_empty(facts.availability_zone),

@@ -3,10 +3,7 @@
 use axum::{Json, extract::Path};
 use control::{RecordFilter, RecordRow};
 use domain::{
-    limits::wave_number,
-    outcome::Outcome,
-    process::{Containment, LeftProcess},
-    record::LateResult,
+    containment::Containment, limits::wave_number, outcome::Outcome, process::LeftProcess, record::LateResult,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

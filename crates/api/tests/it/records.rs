@@ -2,8 +2,9 @@
 
 use axum::http::Method;
 use domain::{
+    containment::Containment,
     outcome::Outcome,
-    process::{Containment, LeftProcess, ProcessReport},
+    process::{LeftProcess, ProcessReport},
 };
 use scheduler::{Leased, ScriptResult, TargetReport};
 use serde_json::{Value, json};

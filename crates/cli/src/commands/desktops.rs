@@ -5,7 +5,7 @@ use clap_complete::ArgValueCompleter;
 use domain::limits::{MAX_ENROLMENT_TOKEN_HOURS, MAX_ENROLMENT_TOKEN_USES};
 use proto::{
     admin::{
-        CreateEnrolmentTokenRequest, Desktop, GetDesktopRequest, ListDesktopsRequest, Presence,
+        Containment, CreateEnrolmentTokenRequest, Desktop, GetDesktopRequest, ListDesktopsRequest, Presence,
         RetireDesktopRequest, RetiredFilter, RevokeDesktopRequest, TagDesktopRequest, UnretireDesktopRequest,
     },
     word,
@@ -308,6 +308,8 @@ fn text(desktop: &Desktop, palette: Palette) -> String {
         ),
         fact("worker", &desktop.worker_id),
         fact("system", &desktop.os_type),
+        fact("os version", &desktop.os_version),
+        fact("containment", word::<Containment>(desktop.containment)),
         fact("host name", &desktop.os_host_name),
         fact("address", &desktop.ip_address),
         fact("pool", &desktop.desktop_pool_id),

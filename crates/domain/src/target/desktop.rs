@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, FieldPath, Timestamp,
+    containment::Containment,
     ids::{DesktopId, ProjectId},
     limits::{MAX_DESKTOP_TEXT_CHARS, MAX_TAGS_PER_DESKTOP},
 };
@@ -28,6 +29,10 @@ pub struct DesktopFacts {
     pub os_host_name: String,
     /// Operating system: Linux, Windows or macOS.
     pub os_type: String,
+    /// Name, version and kernel of the operating system; empty if unknown.
+    pub os_version: String,
+    /// Means of tracking the processes of scripts; `None` if unknown.
+    pub containment: Option<Containment>,
     /// IP address, as the agent sees it.
     pub ip_address: String,
     /// Pool of the desktop; empty for none.
@@ -71,6 +76,7 @@ impl DesktopFacts {
             ("computer_name", &self.computer_name),
             ("os_host_name", &self.os_host_name),
             ("os_type", &self.os_type),
+            ("os_version", &self.os_version),
             ("ip_address", &self.ip_address),
             ("pool_id", &self.pool_id),
             ("availability_zone", &self.availability_zone),
@@ -130,6 +136,8 @@ mod tests {
             computer_name: text(),
             os_host_name: text(),
             os_type: text(),
+            os_version: text(),
+            containment: Some(Containment::Mark),
             ip_address: text(),
             pool_id: text(),
             availability_zone: text(),

@@ -1,6 +1,7 @@
 //! Targets of a task and their desktops.
 
 pub mod batching;
+pub mod containment;
 pub mod deadline;
 pub mod desktop;
 pub mod fair_share;

@@ -2,31 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{limits, string_enum::string_enum};
-
-/// Means by which an agent tracks the processes of a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Containment {
-    /// A cgroup of the script's own.
-    Cgroup,
-    /// A subreaper, and a mark in the environment of the processes.
-    Mark,
-}
-
-impl Containment {
-    /// Every value.
-    pub const ALL: [Self; 2] = [Self::Cgroup, Self::Mark];
-
-    /// Returns the word in SQL, proto and JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cgroup => "CGROUP",
-            Self::Mark => "MARK",
-        }
-    }
-}
-
-string_enum!(Containment, "containment");
+use crate::{containment::Containment, limits};
 
 /// Process that outlived its script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

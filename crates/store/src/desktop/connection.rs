@@ -43,6 +43,8 @@ pub async fn connected(
     let canonical_ids: Vec<String> = desktops.iter().map(|desktop| desktop.desktop_id.canonical()).collect();
     let incarnations: Vec<i64> =
         desktops.iter().map(|desktop| i64::try_from(desktop.incarnation).unwrap_or(i64::MAX)).collect();
+    let containments: Vec<Option<String>> =
+        desktops.iter().map(|desktop| desktop.containment.map(|word| word.as_str().to_owned())).collect();
     let shown = || desktops.iter().map(|desktop| desktop.certificate.as_ref());
     let serials: Vec<Option<String>> = shown().map(|shown| shown.map(|it| it.serial.clone())).collect();
     let not_before: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_before)).collect();
@@ -51,22 +53,24 @@ pub async fn connected(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
                               availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                               certificate_serial, certificate_not_before, certificate_not_after,
-                              incarnation, run_id, canonical_id, tags, worker_id, created_at, presence_at)
+                              incarnation, run_id, canonical_id, os_version, containment, tags, worker_id, created_at, presence_at)
          SELECT *, agent_tags, $11, $12, $12
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[],
-                     $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int8[], $20::text[], $22::text[])
+                     $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int8[], $20::text[], $22::text[],
+                     $23::text[], $24::text[])
               AS new (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
                       availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                       certificate_serial, certificate_not_before, certificate_not_after, incarnation, run_id,
-                      canonical_id)
+                      canonical_id, os_version, containment)
          -- Ids that differ only in case or Unicode form are one desktop.
          WHERE NOT EXISTS (SELECT FROM desktop d WHERE d.project_id = new.project_id
                              AND d.canonical_id = new.canonical_id AND d.desktop_id <> new.desktop_id)
          ORDER BY new.project_id, new.desktop_id
          ON CONFLICT (project_id, desktop_id) DO UPDATE SET
              computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
-             os_type = excluded.os_type, ip_address = excluded.ip_address, pool_id = excluded.pool_id,
+             os_type = excluded.os_type, os_version = excluded.os_version, containment = excluded.containment,
+             ip_address = excluded.ip_address, pool_id = excluded.pool_id,
              availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
              agent_tags = excluded.agent_tags, tags = excluded.agent_tags || desktop.operator_tags,
              time_zone = excluded.time_zone, agent_id = excluded.agent_id,
@@ -119,6 +123,8 @@ pub async fn connected(
         &column(|desktop| &desktop.run_id),
         i32::from(MAX_FORMER_AGENTS),
         &canonical_ids,
+        &column(|desktop| &desktop.os_version),
+        &containments as &[Option<String>],
     )
     .fetch_all(connection)
     .await?;

@@ -22,7 +22,7 @@ pub use self::lifecycle::{
 };
 use crate::{
     Connection, Error,
-    codec::{count, text_id},
+    codec::{count, text_id, word},
 };
 
 /// A desktop in a list.
@@ -162,7 +162,7 @@ pub async fn find(
 /// Columns of a desktop in a list.
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-            agent_version, tags, time_zone, agent_id, incarnation, run_id, connected_at, certificate_serial, certificate_not_before,
+            agent_version, os_version, containment, tags, time_zone, agent_id, incarnation, run_id, connected_at, certificate_serial, certificate_not_before,
             certificate_not_after, worker_id, created_at, presence_at, operator_tags, retired_at, retired_by
      FROM desktop WHERE project_id = ";
 
@@ -266,6 +266,8 @@ struct Listed {
     computer_name: String,
     os_host_name: String,
     os_type: String,
+    os_version: String,
+    containment: Option<String>,
     ip_address: String,
     pool_id: String,
     availability_zone: String,
@@ -298,6 +300,8 @@ impl TryFrom<Listed> for DesktopRow {
                 computer_name: row.computer_name,
                 os_host_name: row.os_host_name,
                 os_type: row.os_type,
+                os_version: row.os_version,
+                containment: row.containment.map(|text| word("desktop", &text)).transpose()?,
                 ip_address: row.ip_address,
                 pool_id: row.pool_id,
                 availability_zone: row.availability_zone,

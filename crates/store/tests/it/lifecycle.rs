@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{
+    containment::Containment,
     desktop::{Certificate, DesktopFacts},
     plan::Candidate,
     tags::{Tags, effective},
@@ -37,6 +38,20 @@ async fn found(connection: &mut PgConnection, filter: DesktopFilter) -> Vec<Stri
     let (number, _) = desktop::list(connection, &project(), &filter, order, page).await.unwrap();
     assert_eq!(number, i64::try_from(ids.len()).unwrap());
     ids
+}
+
+#[tokio::test]
+async fn system_and_containment_are_those_of_the_last_connection() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    for (os_version, containment) in
+        [("Debian 12", Some(Containment::Mark)), ("Debian 13", Some(Containment::Cgroup)), ("", None)]
+    {
+        let facts = DesktopFacts { os_version: os_version.into(), containment, ..testkit::desktop(1) };
+        assert_eq!(connect(&mut connection, "one", &[facts]).await, 0);
+        let rows = desktop::page(&mut connection, &project(), &DesktopFilter::default(), 10).await.unwrap();
+        assert_eq!((rows[0].facts.os_version.as_str(), rows[0].facts.containment), (os_version, containment));
+    }
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ pub(super) fn settings() -> Settings {
         (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
         (r"after \d+m?s", "after TOOK"),
         (r" \d+s( |\n)", " Ns$1"),
-        (r"(host name|time zone|os_host_name|time_zone)(.?:) .*", "$1$2 ..."),
+        (r"(host name|time zone|os version|os_host_name|os_version|time_zone)(.?:) .*", "$1$2 ..."),
         (r"127\.0\.0\.1:\d+ *", "127.0.0.1:PORT "),
         (r"graywave-test-[0-9A-Za-z]+", "graywave-test"),
         (r"/[^ ]*/graywave-test", "/TMP/graywave-test"),
