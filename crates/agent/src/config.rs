@@ -24,6 +24,8 @@ pub struct Config {
     pub tls: Option<mtls::Files>,
     /// Enrolment settings, for an agent without a given certificate.
     pub enrolment: Option<Enrolment>,
+    /// Proxy between this machine and its workers.
+    pub proxies: mtls::ProxySettings,
     /// Desktop that the agent presents.
     pub desktop: Desktop,
     /// Directory of the journal and of running scripts; used by one agent at a time.
@@ -71,12 +73,13 @@ impl fmt::Debug for Token {
 
 impl Config {
     /// Creates a configuration with the defaults: 4 parallel orders, scripts that outlive the
-    /// agent, 200 ms to 30 s between reconnects.
+    /// agent, 200 ms to 30 s between reconnects, no proxy.
     pub fn new(worker_urls: Vec<String>, desktop: Desktop, data_dir: PathBuf, runner: RunnerProgram) -> Self {
         Self {
             worker_urls,
             tls: None,
             enrolment: None,
+            proxies: mtls::ProxySettings::default(),
             desktop,
             data_dir,
             max_parallel: 4,

@@ -21,11 +21,12 @@ const NOEXEC_TAG: (&str, &str) = ("graywave/data-dir", "noexec");
 /// Maximum size that is read of the file with the name of the operating system.
 const MAX_OS_RELEASE_BYTES: u64 = 64 << 10;
 
-/// Reads the facts of this machine into its description. `worker` is the host and port of the
-/// connection, for the machine's own address in that network; a configured address stays.
-pub(crate) fn refresh(described: &Desktop, data_dir: &Path, worker: Option<(&str, u16)>) -> Desktop {
+/// Reads the facts of this machine into its description. `peer` is the host and port that the
+/// connection goes to, a worker or a proxy. It gives the machine's own address in that network; a
+/// configured address stays.
+pub(crate) fn refresh(described: &Desktop, data_dir: &Path, peer: Option<(&str, u16)>) -> Desktop {
     let ip_address = match described.ip_address.as_str() {
-        "" => worker.and_then(own_address).map(|address| address.to_string()).unwrap_or_default(),
+        "" => peer.and_then(own_address).map(|address| address.to_string()).unwrap_or_default(),
         configured => configured.to_owned(),
     };
     let mut tags = described.tags.clone();
@@ -55,7 +56,8 @@ fn os_version() -> String {
     let kernel = uname();
     let kernel = format!("{} {}", kernel.sysname().to_string_lossy(), kernel.release().to_string_lossy());
     let parts = [release.unwrap_or_default(), kernel];
-    let text = parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let text =
+        parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ");
     // A worker refuses a desktop with a longer text.
     text.chars().filter(|char| !char.is_control()).take(MAX_DESKTOP_TEXT_CHARS).collect()
 }
@@ -88,11 +90,11 @@ fn unquoted(assigned: &str) -> String {
 }
 
 /// Address from which this machine reaches a host. Sends nothing.
-fn own_address(worker: (&str, u16)) -> Option<IpAddr> {
-    let worker = worker.to_socket_addrs().ok()?.next()?;
-    let any: IpAddr = if worker.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+fn own_address(peer: (&str, u16)) -> Option<IpAddr> {
+    let peer = peer.to_socket_addrs().ok()?.next()?;
+    let any: IpAddr = if peer.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(worker).ok()?;
+    socket.connect(peer).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
@@ -122,7 +124,10 @@ mod tests {
     #[test]
     fn name_of_the_system_is_read_like_a_shell_reads_it() {
         for (release, name) in [
-            ("NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n", Some("Debian GNU/Linux 12 (bookworm)")),
+            (
+                "NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n",
+                Some("Debian GNU/Linux 12 (bookworm)"),
+            ),
             ("PRETTY_NAME='One $HOME'\r\n", Some("One $HOME")),
             ("PRETTY_NAME=\"a \\\"b\\\" \\$c \\\\\"", Some("a \"b\" $c \\")),
             ("# PRETTY_NAME=no\nNAME=Alpine\nVERSION_ID=3\n", Some("Alpine")),

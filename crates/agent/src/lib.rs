@@ -45,7 +45,6 @@ pub use status::{Status, status};
 pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
     execution::look_up();
-    connection::warn_of_proxy();
     let endpoints = connection::endpoints(&config)?;
     let clock = Clock::new();
     let dir = config.data_dir.clone();

@@ -185,6 +185,7 @@ impl Args {
         config.run_as_user = self.run_as;
         config.tls = tls;
         config.enrolment = enrolment;
+        config.proxies = mtls::ProxySettings::from_env();
         Ok(config)
     }
 }

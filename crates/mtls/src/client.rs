@@ -24,6 +24,7 @@ use tower::service_fn;
 use crate::{
     files,
     identity::Role,
+    proxy::{Proxy, ProxySettings},
     server::{HANDSHAKE_WITHIN, peer, too_late},
     settings,
     tls::{Error, Tls},
@@ -91,22 +92,30 @@ impl Dialling {
 ///
 /// When no peer answers, or its certificate is not accepted; [`crate::why`] gives the reason.
 pub async fn connect(who: &Dialling, host: &str, port: u16, role: Role) -> io::Result<Dialled> {
-    connect_in_turn(who, host, port, role, 0).await
+    connect_in_turn(who, host, port, role, None, 0).await
 }
 
-/// Connects like [`connect`], beginning with the address at position `turn`.
+/// Connects like [`connect`], beginning with the address at position `turn`; through the proxy, if
+/// there is one.
 async fn connect_in_turn(
     who: &Dialling,
     host: &str,
     port: u16,
     role: Role,
+    proxy: Option<&Proxy>,
     turn: usize,
 ) -> io::Result<Dialled> {
-    let host = host.trim_matches(['[', ']']);
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let mut addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-    rotate(&mut addresses, turn);
-    let stream = dial_first(&addresses).await?;
+    let name = ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
+    let stream = match proxy {
+        Some(proxy) => {
+            let dialled = dial(proxy.host(), proxy.port(), turn).await;
+            let stream = dialled.map_err(|error| {
+                io::Error::new(error.kind(), format!("connecting to the proxy {proxy} failed: {error}"))
+            })?;
+            proxy.open_tunnel(stream, host, port).await?
+        }
+        None => dial(host, port, turn).await?,
+    };
     stream.set_nodelay(true)?;
     let handshake = TlsConnector::from(who.client()).connect(name, stream);
     let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
@@ -116,6 +125,18 @@ async fn connect_in_turn(
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
     Ok(stream)
+}
+
+/// Host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_matches(['[', ']'])
+}
+
+/// Connects to a host, beginning with its address at position `turn`.
+async fn dial(host: &str, port: u16, turn: usize) -> io::Result<TcpStream> {
+    let mut addresses: Vec<SocketAddr> = lookup_host((bare(host), port)).await?.collect();
+    rotate(&mut addresses, turn);
+    dial_first(&addresses).await
 }
 
 /// Rotates the addresses so that the one at position `turn` is first.
@@ -141,28 +162,44 @@ async fn dial_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     TcpStream::connect(last).await
 }
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Dialled>>> + Send>>;
+/// Connector of a tonic channel.
+pub trait Connect:
+    tower::Service<Uri, Response = TokioIo<Dialled>, Error = io::Error, Future = Connecting> + Clone + Send
+{
+}
+
+impl<S> Connect for S where
+    S: tower::Service<Uri, Response = TokioIo<Dialled>, Error = io::Error, Future = Connecting>
+        + Clone
+        + Send
+{
+}
+
+/// Connection in progress.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Dialled>>> + Send>>;
 
 /// Connector for tonic; each connection uses the current certificates.
 ///
 /// Each connection begins with another address of the name. If one address hangs, the next
 /// connection uses another one. The first position is random, so that clients spread over the
 /// addresses. Clones share the position.
-pub fn connector(
-    who: impl Into<Dialling>,
-    role: Role,
-) -> impl tower::Service<Uri, Response = TokioIo<Dialled>, Error = io::Error, Future = Connecting> + Clone + Send
-{
+pub fn connector(who: impl Into<Dialling>, role: Role) -> impl Connect {
+    connector_through(who, role, ProxySettings::default())
+}
+
+/// Connector like [`connector`], through the proxy of each URL.
+pub fn connector_through(who: impl Into<Dialling>, role: Role, proxies: ProxySettings) -> impl Connect {
     let who = who.into();
     let first_turn = RandomState::new().hash_one(()) as usize;
     let turns = Arc::new(AtomicUsize::new(first_turn));
     service_fn(move |uri: Uri| -> Connecting {
-        let who = who.clone();
+        let (who, proxies) = (who.clone(), proxies.clone());
         let turn = turns.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
             let port = uri.port_u16().unwrap_or(443);
-            match connect_in_turn(&who, host, port, role, turn).await {
+            let proxy = proxies.of(&uri).map_err(io::Error::other)?;
+            match connect_in_turn(&who, host, port, role, proxy, turn).await {
                 Ok(stream) => Ok(TokioIo::new(stream)),
                 Err(error) => {
                     let reason = crate::why(&error);

@@ -8,6 +8,7 @@ mod files;
 mod handshake_error;
 mod identity;
 mod issue;
+mod proxy;
 mod server;
 mod settings;
 mod signer;
@@ -22,11 +23,14 @@ mod testing;
 
 pub use anonymous::AnonymousPeers;
 pub use certificate::{BACKDATED_SECONDS, Certified, Facts, read_certificates, read_facts};
-pub use client::{Anonymous, Dialled, Dialling, check_url, connect, connector};
+pub use client::{
+    Anonymous, Connect, Connecting, Dialled, Dialling, check_url, connect, connector, connector_through,
+};
 pub use files::{Files, FilesGiven};
 pub use handshake_error::why;
 pub use identity::{Identity, NotAnIdentity, Role};
 pub use issue::{Issued, Issuer, IssuerFiles, NewKey, Request, params};
+pub use proxy::{Proxy, ProxySettings, TUNNEL_WITHIN};
 pub use rustls::pki_types::CertificateDer;
 pub use server::{Accepted, accept};
 pub use signer::{NotSigned, Shown, Signer, SignerFiles, SignerFilesGiven, verify_signed};

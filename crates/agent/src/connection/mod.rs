@@ -7,4 +7,4 @@ mod stream;
 
 pub(crate) use status_file::clear;
 pub use status_file::is_attached;
-pub(crate) use stream::{Link, endpoints, warn_of_proxy};
+pub(crate) use stream::{Link, endpoints};

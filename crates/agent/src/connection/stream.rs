@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mtls::{Role, Tls};
+use mtls::{ProxySettings, Role, TUNNEL_WITHIN, Tls};
 use proto::{
     agent::{
         AttachRequest, AttachResponse, Hello, Order, TimeRequest, agent_service_client::AgentServiceClient,
@@ -69,8 +69,13 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
         }
         mtls::check_url(url, config.has_certificate())
             .map_err(|reason| Error::Config(format!("worker URL {reason}")))?;
+        let mut connect_timeout = CONNECT_TIMEOUT;
+        if let Some(proxy) = config.proxies.of(endpoint.uri()).map_err(Error::Config)? {
+            tracing::info!(worker = %endpoint.uri(), %proxy, "connecting through a proxy");
+            connect_timeout += TUNNEL_WITHIN;
+        }
         Ok(endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(connect_timeout)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
@@ -79,23 +84,13 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
     config.worker_urls.iter().map(endpoint).collect()
 }
 
-/// Warns if the environment names a proxy, which the agent does not use.
-pub(crate) fn warn_of_proxy() {
-    const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let is_set = |variable: &&str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-    if let Some(variable) = VARIABLES.into_iter().find(is_set) {
-        tracing::warn!(
-            "{variable} is not used: the agent connects to its workers directly; open a route to their port"
-        );
-    }
-}
-
 /// Connection to a worker.
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoints: Vec<Endpoint>,
     data_dir: PathBuf,
     tls: Option<Tls>,
+    proxies: ProxySettings,
     /// Verifier of signed orders; `None` without certificates.
     guard: Option<OrderVerifier>,
     /// Renewal of the agent's certificate; `None` if it was not enrolled.
@@ -133,9 +128,21 @@ impl Link {
         let backoff = Backoff::spread(config.reconnect_min, config.reconnect_max);
         let desktop = config.desktop.clone();
         let guard = tls.clone().map(|tls| OrderVerifier::new(tls, &desktop));
-        let data_dir = config.data_dir.clone();
+        let (data_dir, proxies) = (config.data_dir.clone(), config.proxies.clone());
         let claim_backoff = Backoff::doubling(CLAIM_FIRST, CLAIM_MOST);
-        Self { endpoints, data_dir, tls, guard, renewal, desktop, orders, clock, backoff, claim_backoff }
+        Self {
+            endpoints,
+            data_dir,
+            tls,
+            proxies,
+            guard,
+            renewal,
+            desktop,
+            orders,
+            clock,
+            backoff,
+            claim_backoff,
+        }
     }
 
     /// Keeps a connection until `stop` is cancelled.
@@ -198,7 +205,7 @@ impl Link {
     }
 
     async fn connect_and_serve(&mut self, endpoint: &Endpoint) -> Result<Renewed, Status> {
-        let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
+        let session = timeout(CONNECT_TIMEOUT + TUNNEL_WITHIN + WELCOME_TIMEOUT, self.connect(endpoint))
             .await
             .map_err(|_| Status::deadline_exceeded("connecting timed out"))??;
         let data_dir = self.data_dir.clone();
@@ -224,7 +231,10 @@ impl Link {
     /// Dials, sends the hello and waits for the welcome.
     async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
         let dialled = match &self.tls {
-            Some(tls) => endpoint.connect_with_connector(mtls::connector(tls.clone(), Role::Worker)).await,
+            Some(tls) => {
+                let connector = mtls::connector_through(tls.clone(), Role::Worker, self.proxies.clone());
+                endpoint.connect_with_connector(connector).await
+            }
             None => endpoint.connect().await,
         };
         let channel = dialled.map_err(|error| Status::unavailable(whole_chain(&error)))?;
@@ -257,10 +267,12 @@ impl Link {
     /// The desktop with its facts as they are now.
     async fn describe(&self, endpoint: &Endpoint) -> Desktop {
         let (desktop, data_dir, uri) = (self.desktop.clone(), self.data_dir.clone(), endpoint.uri().clone());
+        let proxies = self.proxies.clone();
         // Names may be looked up, which has no time limit of its own.
         let fresh = blocking(move || {
-            let worker = uri.host().zip(uri.port_u16());
-            facts::refresh(&desktop, &data_dir, worker)
+            // Behind a proxy, this machine may know neither a name nor a route of the worker.
+            let proxy = proxies.of(&uri).ok().flatten().map(|proxy| (proxy.host(), proxy.port()));
+            facts::refresh(&desktop, &data_dir, proxy.or_else(|| uri.host().zip(uri.port_u16())))
         });
         timeout(CONNECT_TIMEOUT, fresh).await.unwrap_or_else(|_| self.desktop.clone())
     }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mtls::{Anonymous, Dialling, NewKey, Role, Tls};
+use mtls::{Anonymous, Dialling, NewKey, ProxySettings, Role, Tls};
 use proto::{
     agent::{EnrolRequest, RenewRequest, enrolment_service_client::EnrolmentServiceClient},
     types::IssuedCertificate,
@@ -40,6 +40,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(600);
 pub(crate) struct Enrolled {
     kept: Kept,
     enrolment: Enrolment,
+    proxies: ProxySettings,
     /// Desktop id that the agent proposes.
     proposed: String,
     pauses: (Duration, Duration),
@@ -55,7 +56,8 @@ impl Enrolled {
         };
         let kept = Kept::open(&config.data_dir, &enrolment.ca_file)?;
         let pauses = (config.reconnect_min, config.reconnect_max);
-        Ok(Self { kept, enrolment, proposed, pauses, refused: Mutex::default() })
+        let proxies = config.proxies.clone();
+        Ok(Self { kept, enrolment, proxies, proposed, pauses, refused: Mutex::default() })
     }
 
     /// Returns the stored certificate, or enrols until a worker issues one.
@@ -156,7 +158,8 @@ impl Enrolled {
         let key: NewKey = blocking(move || kept.pending()).await.map_err(failed)?;
         let request = key.request().map_err(failed)?;
         let asked = async {
-            let dialled = endpoint.connect_with_connector(mtls::connector(who, Role::Worker)).await;
+            let connector = mtls::connector_through(who, Role::Worker, self.proxies.clone());
+            let dialled = endpoint.connect_with_connector(connector).await;
             let channel = dialled.map_err(|error| Status::unavailable(whole_chain(&error)))?;
             call(EnrolmentServiceClient::new(channel), request).await
         };

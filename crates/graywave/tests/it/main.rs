@@ -21,6 +21,7 @@ mod overload;
 mod peers;
 mod pki;
 mod processes;
+mod proxy;
 mod retire;
 mod secrets;
 mod signed_orders;

@@ -61,10 +61,11 @@ impl Pki {
         files(&self.dir.join(who))
     }
 
-    /// Issues a role certificate for the local address.
+    /// Issues a role certificate for the local address and the name `ROLE.invalid`.
     pub(crate) fn role(&self, role: &str, name: &str) -> Files {
         let out = self.dir.join(format!("{role}-{name}"));
-        let names = ["--role", role, "--name", name, "--ip", "127.0.0.1"];
+        let dns = format!("{role}.invalid");
+        let names = ["--role", role, "--name", name, "--ip", "127.0.0.1", "--dns", &dns];
         self.ca(&[&["issue"][..], &names, &["--out", out.to_str().unwrap()]].concat());
         files(&out)
     }
