@@ -40,7 +40,7 @@ impl Active {
             ended = ended => ended.unwrap_or_else(|_| {
                 Earlier::Remains("an earlier attempt of this target still runs".to_owned())
             }),
-            // It does not start, whatever remains.
+            // It does not start, even if an earlier attempt remains.
             () = self.stop.reached(first) => Earlier::Ended,
             _ = self.shared.agent_stops() => Earlier::AgentStops,
         }
