@@ -145,7 +145,7 @@ mod tests {
     fn places_of_large_workers_are_reserved_for_small_tasks() {
         let of_large = |batch: ReadyBatch| ReadyBatch { capacity: 10_000, ..batch };
         let large = of_large(batch(1, "big", 1, 500, [9_500, 9_500]));
-        assert_eq!(chosen(&[large.clone()], 500), []);
+        assert_eq!(chosen(std::slice::from_ref(&large), 500), []);
         let urgent = of_large(batch(2, "big", 2, 1, [9_500, 0]));
         assert_eq!(chosen(&[large, urgent], 500), [(1, 1)]);
     }
