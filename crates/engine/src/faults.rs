@@ -79,11 +79,13 @@ pub enum Rule {
     StaleStatus,
     /// Does not check the quorum when targets are deferred.
     QuorumUnnoticed,
+    /// Leases the oldest batches first, however many targets of their task the worker holds.
+    FirstComeFirstLeased,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -112,5 +114,6 @@ impl Rule {
         Self::ReleaseIgnoresWindow,
         Self::StaleStatus,
         Self::QuorumUnnoticed,
+        Self::FirstComeFirstLeased,
     ];
 }

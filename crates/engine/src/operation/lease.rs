@@ -50,7 +50,8 @@ impl<F: Faults> Engine<F> {
     /// the share of its task. A batch that waited until its delivery deadline gets a last minute
     /// for the delivery.
     pub fn choose(&self, ready: &[ReadyBatch], room: u32, now: Timestamp) -> Vec<LeaseChoice> {
-        let mut rooms = task_rooms(ready, room);
+        let is_unfair = self.faults.breaks(Rule::FirstComeFirstLeased);
+        let mut rooms = if is_unfair { first_come(ready, room) } else { task_rooms(ready, room) };
         let mut choices = Vec::new();
         for batch in ready {
             let Some(room) = rooms.get_mut(&batch.task_id).filter(|room| **room > 0) else { continue };
@@ -76,6 +77,19 @@ fn task_rooms(ready: &[ReadyBatch], room: u32) -> BTreeMap<TaskId, u32> {
     }
     let (task_ids, claims): (Vec<TaskId>, Vec<TaskClaim<&ProjectId>>) = tasks.into_iter().unzip();
     task_ids.into_iter().zip(task_shares(room, capacity, &claims)).collect()
+}
+
+/// Gives the whole room to the oldest batches. Only a deliberate fault does so.
+fn first_come(ready: &[ReadyBatch], mut room: u32) -> BTreeMap<TaskId, u32> {
+    let mut oldest: Vec<&ReadyBatch> = ready.iter().collect();
+    oldest.sort_by_key(|batch| batch.batch_id);
+    let mut rooms = BTreeMap::new();
+    for batch in oldest {
+        let given = batch.size.min(room);
+        *rooms.entry(batch.task_id).or_default() += given;
+        room -= given;
+    }
+    rooms
 }
 
 fn claim(batch: &ReadyBatch) -> TaskClaim<&ProjectId> {

@@ -63,11 +63,12 @@ pub enum Feature {
     OutageFailed,
     AnswerLost,
     SilenceExcused,
+    RoomShared,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -124,6 +125,7 @@ impl Feature {
         Self::OutageFailed,
         Self::AnswerLost,
         Self::SilenceExcused,
+        Self::RoomShared,
     ];
 }
 

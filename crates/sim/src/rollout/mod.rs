@@ -10,6 +10,7 @@ mod clock;
 mod coverage;
 mod effect;
 mod event;
+mod fairness;
 mod faults;
 mod invariants;
 mod link;

@@ -108,6 +108,7 @@ impl World {
         let ready = at_once(self.engine.leasable(&mut self.store, worker_id, now, lease));
         let choices = self.engine.choose(&ready, room, now);
         let rows = at_once(self.store.lease(&choices, now, now + lease));
+        self.check_shares(worker, room, &rows);
         let leased: Vec<Leased> = rows.into_iter().map(|row| self.leased(worker, row, now)).collect();
         for leased in &leased {
             if self.outage.is_some() {

@@ -36,6 +36,11 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
     (Mutant::Rule(Rule::ReleaseIgnoresWindow), 48, "nothing starts outside its window"),
     (Mutant::Rule(Rule::StaleStatus), 1834, "a halt or a stop withdraws unordered targets"),
     (Mutant::Rule(Rule::QuorumUnnoticed), 64, "a wave that is over is closed at once"),
+    (
+        Mutant::Rule(Rule::FirstComeFirstLeased),
+        11,
+        "the project that holds the fewest places is served first",
+    ),
     (Mutant::NoJournal, 6, "a start happens at most once"),
     (Mutant::StartAfterExpiry, 66, "nothing starts after expires_at"),
     (Mutant::StartWhenAsked, 34, "nothing starts after a halt"),

@@ -1,0 +1,106 @@
+//! Fair sharing of a worker's places: after each lease, the places are counted from the rows.
+
+use std::collections::BTreeMap;
+
+use engine::row::BatchRow;
+
+use super::{
+    coverage::Feature,
+    event::{Task, Worker},
+    world::World,
+};
+
+/// Number of ready batches that one pull reads. Batches beyond it claim nothing.
+const BATCHES_PER_PULL: usize = 64;
+/// Number of workers' deaths from which on a batch is suspected, and goes out by other rules.
+const SUSPECT_AFTER: u16 = 2;
+/// Places by which a claimant may be ahead: the last places go by the order of the claims.
+const TOLERANCE: u32 = 1;
+
+/// Places of one claimant on a worker, after a lease.
+#[derive(Debug, Clone, Copy, Default)]
+struct Places {
+    /// Number of targets that the worker holds, with those of this lease.
+    held: u32,
+    /// Number of targets in this lease.
+    given: u32,
+    /// Number of targets in batches that stayed ready.
+    left: u32,
+}
+
+impl Places {
+    fn add(&mut self, other: Self) {
+        self.held += other.held;
+        self.given += other.given;
+        self.left += other.left;
+    }
+
+    /// Whether this claimant got a place that `other` had to get: `other` holds fewer, and still
+    /// waits for one.
+    const fn passes_over(&self, other: &Self) -> bool {
+        self.given > 0 && other.left > 0 && self.held > other.held + TOLERANCE
+    }
+}
+
+impl World {
+    /// A place goes to the project that holds the fewest on the worker, and within the project to
+    /// the task that holds the fewest. No place stays free while a target waits for one.
+    pub(in crate::rollout) fn check_shares(&mut self, worker: Worker, room: u32, leased: &[BatchRow]) {
+        let Some(by_task) = self.places(worker, leased) else { return };
+        let mut by_project: BTreeMap<usize, Places> = BTreeMap::new();
+        for (&task, places) in &by_task {
+            by_project.entry(self.tasks[task].project).or_default().add(*places);
+        }
+        let mut sum = Places::default();
+        by_task.values().for_each(|places| sum.add(*places));
+        let claimants = by_task.values().filter(|places| places.given + places.left > 0).count();
+        if claimants > 1 && sum.left > 0 {
+            self.coverage.add(Feature::RoomShared);
+        }
+        self.must(sum.given == room || sum.left == 0, "no place stays free while a target waits", || {
+            format!("worker {worker} had room for {room}: {sum:?}")
+        });
+        let of_projects = unfair(&by_project);
+        self.must(of_projects.is_none(), "the project that holds the fewest places is served first", || {
+            format!("worker {worker} with room for {room}: {of_projects:?} of {by_project:?}")
+        });
+        for &project in by_project.keys() {
+            let is_own = |(task, _): &(&Task, &Places)| self.tasks[**task].project == project;
+            let own: BTreeMap<Task, Places> =
+                by_task.iter().filter(is_own).map(|(&task, &places)| (task, places)).collect();
+            let of_tasks = unfair(&own);
+            self.must(of_tasks.is_none(), "the task that holds the fewest places is served first", || {
+                format!("worker {worker} with room for {room}: {of_tasks:?} of {own:?}")
+            });
+        }
+    }
+
+    /// Places on a worker by task; `None` if more batches are ready than one pull reads.
+    fn places(&self, worker: Worker, leased: &[BatchRow]) -> Option<BTreeMap<Task, Places>> {
+        let worker_id = &self.worker_ids[worker];
+        let mut by_task: BTreeMap<Task, Places> = BTreeMap::new();
+        let mut ready = leased.len();
+        for batch in self.store.batches().filter(|batch| batch.row.worker_id == *worker_id) {
+            let row = &batch.row;
+            let size = u32::try_from(row.members.len()).unwrap_or(u32::MAX);
+            let places = by_task.entry(self.number_of(row.terms.task_id)).or_default();
+            if row.lease_until.is_some() {
+                places.held += size.saturating_sub(batch.reported);
+                let is_new = leased.iter().any(|new| new.batch_id == row.batch_id);
+                places.given += if is_new { size } else { 0 };
+            } else if !row.suspended && row.terms.worker_deaths < SUSPECT_AFTER {
+                places.left += size;
+                ready += 1;
+            }
+        }
+        (ready <= BATCHES_PER_PULL).then_some(by_task)
+    }
+}
+
+/// The first claimant that got a place of another one, and that one.
+fn unfair(claimants: &BTreeMap<usize, Places>) -> Option<(usize, usize)> {
+    claimants.iter().find_map(|(&ahead, places)| {
+        let behind = claimants.iter().find(|(_, other)| places.passes_over(other));
+        behind.map(|(&behind, _)| (ahead, behind))
+    })
+}
