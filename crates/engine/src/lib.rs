@@ -26,7 +26,7 @@ pub use effect::Effect;
 pub use faults::{Faults, NoFaults, Rule};
 pub use liveness::Liveness;
 pub use operation::{
-    Admission, Approval, Approved, Engine, Freeze, Refusal, Report, ReportAnswer, ReportedTarget,
-    ReturnedTarget, ScriptResult, Suspension,
+    Admission, Approval, Approved, Engine, Freeze, Refusal, Report, ReportAnswer, ReportParts,
+    ReportedTarget, ReturnedTarget, ScriptResult, Split, Suspension,
 };
 pub use rows::{LeaseRows, Rows, Snapshot, TargetDetail, TargetSelection};

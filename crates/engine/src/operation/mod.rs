@@ -18,7 +18,9 @@ mod suspend;
 pub use admit::Admission;
 pub use approve::{Approval, Approved};
 use domain::{Timestamp, ids::TaskId};
-pub use report::{Refusal, Report, ReportAnswer, ReportedTarget, ReturnedTarget, ScriptResult};
+pub use report::{
+    Refusal, Report, ReportAnswer, ReportParts, ReportedTarget, ReturnedTarget, ScriptResult, Split,
+};
 pub use suspend::{Freeze, Suspension};
 
 use crate::{

@@ -64,11 +64,14 @@ pub enum Feature {
     AnswerLost,
     SilenceExcused,
     RoomShared,
+    Poisoned,
+    ResultRefused,
+    ReportSplit,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 60] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -126,6 +129,9 @@ impl Feature {
         Self::AnswerLost,
         Self::SilenceExcused,
         Self::RoomShared,
+        Self::Poisoned,
+        Self::ResultRefused,
+        Self::ReportSplit,
     ];
 }
 

@@ -7,6 +7,8 @@ use domain::{
 };
 use engine::Duty;
 
+use super::poison::Poison;
+
 /// A worker: one run of its process. A worker that is started again is another one.
 pub(super) type Worker = usize;
 /// A desktop, numbered over all projects.
@@ -112,7 +114,10 @@ pub(super) enum Event {
     /// A result reaches a worker.
     ToWorker {
         worker: Worker,
+        /// The desktop that sends it.
+        desktop: Desktop,
         session: Session,
+        /// The target that it names.
         target: Target,
         result: TargetResult,
     },
@@ -268,12 +273,17 @@ pub(super) struct TargetResult {
     pub(super) scripts: Vec<ScriptOutcome>,
     /// Time of the end, by the agent's clock.
     pub(super) ended_at: Option<Timestamp>,
+    /// `None` from an honest agent.
+    pub(super) poison: Option<Poison>,
 }
 
 /// The result of a target in a worker's report.
 #[derive(Debug, Clone)]
 pub(super) struct TargetReport {
+    /// The target that it names.
     pub(super) target: Target,
+    /// The desktop that sent it.
+    pub(super) desktop: Desktop,
     pub(super) batch: Option<BatchId>,
     /// Agent that it comes from.
     pub(super) agent: u32,

@@ -62,7 +62,7 @@ impl World {
             Passage::Arrives(wait, again) => self.send(wait, again, Event::Call { worker, call }),
             Passage::Lost => match call {
                 Call::Report { results, .. } => {
-                    results.iter().for_each(|result| self.fault_of(result.target));
+                    results.iter().for_each(|result| self.fault_on(result.desktop));
                 }
                 _ => self.fault_everywhere(),
             },
@@ -101,13 +101,16 @@ impl World {
         }
     }
 
-    /// Sends a result to the worker that the agent is connected to, if any.
+    /// Sends the result of a target to the worker that the agent is connected to, if any. A
+    /// poisoned result may name another target.
     pub(super) fn send_to_worker(&mut self, target: Target, result: TargetResult) {
         let desktop = self.desktop_of(target);
+        let targets = self.tasks[target.task].desktops.len();
+        let target = result.poison.map_or(target, |poison| poison.named(target, targets));
         let Some((worker, session)) = self.agents[desktop].session else { return };
         match self.passage() {
             Passage::Arrives(wait, again) => {
-                self.send(wait, again, Event::ToWorker { worker, session, target, result });
+                self.send(wait, again, Event::ToWorker { worker, desktop, session, target, result });
             }
             Passage::Lost => self.breaks(desktop, session),
         }

@@ -17,6 +17,7 @@ mod link;
 mod mutant;
 mod observe;
 mod operators;
+mod poison;
 mod rng;
 mod rows;
 mod scenario;

@@ -23,10 +23,14 @@ pub enum Mutant {
     RetryTwice,
     /// Schedulers take silence for death while the database is down.
     TrustSilence,
+    /// Workers keep the outcome of a result that is not valid.
+    KeepPoisonedOutcomes,
+    /// Schedulers store a task's results together or not at all.
+    StoreReportsWhole,
 }
 
 /// Mutants that are not rules of the engine.
-const OTHERS: [Mutant; 8] = [
+const OTHERS: [Mutant; 10] = [
     Mutant::NoJournal,
     Mutant::StartAfterExpiry,
     Mutant::StartWhenAsked,
@@ -35,6 +39,8 @@ const OTHERS: [Mutant; 8] = [
     Mutant::RetryEverything,
     Mutant::RetryTwice,
     Mutant::TrustSilence,
+    Mutant::KeepPoisonedOutcomes,
+    Mutant::StoreReportsWhole,
 ];
 
 impl Mutant {

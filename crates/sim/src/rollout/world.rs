@@ -23,6 +23,8 @@ use crate::memory::MemoryStore;
 
 /// The random stream of what happens in a simulation.
 const STREAM: u64 = 2;
+/// The random stream of poisoned results.
+const POISON_STREAM: u64 = 4;
 
 /// Everything in a simulation.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(super) struct World {
     pub(super) mutant: Option<Mutant>,
     pub(super) clock: Clock,
     pub(super) rng: Rng,
+    /// Draws of poisoned results, which change no other draws.
+    pub(super) poison_rng: Rng,
     pub(super) store: MemoryStore,
     pub(super) engine: Engine<Breaking>,
     pub(super) projects: Vec<ProjectState>,
@@ -89,6 +93,7 @@ impl World {
             schedulers: schedulers.collect(),
             clock,
             rng,
+            poison_rng: Rng::new(scenario.seed, POISON_STREAM),
             store,
             engine: Engine::with_faults(Breaking::new(mutant)),
             projects,
@@ -208,8 +213,8 @@ impl World {
             Event::Call { worker, call } => self.call(worker, call),
             Event::Answer { worker, answer } => self.answered(worker, answer),
             Event::ToAgent { desktop, session, message } => self.receive(desktop, session, message),
-            Event::ToWorker { worker, session, target, result } => {
-                self.take_result(worker, session, target, result);
+            Event::ToWorker { worker, desktop, session, target, result } => {
+                self.take_result(worker, (desktop, session), target, result);
             }
             Event::SessionEnds { worker, desktop, session } => self.end_session(worker, desktop, session),
             Event::AgentLoses { desktop, session } => self.lose_session(desktop, session),
@@ -234,6 +239,11 @@ impl World {
     /// The desktop of a target.
     pub(super) fn desktop_of(&self, target: Target) -> Desktop {
         self.tasks[target.task].desktops[target.ordinal as usize]
+    }
+
+    /// The desktop of a target that a message names; `None` if there is no such target.
+    pub(super) fn owner_of(&self, target: Target) -> Option<Desktop> {
+        self.tasks[target.task].desktops.get(target.ordinal as usize).copied()
     }
 
     /// Notes a fault of a desktop, which may explain that the end of its targets was never learnt.

@@ -1,6 +1,7 @@
 //! Reports of workers: results, and targets that they return.
 
 mod fence;
+mod parts;
 mod take_back;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -13,6 +14,7 @@ use domain::{
 };
 
 use self::fence::Claims;
+pub use self::parts::{ReportParts, Split};
 use super::Engine;
 use crate::{
     Decision, Faults, Rows, Rule, TargetDetail, TargetSelection,

@@ -57,7 +57,12 @@ impl World {
         let most = self.scenario.cluster.reported_skew_ms;
         let now = self.agent_time(self.desktop_of(target));
         let ended_at = (most > 0).then(|| now + TimeDelta::milliseconds(self.rng.between(-most, most)));
-        TargetResult { scripts, ended_at }
+        let poison = self.tasks[target.task].poisons[target.ordinal as usize];
+        if let Some(poison) = poison {
+            self.coverage.add(Feature::Poisoned);
+            self.tasks[target.task].invariants.poisoned(target.ordinal, poison);
+        }
+        TargetResult { scripts, ended_at, poison }
     }
 
     /// The agent loses its connection. The worker notices later.
@@ -127,7 +132,7 @@ impl World {
             let mut scripts = std::mem::take(before);
             scripts.push((Outcome::Unknown, None));
             scripts.resize(self.tasks[task].spec.scripts.into(), (Outcome::Skipped, None));
-            let result = TargetResult { scripts, ended_at: None };
+            let result = TargetResult { scripts, ended_at: None, poison: None };
             *journal = Journal::Finished { target: *target, result, is_acknowledged: false };
         }
         self.connect(desktop);

@@ -23,8 +23,9 @@ impl World {
         match message {
             ToAgent::Order(order) => self.accept(desktop, order),
             ToAgent::Acknowledge(target) => {
-                if let Some(Journal::Finished { is_acknowledged, .. }) = agent.journal.get_mut(&target.task) {
-                    *is_acknowledged = true;
+                let journal = agent.journal.get_mut(&target.task);
+                if let Some(Journal::Finished { target: known, is_acknowledged, .. }) = journal {
+                    *is_acknowledged |= *known == target;
                 }
             }
             ToAgent::Stop(target) => {

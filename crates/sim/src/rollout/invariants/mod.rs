@@ -12,6 +12,7 @@ use domain::{Timestamp, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatu
 
 use super::{
     event::{Desktop, Order, ScriptOutcome},
+    poison::Poison,
     scenario::TaskSpec,
     zone::zone,
 };
@@ -61,6 +62,8 @@ struct Target {
     first_script: usize,
     /// Workers that died while they held it.
     worker_deaths: u16,
+    /// Its desktop reports a result that cannot count.
+    is_poisoned: bool,
 }
 
 impl Target {
@@ -146,6 +149,11 @@ impl Invariants {
     /// A worker died that held this target.
     pub(super) fn lost(&mut self, ordinal: u32) {
         self.target(ordinal).worker_deaths += 1;
+    }
+
+    /// The desktop of this target reports a poisoned result.
+    pub(super) fn poisoned(&mut self, ordinal: u32, poison: Poison) {
+        self.target(ordinal).is_poisoned = poison.spoils_outcome();
     }
 
     /// The task is suspended from now on, or no longer.

@@ -69,6 +69,10 @@ impl Invariants {
         self.must(holds && (end.0 != Outcome::Skipped || self.is_cut_short), invariant, || {
             format!("target {ordinal} is recorded as {scripts:?}, and really it was {:?}", target.scripts)
         });
+        let is_unknown = end.0 == Outcome::Unknown;
+        self.must(!target.is_poisoned || is_unknown, "a poisoned result ends its target as UNKNOWN", || {
+            format!("target {ordinal} is recorded as {scripts:?}")
+        });
         match end.0 {
             Outcome::Undelivered => coverage.add(Feature::Undelivered),
             Outcome::Unknown => coverage.add(Feature::Unknown),
@@ -93,7 +97,7 @@ fn agrees(
     if outcome == Outcome::Undelivered {
         return (!target.has_started(), "UNDELIVERED is only what certainly never started");
     }
-    if outcome == Outcome::Unknown && !is_explained {
+    if outcome == Outcome::Unknown && !is_explained && !target.is_poisoned {
         return (false, "UNKNOWN is only what a fault explains");
     }
     let is_true = |(place, (written, real)): (usize, (&ScriptOutcome, &(u32, Option<ScriptOutcome>)))| {

@@ -7,8 +7,9 @@ use crate::rollout::{
     coverage::Feature,
     event::{Command, Desktop, Event, Target, Task},
     invariants::Invariants,
+    poison::Poison,
     rows,
-    scenario::{Operators, TaskSpec},
+    scenario::{ClusterConfig, Operators, Scenario, TaskSpec},
     state::{Script, TaskState},
     transaction::Database,
     world::World,
@@ -61,6 +62,7 @@ impl World {
         let desktops: Vec<Desktop> = plan.order.iter().filter_map(desktop).collect();
         let scripts = desktops.iter().map(|_| Script::drawn(&self.scenario.fleet, &spec, &mut self.rng));
         let scripts = scripts.collect();
+        let poisons = self.draw_poisons(desktops.len());
         let now = self.control_now();
         let project_id = &self.projects[project].project_id;
         let mut table = rows::task_table(project_id, &spec, &plan, &first_scripts, attempt, now);
@@ -79,11 +81,19 @@ impl World {
             attempt,
             desktops,
             scripts,
+            poisons,
             asked: std::collections::BTreeSet::new(),
             retry_of,
             invariants,
         });
         task
+    }
+
+    /// Draws the poison of each target's result.
+    fn draw_poisons(&mut self, targets: usize) -> Vec<Option<Poison>> {
+        let Scenario { fleet, cluster, faults, .. } = &self.scenario;
+        let is_roomy = cluster.capacity >= ClusterConfig::default().capacity && faults.kinds.drains == 0;
+        (0..targets).map(|_| Poison::drawn(&mut self.poison_rng, fleet.poisoned, is_roomy)).collect()
     }
 
     /// Schedules the commands on a task.

@@ -235,6 +235,7 @@ fn fleet(rng: &mut Rng, execution: TimeDelta, delivery: TimeDelta) -> Fleet {
         exit_codes: vec![1, 2, 75, 42, 3_010],
         hanging: if rng.percent(25) { rng.number(1, 6) } else { 0 },
         refused: if rng.percent(25) { rng.number(1, 6) } else { 0 },
+        poisoned: 0,
         runs: if rng.percent(70) { execution / 4 } else { execution * 5 / 4 },
         slow: if rng.percent(75) { TimeDelta::milliseconds(500) } else { delivery * 3 / 4 },
     }

@@ -185,6 +185,8 @@ pub struct Fleet {
     pub hanging: u32,
     /// Percentage of scripts that the agent rejects.
     pub refused: u32,
+    /// Results in a thousand that are poisoned.
+    pub poisoned: u32,
     /// Maximum duration of a script.
     pub runs: TimeDelta,
     /// Maximum time that an order waits on its desktop before its turn.

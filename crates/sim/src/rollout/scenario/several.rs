@@ -1,4 +1,4 @@
-//! Adds tasks, projects, retries, clock skew and outages to scenarios of one task.
+//! Adds tasks, projects, retries, clock skew, outages and poisoned results to scenarios of one task.
 
 use chrono::TimeDelta;
 
@@ -14,8 +14,8 @@ const STREAM: u64 = 3;
 const MAX_SHARED: u32 = 60;
 
 impl Scenario {
-    /// Adds to some scenarios what goes beyond one task on a cluster with exact clocks and a
-    /// database that is always up.
+    /// Adds to some scenarios what goes beyond one task on a cluster with exact clocks, a
+    /// database that is always up, and honest agents.
     pub(super) fn with_more_tasks(mut self) -> Self {
         let mut rng = Rng::new(self.seed, STREAM);
         if rng.percent(30) && self.projects[0].desktops <= MAX_SHARED {
@@ -32,6 +32,9 @@ impl Scenario {
         }
         if rng.percent(20) {
             self.require_successes(&mut rng);
+        }
+        if rng.percent(15) {
+            self.fleet.poisoned = rng.number(5, 150);
         }
         self
     }

@@ -1,23 +1,17 @@
 //! Calls of workers, as a scheduler answers them.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
     ids::{BatchId, WorkerId},
-    outcome::Outcome,
-    process::ProcessReport,
 };
-use engine::{LeaseRows as _, Report, ReportedTarget, ReturnedTarget, ScriptResult, row::BatchRow};
+use engine::{LeaseRows as _, row::BatchRow};
 
 use crate::rollout::{
     effect::Effect,
-    event::{
-        Answer, Call, Leased, Member, Presence, Returned, ScriptOutcome, Target, TargetReport, Task, Worker,
-    },
+    event::{Answer, Call, Leased, Member, Presence, Target, Worker},
     mutant::Mutant,
-    transaction::{Database, Scope, at_once},
+    transaction::{Database, at_once},
     world::World,
 };
 
@@ -159,70 +153,5 @@ impl World {
         });
         let recent = held.filter(|batch| batch.leased_at.is_some_and(|at| at > survived));
         recent.filter(|batch| batch.row.terms.worker_deaths >= 2).count()
-    }
-
-    /// Stores a report, task by task. Returns whether all of it is stored and may be answered.
-    fn report(
-        &mut self,
-        worker: Worker,
-        results: Vec<TargetReport>,
-        returned: Vec<Returned>,
-        now: Timestamp,
-    ) -> bool {
-        let mut by_task: BTreeMap<Task, (Vec<ReportedTarget>, Vec<ReturnedTarget>)> = BTreeMap::new();
-        for result in results {
-            let task = result.target.task;
-            let result = self.reported_target(result);
-            by_task.entry(task).or_default().0.push(result);
-        }
-        for Returned { target, batch, handed } in returned {
-            let returned =
-                ReturnedTarget { batch_id: batch, ordinal: target.ordinal, handed, given_back: false };
-            by_task.entry(target.task).or_default().1.push(returned);
-        }
-        for (task, (results, returned)) in by_task {
-            let database = self.database();
-            if database == Database::Down {
-                return false;
-            }
-            let task_id = self.tasks[task].task_id;
-            let report = Report { task_id, worker_id: self.worker_ids[worker].clone(), results, returned };
-            let answer = at_once(self.engine.report(&mut self.store, report, now));
-            self.commit(answer.decision, &Scope::Task(task_id));
-            if database == Database::AnswerLost {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn reported_target(&self, report: TargetReport) -> ReportedTarget {
-        let TargetReport { target, batch, agent, result } = report;
-        let state = &self.tasks[target.task];
-        let project = &self.projects[state.project];
-        let desktop = self.desktop_of(target);
-        let ended_at = result.ended_at;
-        ReportedTarget {
-            ordinal: target.ordinal,
-            attempt: state.attempt.into(),
-            batch_id: batch,
-            project_id: project.project_id.clone(),
-            desktop_id: project.desktop_ids[desktop - project.first_desktop].clone(),
-            agent_id: agent.to_string(),
-            scripts: result.scripts.into_iter().map(|script| script_result(script, ended_at)).collect(),
-        }
-    }
-}
-
-fn script_result((outcome, exit_code): ScriptOutcome, ended_at: Option<Timestamp>) -> ScriptResult {
-    let reason = if outcome == Outcome::Success { "" } else { outcome.as_str() };
-    ScriptResult {
-        outcome,
-        exit_code,
-        started_at: ended_at,
-        ended_at,
-        output: String::new(),
-        reason: reason.to_owned(),
-        process: ProcessReport::default(),
     }
 }

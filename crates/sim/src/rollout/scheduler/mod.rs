@@ -2,6 +2,7 @@
 //! read again. Schedulers hold no state, die, and come back; each has its own clock.
 
 mod calls;
+mod report;
 
 use std::time::Duration;
 

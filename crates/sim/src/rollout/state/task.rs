@@ -8,6 +8,7 @@ use super::agent::Script;
 use crate::rollout::{
     event::{Desktop, Task},
     invariants::Invariants,
+    poison::Poison,
     scenario::TaskSpec,
 };
 
@@ -23,6 +24,8 @@ pub(in crate::rollout) struct TaskState {
     pub(in crate::rollout) desktops: Vec<Desktop>,
     /// Scripts by ordinal.
     pub(in crate::rollout) scripts: Vec<Vec<Script>>,
+    /// Poison of the results by ordinal; `None` for an honest result.
+    pub(in crate::rollout) poisons: Vec<Option<Poison>>,
     /// Waves whose approver was asked.
     pub(in crate::rollout) asked: BTreeSet<u16>,
     /// The task that this one retries, and the place of its first script there.

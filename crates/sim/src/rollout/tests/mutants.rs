@@ -49,6 +49,8 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
     (Mutant::RetryEverything, 0, "a retry runs nothing that succeeded"),
     (Mutant::RetryTwice, 20, "nothing is retried twice"),
     (Mutant::TrustSilence, 6, "a worker that lives is not forgotten because nobody could hear it"),
+    (Mutant::KeepPoisonedOutcomes, 18, "a poisoned result ends its target as UNKNOWN"),
+    (Mutant::StoreReportsWhole, 11, "a report that reaches a scheduler is stored"),
 ];
 
 fn is_found(mutant: Mutant, seed: u64, invariant: &str) -> bool {

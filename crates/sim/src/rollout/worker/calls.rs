@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::rollout::{
-    event::{Answer, Call, Event, Presence, ToAgent, Worker},
+    event::{Answer, Call, Event, Presence, TargetReport, ToAgent, Worker},
     state::Report,
     world::World,
 };
@@ -213,13 +213,15 @@ impl World {
     fn reported(&mut self, worker: Worker, number: u64) {
         let state = &mut self.workers[worker];
         let Some(report) = state.report.take_if(|report| report.number == number) else { return };
-        for result in &report.results {
-            state.release(result.target);
+        for TargetReport { target, desktop, .. } in &report.results {
+            // A result for the target of another desktop releases nothing.
+            if self.owner_of(*target) == Some(*desktop) {
+                self.workers[worker].release(*target);
+            }
         }
         for result in &report.results {
-            let desktop = self.desktop_of(result.target);
-            if let Some(&session) = self.workers[worker].sessions.get(&desktop) {
-                self.send_to_agent(desktop, session, ToAgent::Acknowledge(result.target));
+            if let Some(&session) = self.workers[worker].sessions.get(&result.desktop) {
+                self.send_to_agent(result.desktop, session, ToAgent::Acknowledge(result.target));
             }
         }
         self.flush_soon(worker);

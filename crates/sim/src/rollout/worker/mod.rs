@@ -42,7 +42,7 @@ impl World {
             self.fault_of(target);
         }
         for report in gone.results.iter().chain(gone.report.iter().flat_map(|report| &report.results)) {
-            self.fault_of(report.target);
+            self.fault_on(report.desktop);
         }
         for (desktop, session) in gone.sessions {
             let wait = self.rng.between(1, 5_000);
@@ -153,22 +153,22 @@ impl World {
         self.flush_soon(worker);
     }
 
-    /// A result of an agent arrives.
+    /// A result of an agent arrives. It may name the target of another desktop.
     pub(super) fn take_result(
         &mut self,
         worker: Worker,
-        session: Session,
+        (desktop, session): (Desktop, Session),
         target: Target,
         result: TargetResult,
     ) {
-        let desktop = self.desktop_of(target);
+        let is_own = self.owner_of(target) == Some(desktop);
         let state = &mut self.workers[worker];
         if !state.alive || state.sessions.get(&desktop) != Some(&session) {
             return;
         }
-        let batch = state.targets.get(&target).map(|held| held.batch);
+        let batch = state.targets.get(&target).filter(|_| is_own).map(|held| held.batch);
         let agent = self.installs.get(&session).copied().unwrap_or_default();
-        state.results.push(TargetReport { target, batch, agent, result });
+        state.results.push(TargetReport { target, desktop, batch, agent, result });
         self.flush_soon(worker);
     }
 }
