@@ -81,11 +81,13 @@ pub enum Rule {
     QuorumUnnoticed,
     /// Leases the oldest batches first, however many targets of their task the worker holds.
     FirstComeFirstLeased,
+    /// Keeps targets of retired and revoked desktops until their delivery deadline.
+    OutOfServiceWaits,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -115,5 +117,6 @@ impl Rule {
         Self::StaleStatus,
         Self::QuorumUnnoticed,
         Self::FirstComeFirstLeased,
+        Self::OutOfServiceWaits,
     ];
 }

@@ -12,7 +12,7 @@ use domain::{
 };
 use engine::{
     Wake,
-    row::{Presence, TaskFacts, WaveRow},
+    row::{OutOfService, Presence, TaskFacts, WaveRow},
 };
 
 use crate::memory::{Batch, MemoryStore, TaskTable, WorkerRow};
@@ -69,6 +69,9 @@ impl MemoryStore {
     ) -> bool {
         let Some(&WorkerRow { is_draining, .. }) = self.workers.get(worker_id) else { return false };
         let before = self.presence(project_id, desktop_id);
+        if before.is_some_and(|presence| presence.out_of_service == Some(OutOfService::Retired)) {
+            return true;
+        }
         let online_since = before.filter(|it| it.worker_id.is_some()).map(|it| it.changed_at);
         let presence = Presence {
             worker_id: Some(worker_id.clone()),
@@ -81,9 +84,32 @@ impl MemoryStore {
             has_backlog: false,
         };
         self.desktops.entry(project_id.clone()).or_default().insert(desktop_id.clone(), presence);
+        self.out_of_service_since.remove(&(project_id.clone(), desktop_id.clone()));
         self.join_presence(|it| it == desktop_id);
         self.wakes.insert(Wake::Presence);
         true
+    }
+
+    /// Retires a desktop, or revokes its certificates: its connection counts no more. A retired
+    /// desktop stays so. An unknown desktop is left alone.
+    pub fn put_out_of_service(
+        &mut self,
+        (project_id, desktop_id): DesktopKey<'_>,
+        reason: OutOfService,
+        now: Timestamp,
+    ) {
+        let desktops = self.desktops.get_mut(project_id);
+        let Some(presence) = desktops.and_then(|all| all.get_mut(desktop_id)) else { return };
+        if presence.out_of_service != Some(OutOfService::Retired) {
+            presence.out_of_service = Some(reason);
+        }
+        if presence.worker_id.take().is_some() {
+            presence.changed_at = now;
+        }
+        let key = (project_id.clone(), desktop_id.clone());
+        self.out_of_service_since.entry(key).or_insert(now);
+        self.join_presence(|it| it == desktop_id);
+        self.wakes.insert(Wake::Presence);
     }
 
     /// Stores that a worker lost a desktop, unless another worker holds the desktop.
@@ -219,7 +245,7 @@ impl MemoryStore {
     }
 
     /// Targets of a task with scripts that have no successful record, by ordinal. Targets with a
-    /// record that was retried are left out.
+    /// record that was retried are left out, and those of retired desktops.
     pub fn remainder(&self, task_id: TaskId) -> BTreeMap<u32, Remainder> {
         let Some(table) = self.tasks.get(&task_id) else { return BTreeMap::new() };
         let is_retried = |ordinal: u32| {
@@ -233,7 +259,9 @@ impl MemoryStore {
             let successes = records.filter(|record| record.outcome == Outcome::Success).count();
             let successes = u16::try_from(successes).unwrap_or(u16::MAX);
             let first_script = successes.max(*first_script);
-            let is_left = successes < table.facts.script_count && !is_retried(ordinal);
+            let presence = self.presence(&table.facts.project_id, desktop_id);
+            let is_retired = presence.is_some_and(|it| it.out_of_service == Some(OutOfService::Retired));
+            let is_left = successes < table.facts.script_count && !is_retried(ordinal) && !is_retired;
             is_left.then(|| (ordinal, Remainder { desktop_id: desktop_id.clone(), first_script }))
         };
         table.targets.iter().zip(0..).filter_map(remainder).collect()

@@ -55,8 +55,9 @@ impl<F: Faults> Engine<F> {
             return Ok(None);
         };
         let mut overdue = Vec::new();
+        let waits = rollout.breaks(Rule::OutOfServiceWaits);
         for row in others {
-            let because = row.ends_early().filter(|_| !row.suspended);
+            let because = row.ends_early().filter(|_| !row.suspended && !waits);
             if because.is_some() || row.is_overdue(times) {
                 rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_delivered);
                 overdue.push(Overdue { terms: row.terms, member: row.member, because });

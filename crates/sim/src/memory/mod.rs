@@ -32,6 +32,8 @@ pub struct MemoryStore {
     pub workers: BTreeMap<WorkerId, WorkerRow>,
     /// Frozen projects.
     pub freezes: BTreeSet<ProjectId>,
+    /// Times at which desktops were retired or revoked.
+    pub out_of_service_since: BTreeMap<(ProjectId, DesktopId), Timestamp>,
     /// Limits of projects that have some.
     pub limits: BTreeMap<ProjectId, ProjectLimits>,
     /// Wake-ups that commits sent since the last [`MemoryStore::take_wakes`].

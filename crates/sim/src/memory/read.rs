@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
 };
 
+use chrono::TimeDelta;
 use domain::{
     Timestamp,
     batching::Member,
@@ -20,6 +21,9 @@ use engine::{
 
 use super::{Always, Batch, MemoryStore, TaskTable};
 use crate::row_values;
+
+/// Time after the retirement of a desktop in which its targets are looked for.
+const RETURNS: TimeDelta = TimeDelta::minutes(10);
 
 impl Rows for MemoryStore {
     type Error = Infallible;
@@ -178,10 +182,13 @@ impl Rows for MemoryStore {
             DutyKind::ReleaseUnfrozen => self.of_tasks(kind, |table| self.has_unreleased(table)),
             DutyKind::Reclaim => self.of_batches(kind, |row| row.is_orphaned(times.observed_until)),
             DutyKind::OverdueBatch => self.of_batches(kind, |row| row.is_overdue(times)),
-            DutyKind::OutOfService => self.of_batches(kind, |row| self.has_lost_desktop(row)),
-            DutyKind::HandOut => self.of_deferred(kind, |row| row.is_reachable(now)),
-            DutyKind::PutOff => self.of_deferred(kind, |row| row.waits_for_place(now)),
-            DutyKind::OverdueDeferred => self.of_deferred(kind, |row| row.is_overdue(times)),
+            DutyKind::OutOfService => self.of_batches(kind, |row| self.has_lost_desktop(row, now - RETURNS)),
+            DutyKind::HandOut => self.of_deferred(kind, |_, row| row.is_reachable(now)),
+            DutyKind::PutOff => self.of_deferred(kind, |_, row| row.waits_for_place(now)),
+            DutyKind::OverdueDeferred => self.of_deferred(kind, |table, row| {
+                let is_out = row.ends_early().is_some() && !row.suspended;
+                row.is_overdue(times) || is_out && self.went_out_after(table, &row.member, now - RETURNS)
+            }),
         };
         duties.truncate(limit as usize);
         Ok(duties)
@@ -207,14 +214,16 @@ impl MemoryStore {
         rows.filter(|row| is_chosen(row)).cloned().collect()
     }
 
-    /// Returns whether a ready batch that was never delivered has a desktop out of service.
-    fn has_lost_desktop(&self, row: &BatchRow) -> bool {
+    /// Whether a ready batch that was never delivered has a desktop that went out of service after a
+    /// moment.
+    fn has_lost_desktop(&self, row: &BatchRow, moment: Timestamp) -> bool {
         let Some(table) = self.tasks.get(&row.terms.task_id) else { return false };
-        let is_gone = |member: &Member| {
+        let is_out = |member: &Member| {
             let presence = self.presence(&table.facts.project_id, &member.desktop_id);
             presence.is_some_and(|presence| presence.out_of_service.is_some())
+                && self.went_out_after(table, member, moment)
         };
-        row.is_undelivered() && !row.suspended && row.members.iter().any(is_gone)
+        row.is_undelivered() && !row.suspended && row.members.iter().any(is_out)
     }
 
     fn of_tasks(&self, kind: DutyKind, is_due: impl Fn(&TaskTable) -> bool) -> Vec<Duty> {
@@ -227,9 +236,15 @@ impl MemoryStore {
         due.map(|row| row_values::of_batch(kind, row)).collect()
     }
 
-    fn of_deferred(&self, kind: DutyKind, is_due: impl Fn(&DeferredRow) -> bool) -> Vec<Duty> {
+    /// Whether the desktop of a target was retired or revoked after a moment.
+    fn went_out_after(&self, table: &TaskTable, member: &Member, moment: Timestamp) -> bool {
+        let key = (table.facts.project_id.clone(), member.desktop_id.clone());
+        self.out_of_service_since.get(&key).is_some_and(|since| *since > moment)
+    }
+
+    fn of_deferred(&self, kind: DutyKind, is_due: impl Fn(&TaskTable, &DeferredRow) -> bool) -> Vec<Duty> {
         let duty = |(&task_id, table): (&TaskId, &TaskTable)| {
-            let due = table.deferred.iter().filter(|(_, row)| is_due(row));
+            let due = table.deferred.iter().filter(|(_, row)| is_due(table, row));
             let ordinals: Vec<u32> = due.map(|(&ordinal, _)| ordinal).collect();
             (!ordinals.is_empty()).then_some(Duty { kind, task_id, batch_id: None, ordinals })
         };

@@ -67,11 +67,13 @@ pub enum Feature {
     Poisoned,
     ResultRefused,
     ReportSplit,
+    Retired,
+    Revoked,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 62] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -132,6 +134,8 @@ impl Feature {
         Self::Poisoned,
         Self::ResultRefused,
         Self::ReportSplit,
+        Self::Retired,
+        Self::Revoked,
     ];
 }
 

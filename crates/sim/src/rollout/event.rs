@@ -146,6 +146,10 @@ pub(super) enum Event {
     AgentReturns {
         desktop: Desktop,
     },
+    /// The agent of a revoked desktop gets a new certificate.
+    AgentEnrols {
+        desktop: Desktop,
+    },
     /// The turn of an order comes.
     Begins {
         desktop: Desktop,
@@ -224,6 +228,14 @@ pub(super) enum Command {
     Approve {
         task: Task,
         wave: u16,
+    },
+    Retire {
+        desktop: Desktop,
+    },
+    /// Revokes the certificates of a desktop, which enrols again after a while.
+    Revoke {
+        desktop: Desktop,
+        away_ms: i64,
     },
     RetryTask(Task),
     RetryRecord {

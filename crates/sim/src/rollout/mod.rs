@@ -36,6 +36,7 @@ mod zone;
 pub use coverage::{Coverage, Feature};
 pub use mutant::Mutant;
 pub use scenario::{
-    ClusterConfig, Faults, Fleet, Kinds, Operators, Outage, ProjectSpec, Retries, Scenario, TaskSpec, Waves,
+    ClusterConfig, Departure, Faults, Fleet, Kinds, Operators, Outage, ProjectSpec, Retries, Scenario,
+    TaskSpec, Waves,
 };
 pub use simulation::{Summary, Violation, kept_seeds, run, run_scenario, run_traced};

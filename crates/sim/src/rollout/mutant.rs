@@ -27,10 +27,12 @@ pub enum Mutant {
     KeepPoisonedOutcomes,
     /// Schedulers store a task's results together or not at all.
     StoreReportsWhole,
+    /// The connection of a retired or revoked desktop stays.
+    KeepRetiredConnected,
 }
 
 /// Mutants that are not rules of the engine.
-const OTHERS: [Mutant; 10] = [
+const OTHERS: [Mutant; 11] = [
     Mutant::NoJournal,
     Mutant::StartAfterExpiry,
     Mutant::StartWhenAsked,
@@ -41,6 +43,7 @@ const OTHERS: [Mutant; 10] = [
     Mutant::TrustSilence,
     Mutant::KeepPoisonedOutcomes,
     Mutant::StoreReportsWhole,
+    Mutant::KeepRetiredConnected,
 ];
 
 impl Mutant {

@@ -57,6 +57,7 @@ impl World {
         self.must(is_within, "an operation changes nothing of other tasks and projects", || {
             format!("an operation on {scope:?} changed task {}", changes.task_id)
         });
+        self.check_handed_out(&changes);
         let task = self.number_of(changes.task_id);
         if let Some(table) = self.store.tasks.get(&changes.task_id) {
             let seen = observe(table, &changes);

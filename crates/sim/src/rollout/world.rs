@@ -62,6 +62,9 @@ pub(super) struct World {
     pub(super) are_faults_on: bool,
     /// Whether a fault may explain that the end of any target was never learnt.
     pub(super) is_faulted: bool,
+    /// Waiting targets of desktops out of service, each with the true time at which a tick of a
+    /// scheduler first met it.
+    pub(super) waits_out_of_service: BTreeMap<Target, Timestamp>,
     /// The first violation of an invariant over several tasks.
     pub(super) violation: Option<String>,
     pub(super) coverage: Coverage,
@@ -111,6 +114,7 @@ impl World {
             outage: None,
             are_faults_on: false,
             is_faulted: false,
+            waits_out_of_service: BTreeMap::new(),
             violation: None,
             coverage: Coverage::default(),
             trace,
@@ -222,6 +226,7 @@ impl World {
             Event::AgentLeaves { desktop, away_ms } => self.leave(desktop, away_ms),
             Event::AgentReboots { desktop, away_ms } => self.reboot(desktop, away_ms),
             Event::AgentReturns { desktop } => self.come_back(desktop),
+            Event::AgentEnrols { desktop } => self.enrol(desktop),
             Event::Begins { desktop, task, life } => self.begin_order(desktop, task, life),
             Event::ScriptEnds { desktop, task, life, script } => {
                 self.script_ends(desktop, task, life, script);

@@ -75,6 +75,7 @@ impl World {
         let row = &mut self.schedulers[scheduler];
         row.alive = false;
         row.life += 1;
+        self.waits_out_of_service.clear();
         if !self.schedulers.iter().any(|scheduler| scheduler.alive) {
             self.coverage.add(Feature::NoScheduler);
             self.fault_everywhere();

@@ -1,6 +1,7 @@
 //! Operators: they submit, pause, freeze, stop, change limits, approve and retry. A command that
 //! gets no answer is given again.
 
+mod out_of_service;
 mod retry;
 mod submit;
 
@@ -44,6 +45,7 @@ impl World {
                 self.clock.at(begin + from, Event::Operator(Command::Freeze { project }));
                 self.clock.at(begin + to, Event::Operator(Command::Unfreeze { project }));
             }
+            self.plan_out_of_service(project, &spec.out_of_service);
             for &(at, max_in_flight) in &spec.limit_changes {
                 let command = Command::SetProjectLimit { project, max_in_flight };
                 self.clock.at(begin + at, Event::Operator(command));
@@ -105,6 +107,8 @@ impl World {
                 self.coverage.add(Feature::ProjectLimitChanged);
             }
             Command::Approve { task, wave } => self.approve(task, wave),
+            Command::Retire { desktop } => self.retire(desktop),
+            Command::Revoke { desktop, away_ms } => self.revoke(desktop, away_ms),
             Command::RetryTask(task) => self.retry_task(task),
             Command::RetryRecord { target, script } => self.retry_record(target, script),
         }

@@ -36,8 +36,21 @@ pub struct ProjectSpec {
     pub limit_changes: Vec<(TimeDelta, u32)>,
     /// Beginning and end of a freeze.
     pub freeze: Option<(TimeDelta, TimeDelta)>,
+    /// Desktops that are retired or revoked.
+    pub out_of_service: Vec<Departure>,
     /// Tasks, 1 to 4.
     pub tasks: Vec<TaskSpec>,
+}
+
+/// The retirement of a desktop, or the revocation of its certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure {
+    /// Time after the beginning.
+    pub after: TimeDelta,
+    /// Number of the desktop in its project. It wraps around.
+    pub desktop: u32,
+    /// Time after which the agent of a revoked desktop enrols again; `None` for a retirement.
+    pub returns_after: Option<TimeDelta>,
 }
 
 /// A task.
@@ -100,6 +113,7 @@ impl ProjectSpec {
             limits: ProjectLimits::default(),
             limit_changes: Vec::new(),
             freeze: None,
+            out_of_service: Vec::new(),
             tasks: vec![task],
         }
     }

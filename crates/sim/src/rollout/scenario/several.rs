@@ -1,9 +1,9 @@
-//! Adds tasks, projects, retries, clock skew, outages and poisoned results to scenarios of one task.
+//! Adds tasks, projects, retries, clock skew, outages, poisoned results and retirements to scenarios of one task.
 
 use chrono::TimeDelta;
 
 use super::{
-    Outage, ProjectSpec, Retries, Scenario, TaskSpec,
+    Departure, Outage, ProjectSpec, Retries, Scenario, TaskSpec,
     draw::{few, seconds},
 };
 use crate::{memory::ProjectLimits, rollout::rng::Rng};
@@ -36,7 +36,23 @@ impl Scenario {
         if rng.percent(15) {
             self.fleet.poisoned = rng.number(5, 150);
         }
+        if rng.percent(15) {
+            self.retire_desktops(&mut rng);
+        }
         self
+    }
+
+    /// Retires or revokes up to a quarter of the desktops.
+    fn retire_desktops(&mut self, rng: &mut Rng) {
+        for project in &mut self.projects {
+            let number = rng.number(1, project.desktops / 4 + 1);
+            let departure = |_| Departure {
+                after: seconds(rng, 1, 600),
+                desktop: rng.number(0, project.desktops - 1),
+                returns_after: rng.percent(40).then(|| seconds(rng, 30, 900)),
+            };
+            project.out_of_service = (0..number).map(departure).collect();
+        }
     }
 
     /// Requires a share of successes before a next wave opens.

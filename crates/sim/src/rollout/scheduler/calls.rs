@@ -79,6 +79,9 @@ impl World {
             return false;
         }
         for &Presence { desktop, agent } in changes {
+            if agent.is_some() && self.agents[desktop].is_barred {
+                continue;
+            }
             let project = &self.projects[self.agents[desktop].project];
             let desktop_id = &project.desktop_ids[desktop - project.first_desktop];
             let key = (&project.project_id, desktop_id);

@@ -118,6 +118,7 @@ impl World {
         let now = row.time(self.clock.now);
         let times = DueTimes { now, observed_until: self.observed_until(scheduler, now) };
         if self.database() == Database::Up {
+            self.check_waits();
             let acts = self.due(times);
             let row = &mut self.schedulers[scheduler];
             row.idle = if acts.is_empty() { row.idle + 1 } else { 0 };
@@ -148,6 +149,7 @@ impl World {
     /// A transaction of the scheduler failed.
     fn interrupt(&mut self, scheduler: usize) {
         self.schedulers[scheduler].liveness.interrupted();
+        self.waits_out_of_service.clear();
     }
 
     fn idle_ms(&self, scheduler: usize) -> i64 {

@@ -86,6 +86,8 @@ pub(in crate::rollout) struct Agent {
     /// Number of restarts. Events of an earlier life are stale.
     pub(in crate::rollout) life: u32,
     pub(in crate::rollout) is_up: bool,
+    /// Whether it is retired, or its certificate is revoked: workers refuse it.
+    pub(in crate::rollout) is_barred: bool,
     /// Number of reinstallations: the agent's id.
     pub(in crate::rollout) install: u32,
     pub(in crate::rollout) session: Option<(Worker, Session)>,
@@ -105,6 +107,7 @@ impl Agent {
             offset_ms: 0,
             life: 0,
             is_up: true,
+            is_barred: false,
             install: 0,
             session: None,
             journal: BTreeMap::new(),

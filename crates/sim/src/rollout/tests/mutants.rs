@@ -41,6 +41,7 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
         11,
         "the project that holds the fewest places is served first",
     ),
+    (Mutant::Rule(Rule::OutOfServiceWaits), 23, "what waits for a desktop out of service ends at once"),
     (Mutant::NoJournal, 6, "a start happens at most once"),
     (Mutant::StartAfterExpiry, 66, "nothing starts after expires_at"),
     (Mutant::StartWhenAsked, 34, "nothing starts after a halt"),
@@ -51,6 +52,7 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
     (Mutant::TrustSilence, 6, "a worker that lives is not forgotten because nobody could hear it"),
     (Mutant::KeepPoisonedOutcomes, 18, "a poisoned result ends its target as UNKNOWN"),
     (Mutant::StoreReportsWhole, 11, "a report that reaches a scheduler is stored"),
+    (Mutant::KeepRetiredConnected, 22, "nothing is handed out to a desktop out of service"),
 ];
 
 fn is_found(mutant: Mutant, seed: u64, invariant: &str) -> bool {

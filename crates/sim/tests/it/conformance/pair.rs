@@ -12,7 +12,7 @@ use domain::{
 use engine::{
     DueTimes, Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _,
     ScriptResult, TargetDetail, TargetSelection,
-    row::{BatchRow, LeaseChoice},
+    row::{BatchRow, LeaseChoice, OutOfService},
 };
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -213,6 +213,10 @@ impl Pair {
             Step::Disconnect { worker_id, project_id, desktop_id } => {
                 self.memory.disconnect(worker_id, (project_id, desktop_id), now);
             }
+            Step::Retire { project_id, desktop_id } => {
+                let key = (project_id, desktop_id);
+                self.memory.put_out_of_service(key, OutOfService::Retired, now);
+            }
             Step::Forget { worker_id, died } => {
                 let last_heartbeat_before = died.then(|| now + TimeDelta::seconds(1));
                 self.memory.forget_worker(worker_id, last_heartbeat_before, now);
@@ -243,6 +247,13 @@ impl Pair {
         }
     }
 
+    /// The same choices with the batch ids of Postgres.
+    fn translated(&self, choices: &[LeaseChoice]) -> Vec<LeaseChoice> {
+        let translated =
+            choices.iter().map(|choice| LeaseChoice { batch_id: self.ids[&choice.batch_id], ..*choice });
+        translated.collect()
+    }
+
     async fn run_on_postgres(&mut self, step: &Step) {
         let now = self.now;
         let mut tx = self.postgres.store.begin().await.unwrap();
@@ -264,6 +275,9 @@ impl Pair {
                 let desktop = (project_id.clone(), desktop_id.clone());
                 desktop::disconnected(&mut tx, worker_id, &[desktop], now).await.unwrap();
             }
+            Step::Retire { project_id, desktop_id } => {
+                desktop::retire(&mut tx, project_id, desktop_id, "alice", now).await.unwrap();
+            }
             Step::Forget { worker_id, died } => {
                 if worker::delete(&mut tx, worker_id, None).await.unwrap() {
                     desktop::worker_gone(&mut tx, worker_id, now).await.unwrap();
@@ -271,10 +285,7 @@ impl Pair {
                 }
             }
             Step::Lease { choices } => {
-                let choices: Vec<LeaseChoice> = choices
-                    .iter()
-                    .map(|choice| LeaseChoice { batch_id: self.ids[&choice.batch_id], ..*choice })
-                    .collect();
+                let choices = self.translated(choices);
                 TaskRows::new(&mut tx).lease(&choices, now, now + LEASE).await.unwrap();
             }
             Step::Renew { worker_id, leases } => {
@@ -337,7 +348,8 @@ impl Pair {
             91..94 => Step::Decide(Act::ReleaseProject(project_id)),
             94 => Step::Decide(Act::Stop { task_id, kills: self.rng.random_bool(0.5) }),
             95..97 => Step::Decide(Act::StopTarget { task_id, ordinal }),
-            97 => Step::Decide(Act::SetMaxConcurrency(task_id, Some(self.rng.random_range(1..5)))),
+            97 => Step::Retire { project_id, desktop_id },
+            98 => Step::Decide(Act::SetMaxConcurrency(task_id, Some(self.rng.random_range(1..5)))),
             _ => Step::Decide(Act::Approve { task_id, wave: self.rng.random_range(1..3) }),
         }
     }

@@ -14,6 +14,7 @@ pub(super) enum Step {
     Heartbeat { worker_id: WorkerId, is_draining: bool },
     Connect { worker_id: WorkerId, project_id: ProjectId, desktop_id: DesktopId, agent_id: String },
     Disconnect { worker_id: WorkerId, project_id: ProjectId, desktop_id: DesktopId },
+    Retire { project_id: ProjectId, desktop_id: DesktopId },
     Forget { worker_id: WorkerId, died: bool },
     Lease { choices: Vec<LeaseChoice> },
     Renew { worker_id: WorkerId, leases: Vec<(TaskId, BatchId)> },
