@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::bail;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::{
     Rng as _,
     seq::{IndexedRandom as _, SliceRandom as _},
@@ -19,7 +19,7 @@ use serde::Serialize;
 use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{
-    clock,
+    clock, identity,
     link::State,
     node::Node,
     runners,
@@ -30,6 +30,10 @@ use super::{
 const LONG_RUN: Duration = Duration::from_secs(300);
 /// Time in which delayed results arrive.
 const OUTAGE_GAP: Duration = Duration::from_secs(15);
+/// Time after the end of the faults in which the last ones are repaired.
+const OVERTIME: Duration = Duration::from_secs(10);
+/// Minimum time of a hang after which the results of an agent can come too late.
+const LOSES_RESULTS: TimeDelta = TimeDelta::seconds(100);
 /// Maximum time of a stop; longer than a worker waits for its scripts.
 const TERMINATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// An offset that a wrong time zone makes, a day, and a clock that begins in 1970.
@@ -57,15 +61,21 @@ pub(crate) enum Kind {
     AgentsUpgraded,
     RunnersKilled,
     RunnersHung,
+    /// The data directory of an agent is removed.
+    DataLost,
+    /// A copy of a data directory is used by a second agent.
+    DesktopCloned,
+    /// Agents hang for longer than a target waits for its desktop.
+    AgentsSuspended,
 }
 
 impl Kind {
     /// Percentage of each kind.
-    const ODDS: [(Self, u32); 19] = [
-        (Self::ApiKilled, 7),
-        (Self::SchedulerKilled, 9),
+    const ODDS: [(Self, u32); 22] = [
+        (Self::ApiKilled, 5),
+        (Self::SchedulerKilled, 8),
         (Self::WorkerKilled, 7),
-        (Self::AgentsKilled, 9),
+        (Self::AgentsKilled, 8),
         (Self::AgentsUpgraded, 4),
         (Self::RunnersKilled, 5),
         (Self::RunnersHung, 4),
@@ -75,12 +85,15 @@ impl Kind {
         (Self::SchedulerHung, 6),
         (Self::WorkerHung, 7),
         (Self::AgentsHung, 5),
-        (Self::LinkCut, 7),
-        (Self::LinkStalled, 7),
-        (Self::ClockSet, 7),
+        (Self::LinkCut, 6),
+        (Self::LinkStalled, 6),
+        (Self::ClockSet, 6),
         (Self::SchedulersRolled, 1),
         (Self::WorkersRolled, 2),
         (Self::PostgresOutage, 1),
+        (Self::DataLost, 3),
+        (Self::DesktopCloned, 3),
+        (Self::AgentsSuspended, 1),
     ];
 
     /// Returns whether this machine allows the fault.
@@ -88,14 +101,9 @@ impl Kind {
         match self {
             Self::DiskFull => system.small_disks > 0,
             Self::ClockSet => clock::can_be_set(),
+            Self::DataLost | Self::DesktopCloned => system.agents.len() > system.small_disks,
             _ => true,
         }
-    }
-
-    /// Returns whether the result of a script that runs during the fault can be lost. The loss of
-    /// its agent alone loses nothing.
-    const fn can_lose_results(self) -> bool {
-        matches!(self, Self::RunnersKilled | Self::DiskFull)
     }
 }
 
@@ -107,6 +115,18 @@ pub(crate) struct Fault {
     pub(crate) targets: Vec<String>,
     pub(crate) from: DateTime<Utc>,
     pub(crate) to: DateTime<Utc>,
+}
+
+impl Fault {
+    /// Returns whether the result of a script that runs during the fault can be lost. The loss of
+    /// its agent alone loses nothing.
+    fn can_lose_results(&self) -> bool {
+        match self.kind {
+            Kind::RunnersKilled | Kind::DiskFull | Kind::DataLost | Kind::DesktopCloned => true,
+            Kind::AgentsSuspended => self.to - self.from >= LOSES_RESULTS,
+            _ => false,
+        }
+    }
 }
 
 /// All injected faults, in the order of their start.
@@ -127,7 +147,8 @@ impl Faults {
         let is_long = until.duration_since(begun) >= LONG_RUN;
         let mut kinds = Kinds::new(&system, &mut rng);
         while Instant::now() < until {
-            let fault = FaultPlan::new(kinds.next(&mut rng), &system, is_long, &mut rng);
+            let mut fault = FaultPlan::new(kinds.next(&mut rng), &system, is_long, &mut rng);
+            fault.duration = fault.duration.min(until + OVERTIME - Instant::now());
             pending.spawn(fault.inject(Arc::clone(&system)));
             tokio::time::sleep(Duration::from_millis(rng.random_range(500..2_000))).await;
             while let Some(injected) = pending.try_join_next() {
@@ -149,7 +170,7 @@ impl Faults {
     /// Returns whether a fault explains that a result stayed unknown.
     pub(crate) fn explain_unknown(&self, desktop: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
         self.0.iter().any(|fault| {
-            fault.kind.can_lose_results()
+            fault.can_lose_results()
                 && fault.from <= to
                 && fault.to >= from
                 && fault.targets.iter().any(|target| target == desktop)
@@ -186,6 +207,8 @@ struct FaultPlan {
     targets: Vec<usize>,
     duration: Duration,
     clock_offset_seconds: i64,
+    /// One of two variants of the fault.
+    is_variant: bool,
 }
 
 impl FaultPlan {
@@ -199,7 +222,11 @@ impl FaultPlan {
             | Kind::AgentsUpgraded
             | Kind::RunnersKilled
             | Kind::RunnersHung => (system.agents.len(), 6),
-            Kind::JournalTorn => (system.agents.len(), 2),
+            Kind::JournalTorn | Kind::AgentsSuspended => (system.agents.len(), 2),
+            // A small disk is mounted on its data directory.
+            Kind::DataLost => (system.agents.len() - system.small_disks, 2),
+            // Candidates, of which one is cloned.
+            Kind::DesktopCloned => (system.agents.len() - system.small_disks, 12),
             Kind::DiskFull => (system.small_disks, 1),
             Kind::ClockSet => (system.nodes().count(), 4),
             Kind::PostgresCrashed | Kind::PostgresOutage | Kind::SchedulersRolled | Kind::WorkersRolled => {
@@ -211,6 +238,9 @@ impl FaultPlan {
         let many = rng.random_range(1..=most);
         let mut targets: Vec<usize> = indices.choose_multiple(rng, many).copied().collect();
         targets.sort_unstable();
+        if matches!(kind, Kind::DataLost | Kind::DesktopCloned) {
+            targets.iter_mut().for_each(|index| *index += system.small_disks);
+        }
         // A lease lasts two seconds here, so half of the hung or disconnected workers lose theirs.
         let duration = match kind {
             Kind::PostgresCrashed => rng.random_range(200..2_000),
@@ -219,12 +249,18 @@ impl FaultPlan {
             Kind::PostgresOutage => rng.random_range(8_000..12_000),
             // Longer than the timeout of a worker that nobody hears.
             Kind::SchedulerHung => rng.random_range(2_000..5_000),
+            // Longer than a refused agent takes to ask again.
+            Kind::DesktopCloned => rng.random_range(4_000..8_000),
+            // Longer than every deadline of a target.
+            Kind::AgentsSuspended if is_long => rng.random_range(150_000..170_000),
+            Kind::AgentsSuspended => rng.random_range(25_000..35_000),
             // Between one and the next.
             Kind::SchedulersRolled | Kind::WorkersRolled => rng.random_range(200..2_000),
             _ => rng.random_range(300..5_000),
         };
         let clock_offset_seconds = *CLOCK_OFFSETS_SECONDS.choose(rng).unwrap_or(&0);
-        Self { kind, targets, duration: Duration::from_millis(duration), clock_offset_seconds }
+        let is_variant = rng.random_bool(0.5);
+        Self { kind, targets, duration: Duration::from_millis(duration), clock_offset_seconds, is_variant }
     }
 
     async fn inject(self, system: Arc<System>) -> anyhow::Result<Fault> {
@@ -242,7 +278,12 @@ impl FaultPlan {
             Kind::WorkersRolled => self.restart_each(&system.workers).await?,
             Kind::SchedulerHung => self.hang(&system.schedulers).await?,
             Kind::WorkerHung => self.hang(&system.workers).await?,
-            Kind::AgentsHung => self.hang(&system.agents).await?,
+            Kind::AgentsHung | Kind::AgentsSuspended => self.hang(&system.agents).await?,
+            Kind::DataLost => {
+                identity::lose_data(&system, &self.targets, self.is_variant, self.duration).await?;
+                self.desktops()
+            }
+            Kind::DesktopCloned => self.clone_desktop(&system).await?,
             Kind::AgentsUpgraded => self.upgrade(&system.agents).await?,
             Kind::RunnersKilled => self.signal_runners(&system, Signal::KILL).await?,
             Kind::RunnersHung => self.signal_runners(&system, Signal::STOP).await?,
@@ -278,6 +319,11 @@ impl FaultPlan {
             nodes[index].lock().await.wake()?;
         }
         Ok(names)
+    }
+
+    async fn clone_desktop(&self, system: &System) -> anyhow::Result<Vec<String>> {
+        let cloned = identity::clone_one(system, &self.targets, self.is_variant, self.duration).await?;
+        Ok(cloned.map(desktop_id).into_iter().collect())
     }
 
     /// Stops agents in order and starts them again, as the upgrade of a package does.
@@ -342,11 +388,10 @@ impl FaultPlan {
         for &index in &self.targets {
             system.agents[index].lock().await.kill()?;
             let journal = system.data_dir(index).join("journal.log");
-            if journal.exists() {
+            // It may be lost with its directory.
+            if let Ok(mut journal) = fs::File::options().append(true).open(journal) {
                 // On a disk that is full at the time, even less of the line is written.
-                drop(
-                    fs::File::options().append(true).open(journal)?.write_all(b"1a2b3c4d {\"started\":{\"ta"),
-                );
+                drop(journal.write_all(b"1a2b3c4d {\"started\":{\"ta"));
             }
         }
         tokio::time::sleep(self.duration).await;

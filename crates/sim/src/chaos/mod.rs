@@ -7,6 +7,7 @@ pub(crate) mod approver;
 pub(crate) mod check;
 mod clock;
 pub(crate) mod faults;
+mod identity;
 mod liar;
 mod lie;
 pub(crate) mod link;

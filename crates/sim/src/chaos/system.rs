@@ -43,6 +43,8 @@ pub(crate) struct System {
     pub(crate) apis: Vec<Mutex<Node>>,
     /// Worker to scheduler, agents to worker, scheduler to Postgres.
     pub(crate) links: Vec<Link>,
+    /// Base addresses of the workers, as agents dial them.
+    worker_urls: Vec<String>,
     /// Base addresses of the APIs.
     pub(crate) urls: Vec<String>,
     /// The server of a system that has one of its own.
@@ -125,6 +127,7 @@ impl System {
             schedulers: Vec::new(),
             apis: Vec::new(),
             links: Vec::new(),
+            worker_urls: Vec::new(),
             urls: Vec::new(),
             postgres: None,
             database_url,
@@ -142,7 +145,8 @@ impl System {
         self.start_apis()?;
         let schedulers = self.start_schedulers().await?;
         let workers = self.start_workers(&schedulers).await?;
-        self.start_agents(agents as usize, &workers)?;
+        self.worker_urls.clone_from(&workers);
+        self.start_agents(agents as usize)?;
         self.liar = lies.map(|rng| Liar::start(workers, rng));
         self.connected().await
     }
@@ -242,26 +246,48 @@ impl System {
         Ok(())
     }
 
-    fn start_agents(&mut self, number: usize, workers: &[String]) -> anyhow::Result<()> {
-        let binary = binary("graywave-agent")?;
+    fn start_agents(&mut self, number: usize) -> anyhow::Result<()> {
         for desktop in 0..number {
-            let id = desktop_id(desktop);
-            let (binary, data) = (binary.clone(), self.data_dir(desktop));
-            // Each begins with another worker and knows all of them.
-            let workers: Vec<String> =
-                (0..workers.len()).map(|turn| workers[(desktop + turn) % workers.len()].clone()).collect();
-            let make = {
-                let id = id.clone();
-                move || {
-                    let mut command = Command::new(&binary);
-                    command.args(["--project", PROJECT, "--desktop-id", &id, "--data-dir"]).arg(&data);
-                    command.args(workers.iter().flat_map(|url| ["--worker", url.as_str()]));
-                    Ok(command)
-                }
-            };
-            self.agents.push(Mutex::new(Node::start_with_clock(id, self.log("agents"), make)?));
+            let make = self.agent(desktop, self.data_dir(desktop))?;
+            let node = Node::start_with_clock(desktop_id(desktop), self.log("agents"), make)?;
+            self.agents.push(Mutex::new(node));
         }
         Ok(())
+    }
+
+    /// How an agent is started over a data directory.
+    fn agent(
+        &self,
+        desktop: usize,
+        data: PathBuf,
+    ) -> anyhow::Result<impl Fn() -> anyhow::Result<Command> + Send + 'static> {
+        let binary = binary("graywave-agent")?;
+        // Each begins with another worker and knows all of them.
+        let mut workers = self.worker_urls.clone();
+        let first = desktop % workers.len().max(1);
+        workers.rotate_left(first);
+        Ok(move || {
+            let mut command = Command::new(&binary);
+            command
+                .args(["--project", PROJECT, "--desktop-id", &desktop_id(desktop), "--data-dir"])
+                .arg(&data);
+            command.args(workers.iter().flat_map(|url| ["--worker", url.as_str()]));
+            Ok(command)
+        })
+    }
+
+    /// Starts a second agent of a desktop, over a copy of its data directory.
+    pub(crate) fn start_clone(&self, desktop: usize, data: PathBuf) -> anyhow::Result<Node> {
+        let name = format!("clone of {}", desktop_id(desktop));
+        Node::start(name, self.log("clones"), self.agent(desktop, data)?)
+    }
+
+    /// Makes a directory on the disk of a desktop's data directory.
+    pub(crate) fn spare_dir(&self, desktop: usize) -> anyhow::Result<PathBuf> {
+        let spare = self.directory.0.join("spare");
+        fs::create_dir_all(&spare)?;
+        let prefix = format!("{}-", desktop_id(desktop));
+        Ok(tempfile::Builder::new().prefix(&prefix).tempdir_in(spare)?.keep())
     }
 
     /// Where an agent keeps its journal.
