@@ -58,8 +58,8 @@ fn remove(data: &Path, spare: &Path) -> anyhow::Result<()> {
 
 /// Runs a second agent over a copy of a desktop's data directory, for `duration`. Both agents make
 /// the same start, the copy first if `copy_is_first`. Returns the desktop: the first of the
-/// candidates on which no script runs, `None` if there is none. The copy is taken while its agent
-/// is stopped, as an image of the machine would be.
+/// candidates on which no script runs; `None` if scripts run on all of them. The copy is taken
+/// while its agent is stopped, as an image of the machine would be.
 pub(crate) async fn clone_one(
     system: &System,
     candidates: &[usize],

@@ -106,7 +106,9 @@ impl World {
     pub(super) fn send_to_worker(&mut self, target: Target, result: TargetResult) {
         let desktop = self.desktop_of(target);
         let targets = self.tasks[target.task].desktops.len();
-        let target = result.poison.map_or(target, |poison| poison.named(target, targets));
+        let target = result
+            .poison
+            .map_or(target, |poison| Target { ordinal: poison.named(target.ordinal, targets), ..target });
         let Some((worker, session)) = self.agents[desktop].session else { return };
         match self.passage() {
             Passage::Arrives(wait, again) => {

@@ -18,6 +18,7 @@ mod mutant;
 mod observe;
 mod operators;
 mod poison;
+mod results;
 mod rng;
 mod rows;
 mod scenario;

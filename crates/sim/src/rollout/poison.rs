@@ -1,14 +1,10 @@
-//! Poisoned results: values that no honest agent sends. They pass the rules of the real processes:
-//! the checks of each edge (`proto`), and the parts of a refused report (`engine`).
+//! Poisoned results: values that no honest agent sends.
 
-use domain::{limits, outcome::Outcome, process::ProcessReport};
-use engine::{Changes, ScriptResult};
-use proto::{types::ScriptResult as SentResult, unix_ms_in_range};
+use domain::limits;
+use engine::Changes;
+use proto::types::ScriptResult as SentResult;
 
-use super::{
-    event::{ScriptOutcome, Target, TargetResult},
-    rng::Rng,
-};
+use super::rng::Rng;
 
 /// Output that every edge accepts and that the simulated database refuses.
 const REFUSED_OUTPUT: &str = "refused by the database";
@@ -62,18 +58,18 @@ impl Poison {
         !matches!(self, Self::LongOutput)
     }
 
-    /// The target that the result names, of a task with this number of targets.
-    pub(super) fn named(self, target: Target, targets: usize) -> Target {
+    /// The ordinal that the result names, for a target of a task with this number of targets.
+    pub(super) fn named(self, ordinal: u32, targets: usize) -> u32 {
         let targets = u32::try_from(targets).unwrap_or(u32::MAX);
-        let ordinal = match self {
-            Self::OtherTarget if targets > 1 => (target.ordinal + 1) % targets,
+        match self {
+            Self::OtherTarget if targets > 1 => (ordinal + 1) % targets,
             Self::UnknownOrdinal | Self::OtherTarget => targets,
-            _ => target.ordinal,
-        };
-        Target { ordinal, ..target }
+            _ => ordinal,
+        }
     }
 
-    fn change(self, scripts: &mut Vec<SentResult>) {
+    /// Changes the results of a target, of which there is one for each script.
+    pub(super) fn change(self, scripts: &mut Vec<SentResult>) {
         let Some(script) = scripts.last_mut() else { return };
         match self {
             Self::ImpossibleTime => script.started_at_unix_ms = BEFORE_POSTGRES_MS,
@@ -84,58 +80,6 @@ impl Poison {
             Self::UnknownOrdinal | Self::OtherTarget => {}
         }
     }
-}
-
-/// The results of a target's scripts, as the engine gets them: checked by the worker and by the
-/// scheduler. With `keeps_outcomes`, the worker breaks its rule.
-///
-/// # Errors
-///
-/// When the scheduler refuses them.
-pub(super) fn checked(
-    result: &TargetResult,
-    keeps_outcomes: bool,
-) -> Result<Vec<ScriptResult>, domain::Error> {
-    let mut scripts = sent(result);
-    if let Some(poison) = result.poison {
-        poison.change(&mut scripts);
-    }
-    if let Err(error) = proto::check_results(&mut scripts) {
-        if keeps_outcomes {
-            scripts = sent(result);
-        } else {
-            proto::make_unknown(&mut scripts, &error.to_string());
-        }
-    }
-    proto::check_results(&mut scripts)?;
-    scripts.into_iter().map(taken).collect()
-}
-
-/// The results as an honest agent sends them.
-fn sent(result: &TargetResult) -> Vec<SentResult> {
-    let ended_at = result.ended_at.map_or(0, |at| at.timestamp_millis());
-    let of_script = |(place, (outcome, exit_code)): (u32, &ScriptOutcome)| SentResult {
-        script: place,
-        outcome: outcome.as_str().to_owned(),
-        exit_code: *exit_code,
-        started_at_unix_ms: ended_at,
-        ended_at_unix_ms: ended_at,
-        reason: if *outcome == Outcome::Success { "" } else { outcome.as_str() }.to_owned(),
-        ..SentResult::default()
-    };
-    (0..).zip(&result.scripts).map(of_script).collect()
-}
-
-fn taken(script: SentResult) -> Result<ScriptResult, domain::Error> {
-    Ok(ScriptResult {
-        outcome: script.outcome.parse()?,
-        exit_code: script.exit_code,
-        started_at: unix_ms_in_range("started_at_unix_ms", script.started_at_unix_ms)?,
-        ended_at: unix_ms_in_range("ended_at_unix_ms", script.ended_at_unix_ms)?,
-        output: script.output,
-        reason: script.reason,
-        process: ProcessReport::default(),
-    })
 }
 
 /// Whether the simulated database refuses the values of a transaction.

@@ -16,7 +16,7 @@ struct Part {
     is_blank: bool,
 }
 
-/// What became of a part that the database refused.
+/// Result of the split of a part that the database refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
     /// Smaller parts take its place.

@@ -15,7 +15,8 @@ use super::{
 };
 
 impl World {
-    /// The agent dials a worker, unless its desktop is out of service. If none accepts connections, it tries again.
+    /// The agent dials a worker, unless its desktop is out of service. If no worker accepts
+    /// connections, it tries again.
     pub(super) fn connect(&mut self, desktop: Desktop) {
         let agent = &self.agents[desktop];
         if !agent.is_up || agent.is_barred || agent.session.is_some() {

@@ -1,4 +1,5 @@
-//! Adds tasks, projects, retries, clock skew, outages, poisoned results and retirements to scenarios of one task.
+//! Adds tasks, projects, retries, clock skew, outages, poisoned results and retirements to
+//! scenarios of one task.
 
 use chrono::TimeDelta;
 

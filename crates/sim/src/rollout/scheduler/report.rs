@@ -10,7 +10,7 @@ use crate::rollout::{
     coverage::Feature,
     event::{Returned, Target, TargetReport, Task, Worker},
     mutant::Mutant,
-    poison,
+    poison, results,
     transaction::{Database, Scope, at_once},
     world::World,
 };
@@ -114,7 +114,7 @@ impl World {
             project_id: project.project_id.clone(),
             desktop_id: project.desktop_ids[desktop - project.first_desktop].clone(),
             agent_id: agent.to_string(),
-            scripts: poison::checked(&result, self.mutant == Some(Mutant::KeepPoisonedOutcomes))?,
+            scripts: results::checked(&result, self.mutant == Some(Mutant::KeepPoisonedOutcomes))?,
         })
     }
 }
