@@ -1,4 +1,4 @@
-//! Drain: redirects each desktop to another worker as soon as it has no target in flight.
+//! Drain: redirects each desktop to another worker as soon as it has no leased target in flight.
 
 use std::time::Duration;
 

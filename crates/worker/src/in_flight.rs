@@ -54,6 +54,12 @@ impl InFlight {
         self.lock().targets.len()
     }
 
+    /// Number of targets that occupy a place of the worker: those with a lease. A target whose lease
+    /// is lost may never have a result, for instance because its agent does not answer.
+    pub(crate) fn places(&self) -> u32 {
+        self.lock().batches.values().map(|batch| batch.held).sum()
+    }
+
     /// Adds a leased batch before its targets are dispatched.
     pub(crate) fn open(&self, lease: Lease) {
         self.lock()
@@ -183,9 +189,11 @@ impl InFlight {
         sessions.iter().map(|session| (*session, count(session))).collect()
     }
 
-    /// Connections with targets in flight.
+    /// Connections with leased targets in flight.
     pub(crate) fn busy_sessions(&self) -> HashSet<SessionId> {
-        self.lock().by_session.keys().copied().collect()
+        let inner = self.lock();
+        let leased = inner.targets.values().filter(|held| inner.batches.contains_key(&held.batch_id));
+        leased.map(|held| held.session).collect()
     }
 
     /// All leases with targets in flight.
@@ -211,6 +219,8 @@ impl InFlight {
                 inner.batches.remove(&lease.batch_id);
             }
         }
+        drop(inner);
+        self.changed.notify_waiters();
     }
 }
 
@@ -294,6 +304,22 @@ mod tests {
         assert_eq!(in_flight.leases().len(), 1);
         in_flight.lose(&[lease(2)]);
         assert!(in_flight.leases().is_empty());
+    }
+
+    #[test]
+    fn target_without_a_lease_occupies_no_place() {
+        let in_flight = InFlight::default();
+        in_flight.open(lease(1));
+        in_flight.hold(key(0), held(1));
+        in_flight.hold(key(1), held(2));
+        assert_eq!((in_flight.places(), in_flight.busy_sessions().len()), (2, 2));
+        in_flight.lose(&[lease(1)]);
+        assert_eq!((in_flight.places(), in_flight.busy_sessions().len()), (0, 0));
+        assert_eq!(in_flight.len(), 2, "their late results are still reported");
+        // The scheduler leases one of them again.
+        in_flight.open(Lease { batch_id: "c".into(), ..lease(1) });
+        assert!(in_flight.adopt(&key(0), "c"));
+        assert_eq!((in_flight.places(), in_flight.busy_sessions().len()), (1, 1));
     }
 
     #[test]

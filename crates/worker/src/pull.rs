@@ -24,8 +24,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             return;
         }
         let changed = worker.in_flight.changed.notified();
-        let held = u32::try_from(worker.in_flight.len()).unwrap_or(u32::MAX);
-        let room = worker.config.capacity.saturating_sub(held);
+        let room = worker.config.capacity.saturating_sub(worker.in_flight.places());
         if room == 0 {
             changed.await;
             continue;

@@ -85,12 +85,13 @@ impl DeferredRow {
     }
 
     /// Returns whether the target only waits for a slot, or for its busy desktop, and its deadline
-    /// is near. The margin covers a desktop that moves between workers at that moment.
+    /// is near. The margin covers a desktop that moves between workers at that moment. A desktop
+    /// whose worker drains counts as busy: it is about to move.
     pub fn waits_for_place(&self, now: Timestamp) -> bool {
         let is_there = |presence: &Presence| {
             presence.worker_id.is_some()
                 && presence.changed_at < self.terms.deadlines.deliver_by
-                && (presence.has_room(now) || now < self.terms.wait_until)
+                && (presence.has_room(now) && !presence.is_draining || now < self.terms.wait_until)
         };
         !self.suspended
             && !self.terms.maybe_delivered

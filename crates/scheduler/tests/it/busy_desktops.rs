@@ -107,6 +107,24 @@ async fn target_waits_a_day_for_a_busy_desktop() {
 }
 
 #[tokio::test]
+async fn target_waits_a_day_for_a_worker_that_drains() {
+    let harness = Harness::new().await;
+    harness.online(&here(), 0..1, start()).await;
+    harness.engine.heartbeat(&here(), "here", 10_000, true, start()).await.unwrap();
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    let day = TimeDelta::hours(24).num_seconds();
+    for second in (500..day + 3_600).step_by(500) {
+        harness.engine.heartbeat(&here(), "here", 10_000, true, after(second)).await.unwrap();
+        harness.reap(after(second)).await;
+        if harness.task(task_id).await.status.is_ended() {
+            assert!((day..day + 1_900).contains(&second), "{second}");
+            return;
+        }
+    }
+    panic!("the target never ends");
+}
+
+#[tokio::test]
 async fn target_given_back_after_a_reconnect_was_never_started() {
     let harness = Harness::new().await;
     harness.online(&here(), 0..1, start()).await;

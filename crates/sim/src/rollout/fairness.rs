@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::fair_share::reserved;
 use engine::row::BatchRow;
 
 use super::{
@@ -36,15 +37,17 @@ impl Places {
     }
 
     /// Whether this claimant got a place that `other` had to get: `other` holds fewer, and still
-    /// waits for one.
-    const fn passes_over(&self, other: &Self) -> bool {
-        self.given > 0 && other.left > 0 && self.held > other.held + TOLERANCE
+    /// waits for one. Up to `from_reserves` places may be reserved ones, which only small claimants
+    /// get.
+    const fn passes_over(&self, other: &Self, from_reserves: u32) -> bool {
+        self.given > from_reserves && other.left > 0 && self.held > other.held + TOLERANCE + from_reserves
     }
 }
 
 impl World {
     /// A place goes to the project that holds the fewest on the worker, and within the project to
-    /// the task that holds the fewest. No place stays free while a target waits for one.
+    /// the task that holds the fewest. No place stays free while a target waits for one, except
+    /// reserved places that no waiting project or task may have.
     pub(in crate::rollout) fn check_shares(&mut self, worker: Worker, room: u32, leased: &[BatchRow]) {
         let Some(by_task) = self.places(worker, leased) else { return };
         let mut by_project: BTreeMap<usize, Places> = BTreeMap::new();
@@ -57,10 +60,19 @@ impl World {
         if claimants > 1 && sum.left > 0 {
             self.coverage.add(Feature::RoomShared);
         }
-        self.must(sum.given == room || sum.left == 0, "no place stays free while a target waits", || {
-            format!("worker {worker} had room for {room}: {sum:?}")
+        let reserved = reserved(self.scenario.cluster.capacity);
+        let free = room - sum.given;
+        let may_wait = |places: &Places| places.left == 0 || places.held >= reserved;
+        let are_used = sum.left == 0
+            || free == 0
+            || free <= 2 * reserved
+                && by_project.values().all(may_wait)
+                && (free <= reserved || by_task.values().all(may_wait));
+        self.must(are_used, "no place stays free while a target waits", || {
+            format!("worker {worker} had room for {room}: {sum:?}, {by_task:?}")
         });
-        let of_projects = unfair(&by_project);
+        let from_reserves = 2 * reserved;
+        let of_projects = unfair(&by_project, from_reserves);
         self.must(of_projects.is_none(), "the project that holds the fewest places is served first", || {
             format!("worker {worker} with room for {room}: {of_projects:?} of {by_project:?}")
         });
@@ -68,7 +80,7 @@ impl World {
             let is_own = |(task, _): &(&Task, &Places)| self.tasks[**task].project == project;
             let own: BTreeMap<Task, Places> =
                 by_task.iter().filter(is_own).map(|(&task, &places)| (task, places)).collect();
-            let of_tasks = unfair(&own);
+            let of_tasks = unfair(&own, from_reserves);
             self.must(of_tasks.is_none(), "the task that holds the fewest places is served first", || {
                 format!("worker {worker} with room for {room}: {of_tasks:?} of {own:?}")
             });
@@ -98,9 +110,9 @@ impl World {
 }
 
 /// The first claimant that got a place of another one, and that one.
-fn unfair(claimants: &BTreeMap<usize, Places>) -> Option<(usize, usize)> {
+fn unfair(claimants: &BTreeMap<usize, Places>, from_reserves: u32) -> Option<(usize, usize)> {
     claimants.iter().find_map(|(&ahead, places)| {
-        let behind = claimants.iter().find(|(_, other)| places.passes_over(other));
+        let behind = claimants.iter().find(|(_, other)| places.passes_over(other, from_reserves));
         behind.map(|(&behind, _)| (ahead, behind))
     })
 }

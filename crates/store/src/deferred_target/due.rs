@@ -82,10 +82,11 @@ pub(crate) async fn nearly_overdue(
         connection,
         r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal ORDER BY ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM deferred_target s JOIN desktop d USING (project_id, desktop_id)
+               LEFT JOIN worker w ON w.worker_id = d.worker_id
                WHERE s.deliver_by <= $1 AND NOT s.maybe_delivered AND NOT s.suspended
                  AND (s.not_before IS NULL OR s.not_before <= $2)
                  AND d.worker_id IS NOT NULL AND d.presence_at < s.deliver_by
-                 AND (d.full_until IS NULL OR d.full_until <= $2 OR s.wait_until > $2)
+                 AND ((d.full_until IS NULL OR d.full_until <= $2) AND w.draining IS NOT TRUE OR s.wait_until > $2)
                ORDER BY row_number() OVER (PARTITION BY s.task_id ORDER BY s.deliver_by, s.ordinal), random()
                LIMIT $3) AS found
            GROUP BY task_id"#,

@@ -59,7 +59,7 @@ impl World {
         if !state.alive || state.draining {
             return;
         }
-        let held = u32::try_from(state.targets.len()).unwrap_or(u32::MAX);
+        let held: u32 = state.leases.values().map(|lease| lease.targets).sum();
         let room = self.scenario.cluster.capacity.saturating_sub(held);
         let has_ready = self.store.has_ready(&self.worker_ids[worker]);
         if room > 0 && has_ready {

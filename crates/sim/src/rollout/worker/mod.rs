@@ -68,7 +68,8 @@ impl World {
         if !state.alive || !state.draining {
             return;
         }
-        let busy: BTreeSet<Session> = state.targets.values().map(|held| held.session).collect();
+        let leased = state.targets.values().filter(|held| state.leases.contains_key(&held.batch));
+        let busy: BTreeSet<Session> = leased.map(|held| held.session).collect();
         let idle = state.sessions.iter().map(|(&desktop, &session)| (desktop, session));
         let idle: Vec<_> = idle.filter(|(_, session)| !busy.contains(session)).collect();
         let is_done = state.is_done();
