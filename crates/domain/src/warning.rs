@@ -79,8 +79,8 @@ pub fn of_scripts<'a>(scripts: impl IntoIterator<Item = (ScriptType, &'a str, &'
         .collect()
 }
 
-/// Returns the warnings about deleted scripts that a retry runs again, in order. `deleted` are their
-/// names.
+/// Returns the warnings about deleted scripts that a retry runs again, in order. `deleted` are
+/// their names.
 pub fn of_deleted<'a>(deleted: impl IntoIterator<Item = &'a str>) -> Vec<Warning> {
     let warn = |name: &str| Warning {
         code: WarningCode::ScriptDeleted,

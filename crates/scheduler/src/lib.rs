@@ -11,6 +11,7 @@ mod issuing;
 mod loops;
 mod metrics;
 mod presence;
+mod report_permits;
 mod retention;
 mod rollout;
 mod rpc;

@@ -7,7 +7,7 @@ use domain::Timestamp;
 use proto::types::Time;
 use store::Store;
 
-use crate::{Config, issuing::Enrolment, rollout::ReportPermits, spec_cache::Specs};
+use crate::{Config, issuing::Enrolment, report_permits::ReportPermits, spec_cache::Specs};
 
 /// Scheduler over one database. Cheap to clone.
 #[derive(Debug, Clone)]

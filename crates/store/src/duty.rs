@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use crate::{Error, codec::count};
 
-/// Time after the retirement or revocation of a desktop in which its waiting targets are looked for.
-/// Its worker returns targets in that time; targets that are deferred later are overdue at once.
+/// Time after the retirement or revocation of a desktop in which its waiting targets are looked
+/// for. Its worker returns targets in that time; targets that are deferred later are overdue at
+/// once.
 pub(crate) const OUT_OF_SERVICE_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// A lost batch, or the deferred targets of a task.

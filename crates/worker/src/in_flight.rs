@@ -54,8 +54,8 @@ impl InFlight {
         self.lock().targets.len()
     }
 
-    /// Number of targets that occupy a place of the worker: those with a lease. A target whose lease
-    /// is lost may never have a result, for instance because its agent does not answer.
+    /// Number of targets that occupy a place of the worker: those with a lease. A target whose
+    /// lease is lost may never have a result, for instance because its agent does not answer.
     pub(crate) fn places(&self) -> u32 {
         self.lock().batches.values().map(|batch| batch.held).sum()
     }

@@ -15,7 +15,10 @@ use store::{
     project,
 };
 
-use super::{Identity, login_guard::CredentialHash};
+use super::{
+    Identity,
+    login_guard::{CredentialHash, unknown_credential},
+};
 use crate::Control;
 
 /// A valid access key with its secret.
@@ -51,10 +54,6 @@ impl SigningKey {
 
 /// Maximum time between the clock check and the end of the request body.
 const READING: TimeDelta = TimeDelta::minutes(2);
-
-pub(super) fn unknown_credential(message: &str) -> Error {
-    Error::new(Reason::CredentialUnknown, message)
-}
 
 impl Control {
     /// Returns the identity of a token that was presented from an address.

@@ -13,7 +13,6 @@ use std::{
 use chrono::TimeDelta;
 use domain::{Error, Reason, Timestamp};
 
-use super::authenticate::unknown_credential;
 use crate::Rates;
 
 /// Time for which an unknown credential is refused without a query. A credential that is created
@@ -29,6 +28,11 @@ const CAPACITY: usize = 20_000;
 
 /// SHA-256 of a credential.
 pub(super) type CredentialHash = [u8; 32];
+
+/// Error for a credential that is unknown, expired or revoked.
+pub(super) fn unknown_credential(message: &str) -> Error {
+    Error::new(Reason::CredentialUnknown, message)
+}
 
 /// Recent outcomes of authentications.
 #[derive(Debug)]

@@ -122,9 +122,9 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout))
     }
 
-    /// Releases one task of an unfrozen project, unless it is paused. The unfreeze must be committed
-    /// before. `news` is the principal that unfroze the project. Returns `None` if the project was
-    /// frozen again in the meantime, or nothing changes.
+    /// Releases one task of an unfrozen project, unless it is paused. The unfreeze must be
+    /// committed before. `news` is the principal that unfroze the project. Returns `None` if the
+    /// project was frozen again in the meantime, or nothing changes.
     ///
     /// An unfreeze takes a transaction for each task, as a freeze does.
     pub async fn release_task_of_project<R: Rows>(

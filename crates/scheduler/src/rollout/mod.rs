@@ -6,7 +6,6 @@ mod isolate;
 mod lease;
 mod reap;
 mod report;
-mod report_permits;
 mod stops;
 
 /// Engine whose operations run in these transactions.
@@ -14,4 +13,3 @@ const ENGINE: engine::Engine = engine::Engine::new();
 
 pub use lease::{Leased, Pulled};
 pub use report::{ReportAnswer, ReturnedTarget, TargetReport};
-pub(crate) use report_permits::ReportPermits;

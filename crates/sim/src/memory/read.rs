@@ -214,8 +214,8 @@ impl MemoryStore {
         rows.filter(|row| is_chosen(row)).cloned().collect()
     }
 
-    /// Whether a ready batch that was never delivered has a desktop that went out of service after a
-    /// moment.
+    /// Whether a ready batch that was never delivered has a desktop that went out of service after
+    /// a moment.
     fn has_lost_desktop(&self, row: &BatchRow, moment: Timestamp) -> bool {
         let Some(table) = self.tasks.get(&row.terms.task_id) else { return false };
         let is_out = |member: &Member| {

@@ -1,5 +1,6 @@
-//! Lost batches: without a holder, past a deadline, or with a desktop that cannot connect any more. The statements only find candidates. The
-//! conditions of [`engine::row::BatchRow`] decide under the locks.
+//! Lost batches: without a holder, past a deadline, or with a desktop that cannot connect any more.
+//! The statements only find candidates. The conditions of [`engine::row::BatchRow`] decide under
+//! the locks.
 //!
 //! Each task has its share of the limit, as with deferred targets: a task that fails keeps its
 //! batches due.
