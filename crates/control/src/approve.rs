@@ -11,7 +11,7 @@ use store::{TaskRows, wave};
 
 use crate::{
     Caller, Control,
-    idempotency::Begun,
+    change::Begun,
     lookup,
     rollout::{self, ENGINE},
 };

@@ -14,7 +14,7 @@ use store::{
     notify::{self, Wake},
 };
 
-use crate::{Caller, Control, idempotency::Begun, kept};
+use crate::{Caller, Control, change::Begun, kept};
 
 fn missing(desktop_id: &DesktopId) -> Error {
     Error::new(Reason::DesktopNotFound, format!("desktop {desktop_id} does not exist"))

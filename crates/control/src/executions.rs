@@ -25,7 +25,7 @@ use telemetry::{metric, trace};
 
 use crate::{
     Caller, Control,
-    idempotency::{Begun, Change},
+    change::{Begun, Change},
 };
 
 /// Maximum number of ids in an error message; further ids are only counted.

@@ -14,7 +14,7 @@ use store::{
 
 use crate::{
     Caller, Control,
-    idempotency::Begun,
+    change::Begun,
     rollout::{self, ENGINE},
 };
 

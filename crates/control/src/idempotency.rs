@@ -1,16 +1,19 @@
 //! Changes: applied once per idempotency key, and audited in their own transaction.
 
-use std::ops::{Deref, DerefMut};
-
 use chrono::TimeDelta;
 use domain::{Error, Reason, authz::Action, ids::TaskId};
 use store::{
-    Tx, audit,
+    audit,
     audit::NewEntry,
     idempotency::{self, Claim, Key},
 };
 
-use crate::{Caller, Control, access::Idempotency, lookup};
+use crate::{
+    Caller, Control,
+    access::Idempotency,
+    change::{Begun, Change},
+    lookup,
+};
 
 /// Time for which a key is stored.
 const KEY_RETENTION: TimeDelta = TimeDelta::hours(24);
@@ -19,56 +22,16 @@ fn key<'a>(caller: &'a Caller, idempotency: &'a Idempotency) -> Key<'a> {
     Key { project_id: caller.project_id(), principal: &caller.identity.principal, text: idempotency.text() }
 }
 
-/// Transaction of a change by a caller. It can only be begun with a claim of the caller's
-/// idempotency key, if the request has one.
-#[derive(Debug)]
-pub(crate) struct Change(Tx);
-
-impl Change {
-    /// Begins a change that no request repeats: a database command makes it.
-    pub(crate) const fn of_database(tx: Tx) -> Self {
-        Self(tx)
-    }
-
-    /// Returns the transaction.
-    pub(crate) fn into_tx(self) -> Tx {
-        self.0
-    }
-}
-
-impl Deref for Change {
-    type Target = Tx;
-
-    fn deref(&self) -> &Tx {
-        &self.0
-    }
-}
-
-impl DerefMut for Change {
-    fn deref_mut(&mut self) -> &mut Tx {
-        &mut self.0
-    }
-}
-
-/// The begin of a change.
-#[derive(Debug)]
-pub(crate) enum Begun {
-    /// The request is new.
-    New(Change),
-    /// The request was executed before, with this answer.
-    Repeated(String),
-}
-
 impl Control {
     /// Begins the transaction of a change, and claims the request's idempotency key in it.
     pub(crate) async fn begin_change(&self, caller: &Caller) -> Result<Begun, Error> {
         let mut tx = self.store.begin().await?;
-        let Some(idempotency) = &caller.idempotency else { return Ok(Begun::New(Change(tx))) };
+        let Some(idempotency) = &caller.idempotency else { return Ok(Begun::New(Change::claimed(tx))) };
         let expires_at = self.environment.now() + KEY_RETENTION;
         let key = key(caller, idempotency);
         let claim = idempotency::claim(&mut tx, key, idempotency.request_sha256(), expires_at).await?;
         match claim {
-            Claim::Fresh => Ok(Begun::New(Change(tx))),
+            Claim::Fresh => Ok(Begun::New(Change::claimed(tx))),
             Claim::Used { request_sha256, result } if request_sha256 == idempotency.request_sha256() => {
                 Ok(Begun::Repeated(result))
             }

@@ -5,6 +5,7 @@ mod access;
 mod approve;
 mod audit;
 mod bulkhead;
+mod change;
 mod concurrency;
 mod desktops;
 mod environment;

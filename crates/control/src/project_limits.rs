@@ -11,7 +11,7 @@ use store::{
     project_limit::{self, ProjectLimits},
 };
 
-use crate::{Caller, Control, idempotency::Begun};
+use crate::{Caller, Control, change::Begun};
 
 impl Control {
     /// Returns the project's limits.

@@ -23,8 +23,8 @@ use telemetry::{metric, trace};
 
 use crate::{
     Caller, Control,
+    change::Begun,
     executions::{check_execute, refuse_retired},
-    idempotency::Begun,
     lookup,
 };
 

@@ -9,7 +9,7 @@ use domain::{
 };
 use store::script::{self, RevisionRow, RevisionSelector, ScriptFilter, ScriptRow};
 
-use crate::{Caller, Control, idempotency::Begun};
+use crate::{Caller, Control, change::Begun};
 
 /// Fields of a script to replace; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]

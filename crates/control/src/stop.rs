@@ -11,7 +11,7 @@ use telemetry::metric;
 
 use crate::{
     Caller, Control, StopMode,
-    idempotency::Begun,
+    change::Begun,
     lookup,
     rollout::{self, ENGINE},
 };

@@ -10,7 +10,7 @@ use store::{
     worker::{self, WorkerRow},
 };
 
-use crate::{Caller, Control, Operator, idempotency::Begun};
+use crate::{Caller, Control, Operator, change::Begun};
 
 fn missing(worker_id: &WorkerId) -> Error {
     Error::new(Reason::WorkerNotFound, format!("worker {worker_id} does not exist: it may have stopped"))

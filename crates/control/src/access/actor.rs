@@ -10,7 +10,7 @@ use domain::{
 use super::{Caller, outsider::Outsider};
 use crate::{
     Control,
-    idempotency::{Begun, Change},
+    change::{Begun, Change},
 };
 
 /// Actor that manages the access to a project.

@@ -15,7 +15,7 @@ use super::{
     Actor,
     principals::{NO_LIMIT, check_project, is_name, suspend_project},
 };
-use crate::{Control, idempotency::Begun};
+use crate::{Control, change::Begun};
 
 /// Length of generated credentials. Each character carries almost six bits of entropy.
 const ACCESS_KEY_CHARS: usize = 20;

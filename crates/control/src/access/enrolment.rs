@@ -21,7 +21,7 @@ use super::{
     credentials::{TOKEN_CHARS, random},
     principals::{check_project, suspend_project},
 };
-use crate::{Control, idempotency::Begun};
+use crate::{Control, change::Begun};
 
 /// A new enrolment token. Its text is shown once and never stored.
 #[derive(Clone)]

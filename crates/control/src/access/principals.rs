@@ -9,7 +9,7 @@ use domain::{
 use store::{Connection, project, project::PrincipalRow};
 
 use super::Actor;
-use crate::{Control, idempotency::Begun};
+use crate::{Control, change::Begun};
 
 const MAX_NAME_CHARS: usize = 128;
 /// Principal names that the audit uses for actors outside the project.
