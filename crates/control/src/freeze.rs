@@ -71,7 +71,9 @@ impl Control {
         }
         // If this process dies first, a scheduler releases the remaining tasks.
         self.release_project(project_id, is_news.then_some(actor)).await?;
-        tracing::warn!(%project_id, actor, "project unfrozen");
+        if is_news {
+            tracing::warn!(%project_id, actor, "project unfrozen");
+        }
         Ok(())
     }
 

@@ -270,6 +270,7 @@ mod tests {
     fn deleted_scripts_are_named() {
         let found = of_deleted(["fix \"a\"", "b"]);
         let starts = ["script \"fix \\\"a\\\"\" is deleted", "script \"b\" is deleted"];
+        assert_eq!(found.len(), 2);
         assert!(found.iter().zip(starts).all(|(it, start)| it.message.starts_with(start)), "{found:?}");
         assert!(found.iter().all(|it| it.code == WarningCode::ScriptDeleted && it.wave.is_none()));
         assert_eq!(of_deleted([]), []);

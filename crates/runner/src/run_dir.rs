@@ -160,6 +160,11 @@ impl RunDir {
         removed
     }
 
+    /// Whether the run is void: its script certainly never started, and never will.
+    pub fn is_void(&self) -> bool {
+        matches!(self.state(), Ok(RunState::NeverStarted(_))) && !self.file(Files::SPEC).exists()
+    }
+
     /// Claim; `None` without one, or if it is unreadable.
     pub fn claim_of_runner(&self) -> Option<Claim> {
         serde_json::from_slice(&self.read_claim().ok()??).ok()

@@ -13,9 +13,9 @@ use domain::ids::TaskId;
 use store::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Maximum wait for a permit. The wait holds no connection, and ends earlier with the deadline of
-/// its call.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Maximum wait for a permit. The wait holds no connection, and ends before the deadline of a
+/// worker's call.
+const MAX_WAIT: Duration = Duration::from_secs(7);
 
 /// Permits to store a task's part of a report. Cheap to clone.
 #[derive(Debug, Clone)]

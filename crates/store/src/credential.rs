@@ -146,18 +146,22 @@ pub struct SealedKey {
 }
 
 /// Lists access keys that are encrypted with another master key than this one, by key, starting
-/// after `after`. Includes expired and revoked ones.
+/// after `after`. Omits keys that are expired at `now` or revoked.
 pub async fn keys_of_other_masters(
     connection: &mut Connection,
     master_key_id: &str,
     after: &str,
+    now: Timestamp,
     limit: i64,
 ) -> Result<Vec<SealedKey>, Error> {
     let rows = sqlx::query!(
         "SELECT access_key, project_id, encrypted_secret, master_key_id FROM access_key
-         WHERE master_key_id <> $1 AND access_key > $2 ORDER BY access_key LIMIT $3",
+         WHERE master_key_id <> $1 AND access_key > $2 AND revoked_at IS NULL
+           AND (expires_at IS NULL OR expires_at > $3)
+         ORDER BY access_key LIMIT $4",
         master_key_id,
         after,
+        now,
         limit,
     )
     .fetch_all(connection)

@@ -54,10 +54,15 @@ impl InFlight {
         self.lock().targets.len()
     }
 
-    /// Number of targets that occupy a place of the worker: those with a lease. A target whose
-    /// lease is lost may never have a result, for instance because its agent does not answer.
-    pub(crate) fn places(&self) -> u32 {
-        self.lock().batches.values().map(|batch| batch.held).sum()
+    /// Number of places, out of `capacity`, that targets occupy: those with a lease. A target whose
+    /// lease is lost may never have a result, for instance because its agent does not answer. After
+    /// an outage all of them may still run, so they are bounded too: together with the leased ones,
+    /// at most twice the capacity.
+    pub(crate) fn places(&self, capacity: u32) -> u32 {
+        let inner = self.lock();
+        let leased = inner.batches.values().map(|batch| batch.held).sum::<u32>();
+        let all = u32::try_from(inner.targets.len()).unwrap_or(u32::MAX);
+        leased.max(all.saturating_sub(capacity))
     }
 
     /// Adds a leased batch before its targets are dispatched.
@@ -312,14 +317,15 @@ mod tests {
         in_flight.open(lease(1));
         in_flight.hold(key(0), held(1));
         in_flight.hold(key(1), held(2));
-        assert_eq!((in_flight.places(), in_flight.busy_sessions().len()), (2, 2));
+        assert_eq!((in_flight.places(10), in_flight.busy_sessions().len()), (2, 2));
         in_flight.lose(&[lease(1)]);
-        assert_eq!((in_flight.places(), in_flight.busy_sessions().len()), (0, 0));
+        assert_eq!((in_flight.places(10), in_flight.busy_sessions().len()), (0, 0));
+        assert_eq!(in_flight.places(1), 1, "at most twice the capacity");
         assert_eq!(in_flight.len(), 2, "their late results are still reported");
         // The scheduler leases one of them again.
         in_flight.open(Lease { batch_id: "c".into(), ..lease(1) });
         assert!(in_flight.adopt(&key(0), "c"));
-        assert_eq!((in_flight.places(), in_flight.busy_sessions().len()), (1, 1));
+        assert_eq!((in_flight.places(10), in_flight.busy_sessions().len()), (1, 1));
     }
 
     #[test]

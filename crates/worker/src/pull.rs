@@ -24,7 +24,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             return;
         }
         let changed = worker.in_flight.changed.notified();
-        let room = worker.config.capacity.saturating_sub(worker.in_flight.places());
+        let room = worker.config.capacity.saturating_sub(worker.in_flight.places(worker.config.capacity));
         if room == 0 {
             changed.await;
             continue;

@@ -10,8 +10,33 @@ use crate::journal::{Record, RunFacts};
 /// Number of processes that a reason names; the record has more.
 const NAMED: usize = 3;
 
-/// Reason of a script that a request stopped.
-pub(crate) const STOPPED: &str = "stopped by request while it ran";
+/// Cause for which an order is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum StopCause {
+    /// A person or a halt of the task requested the stop.
+    #[default]
+    Request,
+    /// A retry of the order is to start.
+    Retry,
+}
+
+impl StopCause {
+    /// Reason of a script that was running.
+    const fn while_running(self) -> &'static str {
+        match self {
+            Self::Request => "stopped by request while it ran",
+            Self::Retry => "ended on the desktop while it ran, because its retry was to start",
+        }
+    }
+
+    /// Reason of a script that had not started.
+    pub(crate) const fn before_start(self) -> &'static str {
+        match self {
+            Self::Request => "stopped by request before it started",
+            Self::Retry => "not started, because its retry was to start",
+        }
+    }
+}
 
 /// Record of a script that ended under its runner. `started_at` is in Unix milliseconds, by the
 /// control plane's clock.
@@ -22,8 +47,9 @@ pub(crate) fn judge(
     timeout: Duration,
     success_exit_codes: &[i32],
     started_at: i64,
+    stop_cause: StopCause,
 ) -> Record {
-    let (outcome, exit_code, mut reason) = verdict(&ended.end, timeout, success_exit_codes);
+    let (outcome, exit_code, mut reason) = verdict(&ended.end, timeout, success_exit_codes, stop_cause);
     let survivors: Vec<LeftProcess> =
         ended.left_processes.iter().filter(|process| process.survived_kill).cloned().collect();
     append_survivors(&mut reason, &survivors);
@@ -58,7 +84,12 @@ pub(crate) fn append_survivors(reason: &mut String, survivors: &[LeftProcess]) {
     }
 }
 
-fn verdict(end: &End, timeout: Duration, success_exit_codes: &[i32]) -> (ScriptOutcome, Option<i32>, String) {
+fn verdict(
+    end: &End,
+    timeout: Duration,
+    success_exit_codes: &[i32],
+    stop_cause: StopCause,
+) -> (ScriptOutcome, Option<i32>, String) {
     match end {
         End::Exited { code } => of_code(*code, format!("exit code {code}"), success_exit_codes),
         End::Signaled { signal } => {
@@ -69,7 +100,7 @@ fn verdict(end: &End, timeout: Duration, success_exit_codes: &[i32]) -> (ScriptO
         End::TimedOut => {
             (ScriptOutcome::Timeout, None, format!("still running after {} ms", timeout.as_millis()))
         }
-        End::Stopped => (ScriptOutcome::Stopped, None, STOPPED.to_owned()),
+        End::Stopped => (ScriptOutcome::Stopped, None, stop_cause.while_running().to_owned()),
         // Not STOPPED, which no budget counts: no stop was requested, and a canary that takes its
         // desktop down is not a success.
         End::AgentEnded => (ScriptOutcome::Unknown, None, "the agent was stopped while it ran".to_owned()),
@@ -107,7 +138,7 @@ mod tests {
             left_processes,
             output: "out".into(),
         };
-        judge(0, ended, "/bin/sh".into(), Duration::from_millis(1_500), &[3, 137], 1_000)
+        judge(0, ended, "/bin/sh".into(), Duration::from_millis(1_500), &[3, 137], 1_000, StopCause::Request)
     }
 
     #[track_caller]

@@ -11,7 +11,7 @@ mod runs;
 mod supervised;
 
 pub(crate) use account::look_up;
-pub(crate) use judge::{STOPPED, append_survivors, judge};
+pub(crate) use judge::{StopCause, append_survivors, judge};
 pub(crate) use launch::launch;
 pub(crate) use prepare::{DESKTOP_ID, Terms, prepare};
 pub use program::RunnerProgram;

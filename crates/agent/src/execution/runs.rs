@@ -64,7 +64,8 @@ impl Runs {
         let create = || DirBuilder::new().mode(0o700).create(dir.path());
         if let Err(error) = create() {
             if error.kind() == ErrorKind::AlreadyExists && dir.path().is_dir() {
-                return Err(error);
+                self.set_aside_if_void(id, error)?;
+                return self.create(id, order);
             }
             // The first run, or a script has put something in the way.
             restore_private_dir(&self.data_dir.join(RUNS_DIR))?;
@@ -88,6 +89,16 @@ impl Runs {
         let aside = format!("{id}.void-{:016x}", rand::random::<u64>());
         fs::rename(self.dir(id).path(), self.dir(&aside).path())?;
         Ok(aside)
+    }
+
+    /// Renames the directory of a void run: the agent stopped while it took back the start. Any other
+    /// directory stays, and `in_the_way` is returned.
+    fn set_aside_if_void(&self, id: &str, in_the_way: io::Error) -> io::Result<()> {
+        let dir = self.dir(id);
+        if !dir.is_void() {
+            return Err(in_the_way);
+        }
+        self.set_aside(id).map(drop)
     }
 
     /// Whether a runner holds the lock of a run.
@@ -125,10 +136,14 @@ mod tests {
     fn directory_set_aside_gives_its_run_another_one() {
         let dir = tempfile::tempdir().unwrap();
         let runs = Runs::new(dir.path());
-        runs.create("x", b"first").unwrap();
-        assert!(runs.create("x", b"").is_err());
+        let first = runs.create("x", b"first").unwrap();
+        fs::write(first.file("spec.json"), "").unwrap();
+        assert!(runs.create("x", b"").is_err(), "a runner may start it");
         let aside = runs.set_aside("x").unwrap();
         runs.create("x", b"second").unwrap();
         assert!(runs.dir(&aside).file(ORDER_FILE).exists());
+        // The second run has no specification: it is void, and in no one's way.
+        let third = runs.create("x", b"third").unwrap();
+        assert!(fs::read(third.file(ORDER_FILE)).unwrap().ends_with(b"third"));
     }
 }

@@ -2,13 +2,13 @@
 
 use proto::{ScriptOutcome, agent::Order};
 
-use crate::journal::{Record, Span};
+use crate::{
+    execution::StopCause,
+    journal::{Record, Span},
+};
 
 pub(super) const LATE: &str = "the delivery deadline passed before it could start";
 pub(super) const NEVER_STARTED: &str = "the agent stopped before the script started";
-pub(super) const STOPPED_FOR_RETRY: &str =
-    "ended on the desktop while it ran, because its retry was to start";
-pub(super) const STOPPED_BEFORE: &str = "stopped by request before it started";
 
 /// Range of an order's scripts to run. The error is the reason for the rejection, with the range
 /// that its results cover.
@@ -32,13 +32,19 @@ pub(super) enum Turn {
 }
 
 /// Decides on a script from the previous result and the stop position.
-pub(super) fn turn(script: u32, span: Span, last: Option<&Record>, stop_from: Option<u32>, now: i64) -> Turn {
+pub(super) fn turn(
+    script: u32,
+    span: Span,
+    last: Option<&Record>,
+    stop: Option<(u32, StopCause)>,
+    now: i64,
+) -> Turn {
     if script < span.first {
         Turn::Ends(Record::carried(script, now))
     } else if last.is_some_and(|last| !last.succeeded()) {
         Turn::Ends(Record::skipped(script, now))
-    } else if stop_from.is_some_and(|from| from <= script) {
-        Turn::Ends(Record::bare(script, ScriptOutcome::Stopped, STOPPED_BEFORE, now))
+    } else if let Some((_, cause)) = stop.filter(|(from, _)| *from <= script) {
+        Turn::Ends(Record::bare(script, ScriptOutcome::Stopped, cause.before_start(), now))
     } else {
         Turn::Run
     }

@@ -4,7 +4,7 @@
 use std::{future::ready, sync::Arc, time::Duration};
 
 use runner::LeftProcess;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     state::{Active, Shared},
@@ -19,7 +19,11 @@ use crate::{
 /// seconds.
 const END_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// What is left of earlier attempts.
+/// Time for which a retry that cannot start is kept, before it is given back: the control plane
+/// delivers it again at once.
+const RETURN_PAUSE: Duration = Duration::from_secs(30);
+
+/// State of earlier attempts.
 pub(super) enum Earlier {
     /// None of them runs.
     Ended,
@@ -35,11 +39,18 @@ impl Active {
         if retried.is_empty() {
             return Earlier::Ended;
         }
-        let ended = timeout(END_TIMEOUT, self.shared.end_attempts_of(retried));
-        tokio::select! {
-            ended = ended => ended.unwrap_or_else(|_| {
+        let ended = async {
+            let ended = timeout(END_TIMEOUT, self.shared.end_attempts_of(retried)).await;
+            let ended = ended.unwrap_or_else(|_| {
                 Earlier::Remains("an earlier attempt of this target still runs".to_owned())
-            }),
+            });
+            if matches!(ended, Earlier::Remains(_)) {
+                sleep(RETURN_PAUSE).await;
+            }
+            ended
+        };
+        tokio::select! {
+            ended = ended => ended,
             // It does not start, even if an earlier attempt remains.
             () = self.stop.reached(first) => Earlier::Ended,
             _ = self.shared.agent_stops() => Earlier::AgentStops,

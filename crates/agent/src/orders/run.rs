@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{
-    decision::{self, LATE, NEVER_STARTED, STOPPED_BEFORE, STOPPED_FOR_RETRY, Turn},
+    decision::{self, LATE, NEVER_STARTED, Turn},
     earlier::Earlier,
     state::{Accepted, Active, Shared, is_late},
 };
@@ -58,7 +58,7 @@ async fn run_traced(accepted: Accepted) {
     }
     for (number, script) in (0..).zip(&order.scripts).skip(results.len()) {
         let now = active.shared.now_ms();
-        let result = match decision::turn(number, span, results.last(), active.stop.from(), now) {
+        let result = match decision::turn(number, span, results.last(), active.stop.position(), now) {
             Turn::Ends(result) => result,
             Turn::Run => {
                 // Recorded only if another script follows; otherwise the finish event says it.
@@ -116,7 +116,7 @@ impl Active {
         }
         // A stop may have arrived during the disk write.
         if self.stop.reaches(number) {
-            return without_start(ScriptOutcome::Stopped, STOPPED_BEFORE);
+            return without_start(ScriptOutcome::Stopped, self.stop.cause().before_start());
         }
         let program = shared.runner.clone();
         let mut supervised = match blocking(move || execution::launch(prepared, &program)).await {
@@ -144,12 +144,13 @@ impl Active {
     ) -> Option<Record> {
         let shared = &self.shared;
         let mut has_left_processes = false;
-        let mut record = match finish {
+        let record = match finish {
             Finish::Detached => return None,
             Finish::Ended(ended) => {
                 has_left_processes = ended.left_processes_count > 0;
                 let (timeout, codes) = (timeout_of(order), &order.success_exit_codes);
-                execution::judge(number, *ended, interpreter, timeout, codes, started_at)
+                let stop_cause = self.stop.cause();
+                execution::judge(number, *ended, interpreter, timeout, codes, started_at, stop_cause)
             }
             Finish::NeverStarted(cause) => {
                 let reason = format!("starting the script failed: {cause}");
@@ -172,9 +173,6 @@ impl Active {
                 }
             }
         };
-        if record.outcome == ScriptOutcome::Stopped && self.stop.is_for_retry() {
-            record.reason = record.reason.replace(execution::STOPPED, STOPPED_FOR_RETRY);
-        }
         let gone =
             shared.leaving.spawn(Arc::clone(shared).remove_when_gone(self.key.clone(), number, supervised));
         if !has_left_processes {
@@ -247,7 +245,7 @@ impl Active {
     }
 }
 
-/// What an earlier agent left of an order.
+/// State of an order that an earlier agent began.
 enum Recovery {
     /// Results up to the last started script.
     Known(Vec<Record>),
@@ -257,7 +255,7 @@ enum Recovery {
     AgentStops,
 }
 
-/// What an earlier agent left of a script.
+/// State of a script that an earlier agent began.
 enum RecoveredScript {
     Ended(Record),
     /// The script certainly never started, and the journal has no start of it any more.

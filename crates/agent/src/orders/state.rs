@@ -13,11 +13,7 @@ use time_sync::Clock;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    decision::{self, STOPPED_BEFORE},
-    stop_point::StopPoint,
-    traces::Traces,
-};
+use super::{decision, stop_point::StopPoint, traces::Traces};
 use crate::{
     execution::{AgentStop, RunnerProgram, Runs},
     journal::{Event, Journal, JournalState, Key, Record, RunningOrder, Span, blocking},
@@ -156,7 +152,8 @@ impl Active {
     /// Ends an order that was stopped in the queue.
     pub(super) async fn stop_waiting(self, span: Span) {
         let now = self.shared.now_ms();
-        let results = decision::nothing_runs(span, ScriptOutcome::Stopped, STOPPED_BEFORE, now);
+        let reason = self.stop.cause().before_start();
+        let results = decision::nothing_runs(span, ScriptOutcome::Stopped, reason, now);
         self.finish(results).await;
     }
 }

@@ -4,6 +4,8 @@ use std::future::pending;
 
 use tokio::sync::watch;
 
+use crate::execution::StopCause;
+
 /// Position of the first script that must not run or continue: the smallest requested one.
 #[derive(Debug)]
 pub(crate) struct StopPoint(watch::Sender<Request>);
@@ -11,7 +13,8 @@ pub(crate) struct StopPoint(watch::Sender<Request>);
 #[derive(Debug, Clone, Copy, Default)]
 struct Request {
     from: Option<u32>,
-    is_for_retry: bool,
+    /// Cause of the smallest requested position.
+    cause: StopCause,
 }
 
 impl StopPoint {
@@ -19,40 +22,40 @@ impl StopPoint {
         Self(watch::Sender::default())
     }
 
-    /// Stops the order from this script on.
+    /// Stops the order from this script on, as requested.
     pub(crate) fn ask(&self, script: u32) {
+        self.lower(script, StopCause::Request);
+    }
+
+    /// Stops the order, because a retry of it is to start.
+    pub(crate) fn ask_for_retry(&self) {
+        self.lower(0, StopCause::Retry);
+    }
+
+    fn lower(&self, script: u32, cause: StopCause) {
         self.0.send_if_modified(|request| {
             let is_smaller = request.from.is_none_or(|from| script < from);
             if is_smaller {
-                request.from = Some(script);
+                *request = Request { from: Some(script), cause };
             }
             is_smaller
         });
     }
 
-    /// Stops the order, because a retry of it is to start.
-    pub(crate) fn ask_for_retry(&self) {
-        self.0.send_if_modified(|request| {
-            let is_first = request.from.is_none();
-            request.is_for_retry |= is_first;
-            is_first
-        });
-        self.ask(0);
+    /// Stop position and its cause; `None` without a stop.
+    pub(crate) fn position(&self) -> Option<(u32, StopCause)> {
+        let Request { from, cause } = *self.0.borrow();
+        from.map(|from| (from, cause))
     }
 
-    /// Whether the order stops for its retry, and nobody requested a stop before.
-    pub(crate) fn is_for_retry(&self) -> bool {
-        self.0.borrow().is_for_retry
-    }
-
-    /// Requested stop position; `None` without a stop.
-    pub(crate) fn from(&self) -> Option<u32> {
-        self.0.borrow().from
+    /// Cause of the stop. Meaningless without one.
+    pub(crate) fn cause(&self) -> StopCause {
+        self.0.borrow().cause
     }
 
     /// Whether the script must stop.
     pub(crate) fn reaches(&self, script: u32) -> bool {
-        self.from().is_some_and(|from| from <= script)
+        self.position().is_some_and(|(from, _)| from <= script)
     }
 
     /// Returns when the script must stop.

@@ -62,15 +62,15 @@ impl Control {
             return self.configured(project_id, "token:configuration".to_owned()).await;
         }
         let (hash, now): (CredentialHash, _) = (Sha256::digest(given).into(), self.environment.now());
-        self.login_guard.check(&hash, address, now)?;
+        let permit = self.login_guard.admit(&hash, address, now).await?;
         let mut connection = self.store.acquire().await?;
         let found = credential::token_holder(&mut connection, &hash, now).await?;
-        drop(connection);
+        drop((connection, permit));
         let Some((token_id, holder)) = found else {
-            self.login_guard.failed(hash, address, now);
+            self.login_guard.record_unknown(hash, address, now);
             return Err(unknown_credential("the token is unknown, expired or revoked"));
         };
-        self.login_guard.succeeded(hash, now);
+        self.login_guard.record_known(hash, now);
         Ok(identity(holder, format!("token:{}", token_id.simple())))
     }
 
@@ -104,15 +104,15 @@ impl Control {
             return Ok(SigningKey { secret_key: secret_key.to_owned(), identity });
         }
         let hash: CredentialHash = Sha256::digest(&name).into();
-        self.login_guard.check(&hash, address, now)?;
+        let permit = self.login_guard.admit(&hash, address, now).await?;
         let mut connection = self.store.acquire().await?;
         let found = credential::key_holder(&mut connection, access_key, now).await?;
-        drop(connection);
+        drop((connection, permit));
+        // Only a signature proves that the caller has the key, so nothing is recorded as known.
         let Some((sealed, holder)) = found else {
-            self.login_guard.failed(hash, address, now);
+            self.login_guard.record_unknown(hash, address, now);
             return Err(unknown_credential("the access key is unknown, expired or revoked"));
         };
-        self.login_guard.succeeded(hash, now);
         let secret_key = self.access.master_keys.open(access_key, &sealed)?;
         Ok(SigningKey { secret_key, identity: identity(holder, name) })
     }

@@ -14,21 +14,23 @@ const KEYS_AT_ONCE: i64 = 500;
 pub struct Rewrapped {
     /// Number of access keys whose secret is now encrypted with the first master key.
     pub rewrapped: usize,
-    /// Access keys whose secret cannot be decrypted: their master key is not configured.
+    /// Access keys whose secret cannot be decrypted with the configured master keys.
     pub unreadable: Vec<String>,
 }
 
 impl Control {
-    /// Encrypts every secret key with the first master key, as far as the configured master keys
-    /// can decrypt it. Secrets that the first master key encrypts already stay unchanged, so the
-    /// command may be repeated after an interruption.
+    /// Encrypts the secret of every valid access key with the first master key, as far as the
+    /// configured master keys can decrypt it. Secrets that the first master key encrypts already
+    /// stay unchanged, so the command may be repeated after an interruption.
     pub async fn rewrap_keys(&self) -> Result<Rewrapped, Error> {
         let first_id = self.access.master_keys.first_id()?;
         let (mut result, mut after) = (Rewrapped::default(), String::new());
         loop {
             let mut connection = self.store.acquire().await?;
+            let now = self.environment.now();
             let keys =
-                credential::keys_of_other_masters(&mut connection, first_id, &after, KEYS_AT_ONCE).await?;
+                credential::keys_of_other_masters(&mut connection, first_id, &after, now, KEYS_AT_ONCE)
+                    .await?;
             drop(connection);
             let Some(last) = keys.last() else { return Ok(result) };
             after.clone_from(&last.access_key);

@@ -117,8 +117,8 @@ fn rewrapped(result: &Rewrapped) -> anyhow::Result<String> {
     let Rewrapped { rewrapped, unreadable } = result;
     ensure!(
         unreadable.is_empty(),
-        "{rewrapped} secret keys are encrypted with the first master key; {} cannot be decrypted, because their \
-         master key is not in access.master_keys: {}",
+        "{rewrapped} secret keys are encrypted with the first master key; {} cannot be decrypted with \
+         access.master_keys: {}. Add their master key, or revoke them",
         unreadable.len(),
         unreadable.join(", ")
     );

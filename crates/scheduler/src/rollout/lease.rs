@@ -52,6 +52,15 @@ pub struct Pulled {
     pub waits_for_room: bool,
 }
 
+/// Batches to lease within one response.
+struct Within {
+    choices: Vec<LeaseChoice>,
+    /// Specifications of their tasks.
+    specs: HashMap<TaskId, Arc<Spec>>,
+    /// Whether usable batches are ready although none is chosen.
+    waits_for_room: bool,
+}
+
 /// Stops of the batch's targets, by ordinal.
 async fn stops_of(connection: &mut Connection, batch: &BatchRow) -> Result<HashMap<u32, u16>, Error> {
     let Some((first, last)) = batch.members.first().zip(batch.members.last()) else {
@@ -85,8 +94,7 @@ impl Scheduler {
         let ready = ENGINE.leasable(&mut TaskRows::new(&mut tx), worker_id, now, lease_time).await?;
         let running: HashMap<TaskId, u16> =
             ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
-        let waits_for_room = !ready.is_empty();
-        let (choices, specs) = self.within_budget(&mut tx, ready, room, now).await?;
+        let Within { choices, specs, waits_for_room } = self.within_budget(&mut tx, ready, room, now).await?;
         if choices.is_empty() {
             return Ok(Pulled { leased: Vec::new(), waits_for_room });
         }
@@ -100,14 +108,14 @@ impl Scheduler {
         Ok(Pulled { leased, waits_for_room: false })
     }
 
-    /// Choices that fit into one response, with the specifications of their tasks.
+    /// Chooses batches that fit into one response, and reads the specifications of their tasks.
     async fn within_budget(
         &self,
         tx: &mut Tx,
         mut ready: Vec<ReadyBatch>,
         room: u32,
         now: Timestamp,
-    ) -> Result<(Vec<LeaseChoice>, HashMap<TaskId, Arc<Spec>>), Error> {
+    ) -> Result<Within, Error> {
         let (mut specs, mut budget) = (HashMap::new(), Budget::default());
         let mut choices = loop {
             let choices = ENGINE.choose(&ready, room, now);
@@ -123,7 +131,7 @@ impl Scheduler {
             })
         });
         choices.truncate(fits.count());
-        Ok((choices, specs))
+        Ok(Within { waits_for_room: choices.is_empty() && !ready.is_empty(), choices, specs })
     }
 
     /// Reads the specifications of the chosen tasks. Returns the first task whose specification is

@@ -40,7 +40,12 @@ pub(super) async fn handle(
         let pulled = service.scheduler.lease(&worker_id, capacity, service.scheduler.now());
         let Pulled { leased, waits_for_room } = service.done(pulled).await?;
         if waits_for_room {
+            // Answers without another look, unless new batches are ready.
             deadline = deadline.min(begin + MAX_WAIT_FOR_ROOM);
+            if tokio::time::timeout_at(deadline, bell.changed()).await.is_err() {
+                return Ok(Response::new(PullResponse::default()));
+            }
+            continue;
         }
         let is_over = tokio::time::Instant::now() >= deadline || service.stop.is_cancelled();
         if !leased.is_empty() || is_over {

@@ -24,6 +24,8 @@ use crate::row_values;
 
 /// Time after the retirement of a desktop in which its targets are looked for.
 const RETURNS: TimeDelta = TimeDelta::minutes(10);
+/// Time after the retirement of a desktop in which ready batches are searched for it.
+const READY_FOR: TimeDelta = TimeDelta::minutes(1);
 
 impl Rows for MemoryStore {
     type Error = Infallible;
@@ -182,7 +184,9 @@ impl Rows for MemoryStore {
             DutyKind::ReleaseUnfrozen => self.of_tasks(kind, |table| self.has_unreleased(table)),
             DutyKind::Reclaim => self.of_batches(kind, |row| row.is_orphaned(times.observed_until)),
             DutyKind::OverdueBatch => self.of_batches(kind, |row| row.is_overdue(times)),
-            DutyKind::OutOfService => self.of_batches(kind, |row| self.has_lost_desktop(row, now - RETURNS)),
+            DutyKind::OutOfService => {
+                self.of_batches(kind, |row| self.has_lost_desktop(row, now - READY_FOR))
+            }
             DutyKind::HandOut => self.of_deferred(kind, |_, row| row.is_reachable(now)),
             DutyKind::PutOff => self.of_deferred(kind, |_, row| row.waits_for_place(now)),
             DutyKind::OverdueDeferred => self.of_deferred(kind, |table, row| {

@@ -5,13 +5,11 @@
 //! Each task has its share of the limit, as with deferred targets: a task that fails keeps its
 //! batches due.
 
+use chrono::TimeDelta;
 use domain::Timestamp;
 use engine::{DueTimes, Duty, DutyKind};
 
-use crate::{
-    Connection, Error,
-    duty::{OUT_OF_SERVICE_FOR, find_duties},
-};
+use crate::{Connection, Error, duty::find_duties};
 
 /// Finds batches whose lease ended by `observed_until`, and ready ones whose worker is unknown.
 pub(crate) async fn orphaned(
@@ -58,6 +56,10 @@ pub(crate) async fn overdue_batches(
     )
 }
 
+/// Time after the retirement or revocation of a desktop in which ready batches are searched for it:
+/// later ones are formed without the desktop.
+const READY_FOR: TimeDelta = TimeDelta::minutes(1);
+
 /// Finds ready batches that were never delivered and have a desktop that went out of service.
 pub(crate) async fn out_of_service(
     connection: &mut Connection,
@@ -69,15 +71,16 @@ pub(crate) async fn out_of_service(
         connection,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!" FROM (
              SELECT DISTINCT ON (b.task_id, b.batch_id) b.task_id, b.batch_id, b.ordinals, b.created_at
-             FROM (SELECT project_id, desktop_id FROM desktop WHERE retired_at > $1
+             FROM batch b JOIN task k USING (task_id) CROSS JOIN unnest(b.desktop_ids) AS m (desktop_id)
+             JOIN (SELECT project_id, desktop_id FROM desktop WHERE retired_at > $1
                    UNION SELECT project_id, desktop_id FROM desktop WHERE revoked_at > $1) AS gone
-             JOIN target t ON t.desktop_id = gone.desktop_id
-             JOIN task k ON k.task_id = t.task_id AND k.project_id = gone.project_id AND k.ended_at IS NULL
-             JOIN batch b ON b.task_id = t.task_id AND t.ordinal = ANY(b.ordinals)
-             WHERE b.status = 'READY' AND NOT b.maybe_delivered AND NOT b.suspended) AS lost
+                 ON gone.project_id = k.project_id AND gone.desktop_id = m.desktop_id
+             -- Most of the time there is none, and then no batch is read.
+             WHERE EXISTS (SELECT FROM desktop WHERE retired_at > $1 OR revoked_at > $1)
+               AND b.status = 'READY' AND NOT b.maybe_delivered AND NOT b.suspended) AS lost
          ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY created_at, batch_id), random()
          LIMIT $2"#,
-        now - OUT_OF_SERVICE_FOR,
+        now - READY_FOR,
         limit,
     )
 }

@@ -42,7 +42,7 @@ async fn renew_one(
     lease_until: Timestamp,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "UPDATE batch SET lease_until = $5
+        "UPDATE batch SET lease_until = greatest(lease_until, $5)
          WHERE task_id = $2 AND batch_id = $3 AND epoch = $4 AND worker_id = $1 AND status = 'LEASED'",
         worker_id.as_str(),
         lease.task_id.0,
@@ -66,7 +66,7 @@ async fn renew_unlocked(
         keys(&leases.iter().map(|lease| (lease.task_id, lease.batch_id)).collect::<Vec<_>>());
     let epochs: Vec<i32> = leases.iter().map(|lease| int4(lease.epoch)).collect();
     let rows = sqlx::query!(
-        "UPDATE batch b SET lease_until = $5
+        "UPDATE batch b SET lease_until = greatest(b.lease_until, $5)
          FROM (SELECT b.task_id, b.batch_id FROM batch b
                JOIN unnest($2::uuid[], $3::uuid[], $4::int4[]) AS k (task_id, batch_id, epoch)
                    ON b.task_id = k.task_id AND b.batch_id = k.batch_id AND b.epoch = k.epoch

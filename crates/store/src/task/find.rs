@@ -121,12 +121,12 @@ pub(crate) async fn not_suspended(connection: &mut Connection, limit: i64) -> Re
 /// Finds tasks with suspended work that are neither paused nor of a frozen project.
 pub(crate) async fn not_released(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
-        r#"SELECT task_id AS "task_id!" FROM (
-               SELECT task_id FROM batch WHERE suspended UNION SELECT task_id FROM deferred_target WHERE suspended) AS s
-           JOIN task k USING (task_id)
-           WHERE k.status IN ('WAITING', 'RUNNING') AND k.paused_at IS NULL
-             AND NOT EXISTS (SELECT FROM project_freeze f WHERE f.project_id = k.project_id)
-           LIMIT $1"#,
+        "SELECT k.task_id FROM task k
+         WHERE k.status IN ('WAITING', 'RUNNING') AND k.paused_at IS NULL
+           AND NOT EXISTS (SELECT FROM project_freeze f WHERE f.project_id = k.project_id)
+           AND (EXISTS (SELECT FROM batch b WHERE b.task_id = k.task_id AND b.suspended)
+                OR EXISTS (SELECT FROM deferred_target s WHERE s.task_id = k.task_id AND s.suspended))
+         LIMIT $1",
         limit
     )
     .fetch_all(connection)

@@ -200,6 +200,18 @@ async fn never_claimed_later_script_goes_on_by_itself() {
 }
 
 #[tokio::test]
+async fn kill_within_the_take_back_of_a_later_script_runs_it() {
+    let boundary = killed_before_claim(&["one", "two"], 1, |rig| {
+        fs::remove_file(rig.run_dir(1).join("spec.json")).unwrap();
+        rig.journal.record(Event::NotStarted { key: key(1), script: 1 });
+    })
+    .await;
+    assert_eq!(boundary.rig.result(1).await, [row("SUCCESS", "", ""), row("SUCCESS", "", "")]);
+    boundary.late_runner_ends().await;
+    assert_eq!(boundary.rig.starts(), "one\ntwo\n");
+}
+
+#[tokio::test]
 async fn given_back_order_obeys_a_stop_a_halt_and_its_deadline() {
     type Change = fn(&mut Order, i64);
     let changes: [(Change, &str); 3] = [

@@ -139,7 +139,7 @@ async fn queued_attempt_ends_before_its_retry() {
     assert_eq!(rig.orders.accept(queued).await, None);
     let again = Order { retried_task_ids: vec![queued_key.task.clone()], ..retry(&["true"]) };
     assert_eq!(rig.orders.accept(again).await, None);
-    let stopped = row("STOPPED", "stopped by request before it started", "");
+    let stopped = row("STOPPED", "not started, because its retry was to start", "");
     assert_eq!(rig.result_of(queued_key).await, [stopped]);
     assert_eq!(rig.orders.result(key(7)).await, None, "another task goes on");
     blocking(move || fs::write(go, "").unwrap()).await;
