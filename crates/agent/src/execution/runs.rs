@@ -91,8 +91,8 @@ impl Runs {
         Ok(aside)
     }
 
-    /// Renames the directory of a void run: the agent stopped while it took back the start. Any other
-    /// directory stays, and `in_the_way` is returned.
+    /// Renames the directory of a void run: the agent stopped while it took back the start. Any
+    /// other directory stays, and `in_the_way` is returned.
     fn set_aside_if_void(&self, id: &str, in_the_way: io::Error) -> io::Result<()> {
         let dir = self.dir(id);
         if !dir.is_void() {

@@ -75,7 +75,7 @@ pub(crate) async fn out_of_service(
              JOIN (SELECT project_id, desktop_id FROM desktop WHERE retired_at > $1
                    UNION SELECT project_id, desktop_id FROM desktop WHERE revoked_at > $1) AS gone
                  ON gone.project_id = k.project_id AND gone.desktop_id = m.desktop_id
-             -- Most of the time there is none, and then no batch is read.
+             -- Reads no batch while all desktops are in service, as most of the time.
              WHERE EXISTS (SELECT FROM desktop WHERE retired_at > $1 OR revoked_at > $1)
                AND b.status = 'READY' AND NOT b.maybe_delivered AND NOT b.suspended) AS lost
          ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY created_at, batch_id), random()
