@@ -573,7 +573,7 @@ CREATE INDEX batch_deliver_by ON batch (deliver_by) WHERE status = 'READY';
 CREATE INDEX batch_finish_by ON batch (finish_by);
 CREATE INDEX batch_stop ON batch (worker_id) WHERE stop;
 -- Tasks to release after an unfreeze that was interrupted.
-CREATE INDEX batch_suspended ON batch (task_id) WHERE suspended;
+CREATE INDEX batch_suspended ON batch (task_id, deliver_by) WHERE suspended;
 
 
 -- Deferred targets ------------------------------------------------------------------------------
@@ -612,7 +612,7 @@ CREATE TABLE deferred_target (
 CREATE INDEX deferred_target_by_desktop ON deferred_target (project_id, desktop_id);
 CREATE INDEX deferred_target_deliver_by ON deferred_target (deliver_by);
 -- Tasks to release after an unfreeze that was interrupted.
-CREATE INDEX deferred_target_suspended ON deferred_target (task_id) WHERE suspended;
+CREATE INDEX deferred_target_suspended ON deferred_target (task_id, deliver_by) WHERE suspended;
 
 
 -- Records, failures and events ------------------------------------------------------------------

@@ -124,8 +124,11 @@ pub(crate) async fn not_released(connection: &mut Connection, limit: i64) -> Res
         "SELECT k.task_id FROM task k
          WHERE k.status IN ('WAITING', 'RUNNING') AND k.paused_at IS NULL
            AND NOT EXISTS (SELECT FROM project_freeze f WHERE f.project_id = k.project_id)
-           AND (EXISTS (SELECT FROM batch b WHERE b.task_id = k.task_id AND b.suspended)
-                OR EXISTS (SELECT FROM deferred_target s WHERE s.task_id = k.task_id AND s.suspended))
+           -- The order makes the planner use the indexes of suspended rows, however many there are.
+           AND coalesce(
+               (SELECT true FROM batch b WHERE b.task_id = k.task_id AND b.suspended ORDER BY b.deliver_by LIMIT 1),
+               (SELECT true FROM deferred_target s WHERE s.task_id = k.task_id AND s.suspended
+                ORDER BY s.deliver_by LIMIT 1), false)
          LIMIT $1",
         limit
     )
