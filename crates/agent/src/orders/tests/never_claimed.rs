@@ -39,9 +39,11 @@ fn late_runner(dir: &Path, waits: &str) -> RunnerProgram {
     let go = dir.join("go");
     let spawned = dir.join("spawned");
     let script = format!(
-        "#!/bin/sh\n{waits}\n: > {}\nwhile [ ! -e {} ]; do sleep 0.01; done\nexec {} {} \"$1\"\n",
+        "#!/bin/sh\n{waits}\n: > {}\nwhile [ ! -e {} ]; do [ -d {} ] || exit; sleep 0.01; done\nexec {} {} \"$1\"\n",
         spawned.display(),
         go.display(),
+        // A test may end before its late runner goes on.
+        dir.display(),
         program.display(),
         arguments[0].display(),
     );
