@@ -40,12 +40,7 @@ pub(super) async fn handle(
         let pulled = service.scheduler.lease(&worker_id, capacity, service.scheduler.now());
         let Pulled { leased, waits_for_room } = service.done(pulled).await?;
         if waits_for_room {
-            // Answers without another look, unless new batches are ready.
             deadline = deadline.min(begin + MAX_WAIT_FOR_ROOM);
-            if tokio::time::timeout_at(deadline, bell.changed()).await.is_err() {
-                return Ok(Response::new(PullResponse::default()));
-            }
-            continue;
         }
         let is_over = tokio::time::Instant::now() >= deadline || service.stop.is_cancelled();
         if !leased.is_empty() || is_over {
@@ -58,9 +53,13 @@ pub(super) async fn handle(
         }
         let look_again = deadline.min(tokio::time::Instant::now() + POLL_INTERVAL);
         // Reads the batches again after a wake-up, and at least once per interval.
-        tokio::select! {
-            _ = tokio::time::timeout_at(look_again, bell.changed()) => {}
-            () = service.stop.cancelled() => {}
+        let has_news = tokio::select! {
+            changed = tokio::time::timeout_at(look_again, bell.changed()) => changed.is_ok(),
+            () = service.stop.cancelled() => true,
+        };
+        if waits_for_room && !has_news {
+            // The same batches are ready, and the worker may have more places by now.
+            return Ok(Response::new(PullResponse::default()));
         }
     }
 }
