@@ -10,13 +10,9 @@ use store::Tx;
 pub(crate) struct Change(Tx);
 
 impl Change {
-    /// Creates a change whose idempotency key, if it has one, is claimed in `tx`.
-    pub(crate) const fn claimed(tx: Tx) -> Self {
-        Self(tx)
-    }
-
-    /// Creates a change that no request repeats: a database command makes it.
-    pub(crate) const fn of_database(tx: Tx) -> Self {
+    /// Creates a change from a transaction that claimed the key of its request. A request without a
+    /// key and a database command have none.
+    pub(crate) const fn new(tx: Tx) -> Self {
         Self(tx)
     }
 

@@ -26,12 +26,12 @@ impl Control {
     /// Begins the transaction of a change, and claims the request's idempotency key in it.
     pub(crate) async fn begin_change(&self, caller: &Caller) -> Result<Begun, Error> {
         let mut tx = self.store.begin().await?;
-        let Some(idempotency) = &caller.idempotency else { return Ok(Begun::New(Change::claimed(tx))) };
+        let Some(idempotency) = &caller.idempotency else { return Ok(Begun::New(Change::new(tx))) };
         let expires_at = self.environment.now() + KEY_RETENTION;
         let key = key(caller, idempotency);
         let claim = idempotency::claim(&mut tx, key, idempotency.request_sha256(), expires_at).await?;
         match claim {
-            Claim::Fresh => Ok(Begun::New(Change::claimed(tx))),
+            Claim::Fresh => Ok(Begun::New(Change::new(tx))),
             Claim::Used { request_sha256, result } if request_sha256 == idempotency.request_sha256() => {
                 Ok(Begun::Repeated(result))
             }

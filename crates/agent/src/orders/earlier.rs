@@ -74,14 +74,14 @@ impl Shared {
         for ended in ends.collect::<Vec<_>>() {
             ended.await;
         }
-        let (runs, wanted) = (self.runs.clone(), tasks.to_vec());
+        let runs = self.runs.clone();
+        let prefixes: Vec<String> = tasks.iter().map(|task| format!("{task}-")).collect();
         let of_desktop = format!("{}={}", execution::DESKTOP_ID, self.desktop_id);
         let found = blocking(move || {
-            let is_of = |id: &String| wanted.iter().any(|task| id.starts_with(&format!("{task}-")));
+            let is_of = |id: &String| prefixes.iter().any(|prefix| id.starts_with(prefix));
             let with_dir: Vec<String> = runs.list().into_iter().filter(is_of).collect();
-            let running =
-                wanted.iter().flat_map(|task| runner::running_ids(&format!("{task}-"), &of_desktop));
-            let without_dir: Vec<String> = running.filter(|id| !with_dir.contains(id)).collect();
+            let mut without_dir = runner::running_ids(&prefixes, &of_desktop);
+            without_dir.retain(|id| !with_dir.contains(id));
             (with_dir, without_dir)
         });
         let (with_dir, without_dir) = found.await;

@@ -63,7 +63,7 @@ impl Control {
     pub(super) async fn begin_managed(&self, actor: Actor<'_>) -> Result<Begun, Error> {
         match actor {
             Actor::Caller(caller) => self.begin_change(caller).await,
-            Actor::Database(_) => Ok(Begun::New(Change::of_database(self.store.begin().await?))),
+            Actor::Database(_) => Ok(Begun::New(Change::new(self.store.begin().await?))),
         }
     }
 

@@ -6,10 +6,7 @@ use super::{
     Engine,
     reclaim::{TakenBatch, place_again},
 };
-use crate::{
-    Decision, Duty, Faults, Rows,
-    row::{BatchRow, TargetRow},
-};
+use crate::{Decision, Duty, Faults, Rows, row::BatchRow};
 
 impl<F: Faults> Engine<F> {
     /// Dispatches the targets of a ready batch again if one of its desktops is out of service. The
@@ -28,7 +25,7 @@ impl<F: Faults> Engine<F> {
         if terms.maybe_delivered || rollout.facts.status.admits_no_more() {
             return Ok(None);
         }
-        if !targets.values().any(is_out_of_service) {
+        if targets.values().all(|target| target.out_of_service().is_none()) {
             return Ok(None);
         }
         let placed = place_again(&rollout, &members, &targets, false);
@@ -37,8 +34,4 @@ impl<F: Faults> Engine<F> {
         self.settle(rows, &mut rollout).await?;
         Ok(Some(rollout.decide()))
     }
-}
-
-fn is_out_of_service(target: &TargetRow) -> bool {
-    target.presence.as_ref().is_some_and(|presence| presence.out_of_service.is_some())
 }

@@ -35,8 +35,8 @@ impl<F: Faults> Engine<F> {
         let overdue = wait_for_next_window(&mut rollout, &terms, members, &targets);
         let overdue = wait_for_worker(&mut rollout, &terms, overdue, &targets);
         let because = |member: &Member| {
-            let presence = targets.get(&member.ordinal)?.presence.as_ref()?;
-            presence.out_of_service.filter(|_| !terms.maybe_delivered)
+            let target = targets.get(&member.ordinal)?;
+            target.out_of_service().filter(|_| !terms.maybe_delivered)
         };
         let overdue = overdue.into_iter().map(|member| Overdue { terms, because: because(&member), member });
         let overdue = overdue.collect();

@@ -2,7 +2,7 @@
 
 use domain::ids::{BatchId, DesktopId, WorkerId};
 
-use super::Presence;
+use super::{OutOfService, Presence};
 
 /// A target's row, joined with its result, stop, presence and lease from other tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,13 @@ pub struct TargetRow {
     /// Lease of the batch that contains the target; `None` without a lease or when leases were not
     /// requested.
     pub lease: Option<TargetLease>,
+}
+
+impl TargetRow {
+    /// Returns why the desktop cannot connect any more; `None` if it can.
+    pub(crate) fn out_of_service(&self) -> Option<OutOfService> {
+        self.presence.as_ref()?.out_of_service
+    }
 }
 
 /// The lease of a target that a worker holds.

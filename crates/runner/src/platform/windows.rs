@@ -28,7 +28,7 @@ pub fn contain_processes() -> Containment {
 }
 
 /// Finds no runner: processes show no environment.
-pub fn running_ids(_prefix: &str, _entry: &str) -> Vec<String> {
+pub fn running_ids(_prefixes: &[String], _entry: &str) -> Vec<String> {
     Vec::new()
 }
 

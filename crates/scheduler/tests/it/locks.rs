@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{ids::BatchId, outcome::Outcome};
-use scheduler::{Config, Scheduler};
+use domain::{
+    ids::{BatchId, WorkerId},
+    outcome::Outcome,
+};
+use scheduler::{Config, Leased, Scheduler};
 use sqlx::{Connection as _, PgConnection};
 use store::{PoolOptions, Store};
 use testkit::Submit;
@@ -65,15 +68,21 @@ async fn reports_that_wait_for_a_wave_leave_connections() {
     assert_eq!(stored, 1);
 }
 
+/// Leases two batches of one task, in the order of their ids.
+async fn two_batches(harness: &Harness, w: &WorkerId) -> Vec<Leased> {
+    harness.online(w, 0..2, start()).await;
+    harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let mut leased = harness.lease(w, 1, start()).await;
+    leased.extend(harness.lease(w, 1, start()).await);
+    leased.sort_by_key(|leased| leased.batch.batch_id);
+    leased
+}
+
 #[tokio::test]
 async fn report_locks_batches_in_the_order_of_renewals() {
     let harness = Harness::new().await;
     let w = worker("w");
-    harness.online(&w, 0..2, start()).await;
-    harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
-    let mut leased = harness.lease(&w, 1, start()).await;
-    leased.extend(harness.lease(&w, 1, start()).await);
-    leased.sort_by_key(|leased| leased.batch.batch_id);
+    let leased = two_batches(&harness, &w).await;
     let [first, last] = &leased[..] else { panic!("two batches") };
     let back = returned(last, last.batch.members[0].ordinal, false);
     // A renewal of both leases, which has locked the first batch.
@@ -93,11 +102,7 @@ async fn report_locks_batches_in_the_order_of_renewals() {
 async fn renewal_that_waits_for_a_batch_locks_no_other() {
     let harness = Harness::new().await;
     let w = worker("w");
-    harness.online(&w, 0..2, start()).await;
-    harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
-    let mut leased = harness.lease(&w, 1, start()).await;
-    leased.extend(harness.lease(&w, 1, start()).await);
-    leased.sort_by_key(|leased| leased.batch.batch_id);
+    let leased = two_batches(&harness, &w).await;
     let [first, last] = &leased[..] else { panic!("two batches") };
     // A report of the last batch, which then halts the task and marks the first one.
     let mut report = harness.database.connection().await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::fair_share::reserved;
+use domain::{fair_share::reserved, quarantine};
 use engine::row::BatchRow;
 
 use super::{
@@ -13,8 +13,6 @@ use super::{
 
 /// Number of ready batches that one pull reads. Batches beyond it claim nothing.
 const BATCHES_PER_PULL: usize = 64;
-/// Number of workers' deaths from which on a batch is suspected, and goes out by other rules.
-const SUSPECT_AFTER: u16 = 2;
 /// Places by which a claimant may be ahead: the last places go by the order of the claims.
 const TOLERANCE: u32 = 1;
 
@@ -100,7 +98,8 @@ impl World {
                 places.held += size.saturating_sub(batch.reported);
                 let is_new = leased.iter().any(|new| new.batch_id == row.batch_id);
                 places.given += if is_new { size } else { 0 };
-            } else if !row.suspended && row.terms.worker_deaths < SUSPECT_AFTER {
+            } else if !row.suspended && !quarantine::is_suspect(row.terms.worker_deaths) {
+                // Suspected batches go out by other rules.
                 places.left += size;
                 ready += 1;
             }

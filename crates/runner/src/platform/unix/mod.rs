@@ -38,10 +38,10 @@ pub fn contain_processes() -> Containment {
     }
 }
 
-/// Ids of the executions that begin with `prefix` and whose runner lives with this entry, as
-/// `NAME=VALUE`, in its environment. Needs no run directory.
-pub fn running_ids(prefix: &str, entry: &str) -> Vec<String> {
-    processes::runners(prefix, entry)
+/// Ids of the executions that begin with one of `prefixes` and whose runner lives with this entry,
+/// as `NAME=VALUE`, in its environment. Needs no run directory. Reads every process once.
+pub fn running_ids(prefixes: &[String], entry: &str) -> Vec<String> {
+    processes::runners(prefixes, entry)
 }
 
 /// Kills all processes of an execution whose runner is dead: those in its cgroup, and those with

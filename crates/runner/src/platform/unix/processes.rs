@@ -109,15 +109,15 @@ impl Environ {
     }
 }
 
-/// Ids of the executions that begin with `prefix` and whose runner lives with this entry, as
-/// `NAME=VALUE`, in its environment.
-pub(super) fn runners(prefix: &str, entry: &str) -> Vec<String> {
+/// Ids of the executions that begin with one of `prefixes` and whose runner lives with this entry,
+/// as `NAME=VALUE`, in its environment.
+pub(super) fn runners(prefixes: &[String], entry: &str) -> Vec<String> {
     let mark = format!("{MARK}=");
     let id = |pid: Pid| {
         let Environ::Shown(environ) = Environ::of(pid) else { return None };
         let mut entries = environ.split(|byte| *byte == 0);
         let id = entries.find_map(|shown| str::from_utf8(shown).ok()?.strip_prefix(mark.as_str()))?;
-        let is_wanted = id.starts_with(prefix)
+        let is_wanted = prefixes.iter().any(|prefix| id.starts_with(prefix))
             && environ.split(|byte| *byte == 0).any(|shown| shown == entry.as_bytes())
             && is_runner(pid, id);
         is_wanted.then(|| id.to_owned())
