@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::middleware;
 use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
-use domain::limits::{MAX_BODY_BYTES, MAX_MESSAGE_BYTES, MAX_STREAMS};
+use domain::limits::{MAX_BODY_BYTES, MAX_MESSAGE_BYTES};
 use proto::admin::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
     desktop_service_server::DesktopServiceServer, enrolment_service_server::EnrolmentServiceServer,
@@ -57,7 +57,7 @@ pub fn routes(
         ),
         request_timeout: limits.request_timeout,
     });
-    let service = Service { control, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop };
+    let service = Service { control, stop };
     macro_rules! served {
         ($server:ident, $max_bytes:expr) => {
             $server::new(service.clone())

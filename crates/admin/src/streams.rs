@@ -1,16 +1,18 @@
 //! Response streams: limited in number and duration, and ended when the server stops.
 
-use std::{pin::Pin, sync::Arc};
+use std::pin::Pin;
 
+use control::{Caller, StreamPermit};
 use domain::{Error, Reason, limits::STREAM_LASTS};
 use futures::Stream;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 use crate::{
     Service,
     auth::Deadline,
+    extract::extract,
     status::{deadline_exceeded, failed},
 };
 
@@ -24,24 +26,18 @@ pub(crate) struct Lifetime {
     /// Deadline of the client; `None` without `grpc-timeout`.
     deadline: Option<Instant>,
     until: Instant,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 impl Lifetime {
-    /// Opens a stream for a request. Refused when the maximum number of streams is open.
-    pub(crate) fn begin<T>(service: &Service, request: &Request<T>) -> Result<Self, Status> {
-        let permit = Arc::clone(&service.streams).try_acquire_owned().map_err(|_| {
-            failed(Error::new(
-                Reason::Overloaded,
-                "too many streams are open; retry after the delay in RetryInfo",
-            ))
-        })?;
-        Ok(Self {
-            stop: service.stop.clone(),
-            deadline: request.extensions().get::<Deadline>().and_then(|deadline| deadline.0),
-            until: Instant::now() + STREAM_LASTS,
-            _permit: permit,
-        })
+    /// Opens a stream for a request. Refused when the project or the server has its maximum number
+    /// of streams open.
+    pub(crate) fn begin<T>(service: &Service, request: Request<T>) -> Result<(Self, Caller, T), Status> {
+        let deadline = request.extensions().get::<Deadline>().and_then(|deadline| deadline.0);
+        let (caller, message) = extract(request)?;
+        let permit = service.control.open_stream(caller.project_id()).map_err(failed)?;
+        let until = Instant::now() + STREAM_LASTS;
+        Ok((Self { stop: service.stop.clone(), deadline, until, _permit: permit }, caller, message))
     }
 
     /// Waits for `work`, or returns the status that ends the stream: server stop, client deadline,

@@ -85,6 +85,9 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<EntryRow>, Error> {
         caller.check(Action::ListAudit, [Resource::Everything])?;
-        Ok(audit::list(&mut *self.store.acquire().await?, caller.project_id(), filter, limit).await?)
+        self.list(caller.project_id(), async |connection| {
+            Ok(audit::list(connection, caller.project_id(), filter, limit).await?)
+        })
+        .await
     }
 }

@@ -54,8 +54,10 @@ impl Control {
         page: Page,
     ) -> Result<(i64, Vec<DesktopRow>), Error> {
         caller.check(action, [Resource::Desktop(ALL)])?;
-        let mut connection = self.store.acquire().await?;
-        Ok(desktop::list(&mut connection, caller.project_id(), filter, order, page).await?)
+        self.list(caller.project_id(), async |connection| {
+            Ok(desktop::list(connection, caller.project_id(), filter, order, page).await?)
+        })
+        .await
     }
 
     /// Lists at most `limit` desktops by id. The filter contains the start position.
@@ -66,8 +68,10 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<DesktopRow>, Error> {
         caller.check(Action::ListDesktopsDetail, [Resource::Desktop(ALL)])?;
-        let mut connection = self.store.acquire().await?;
-        Ok(desktop::page(&mut connection, caller.project_id(), filter, limit).await?)
+        self.list(caller.project_id(), async |connection| {
+            Ok(desktop::page(connection, caller.project_id(), filter, limit).await?)
+        })
+        .await
     }
 
     /// Shows one desktop, retired or not.

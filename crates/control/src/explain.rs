@@ -40,12 +40,14 @@ impl Control {
         task_id: TaskId,
         desktop_id: Option<&str>,
     ) -> Result<Vec<Sentence>, Error> {
-        let mut connection = self.store.acquire().await?;
-        let task = find_task(&mut connection, caller, Action::GetTask, task_id).await?;
-        match desktop_id {
-            None => self.explain_task(&mut connection, &task).await,
-            Some(desktop_id) => self.explain_desktop(&mut connection, caller, &task, desktop_id).await,
-        }
+        self.list(caller.project_id(), async |connection| {
+            let task = find_task(connection, caller, Action::GetTask, task_id).await?;
+            match desktop_id {
+                None => self.explain_task(connection, &task).await,
+                Some(desktop_id) => self.explain_desktop(connection, caller, &task, desktop_id).await,
+            }
+        })
+        .await
     }
 
     async fn explain_task(

@@ -44,20 +44,22 @@ impl Control {
         after: Option<(u32, i64)>,
         limit: i64,
     ) -> Result<Failures, Error> {
-        let mut connection = self.store.acquire().await?;
-        let task = find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
-        let groups = failure::list(&mut connection, task_id, after, limit).await?;
-        let mut members = failure::first_members(&mut connection, task_id, &groups, SHOWN_MEMBERS).await?;
-        let with_members = |group: FailureGroup| {
-            let desktop_ids = members.remove(&group.fingerprint_id).unwrap_or_default();
-            (group, desktop_ids)
-        };
-        Ok(Failures {
-            task_id,
-            attempt: task.attempt,
-            groups: groups.into_iter().map(with_members).collect(),
-            records: failure::total(&mut connection, task_id).await?,
+        self.list(caller.project_id(), async |connection| {
+            let task = find_task(connection, caller, Action::GetRecordDetail, task_id).await?;
+            let groups = failure::list(connection, task_id, after, limit).await?;
+            let mut members = failure::first_members(connection, task_id, &groups, SHOWN_MEMBERS).await?;
+            let with_members = |group: FailureGroup| {
+                let desktop_ids = members.remove(&group.fingerprint_id).unwrap_or_default();
+                (group, desktop_ids)
+            };
+            Ok(Failures {
+                task_id,
+                attempt: task.attempt,
+                groups: groups.into_iter().map(with_members).collect(),
+                records: failure::total(connection, task_id).await?,
+            })
         })
+        .await
     }
 
     /// Lists desktops of a failure group in the order of the plan, each with its ordinal. Starts
@@ -70,11 +72,16 @@ impl Control {
         after: Option<u32>,
         limit: i64,
     ) -> Result<Vec<(u32, String)>, Error> {
-        let mut connection = self.store.acquire().await?;
-        find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
-        if !failure::exists(&mut connection, task_id, fingerprint_id).await? {
-            return Err(Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"));
-        }
-        Ok(failure::members(&mut connection, task_id, fingerprint_id, after, limit).await?)
+        self.list(caller.project_id(), async |connection| {
+            find_task(connection, caller, Action::GetRecordDetail, task_id).await?;
+            if !failure::exists(connection, task_id, fingerprint_id).await? {
+                return Err(Error::new(
+                    Reason::FailureGroupNotFound,
+                    "the task has no such group of failures",
+                ));
+            }
+            Ok(failure::members(connection, task_id, fingerprint_id, after, limit).await?)
+        })
+        .await
     }
 }

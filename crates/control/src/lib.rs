@@ -25,6 +25,7 @@ mod retry;
 mod rollout;
 mod run_detached;
 mod scripts;
+mod shares;
 mod stop;
 mod stop_mode;
 mod task_queries;
@@ -51,6 +52,8 @@ pub use rate_limit::{BodyBudget, Rates};
 pub use request_limits::RequestLimits;
 pub use run_detached::finished;
 pub use scripts::ScriptPatch;
+use shares::Shares;
+pub use shares::StreamPermit;
 pub use stop_mode::StopMode;
 use store::Store;
 pub use store::{
@@ -104,12 +107,13 @@ pub struct Control {
     environment: Arc<dyn Environment>,
     access: Access,
     login_guard: Arc<LoginGuard>,
+    shares: Arc<Shares>,
 }
 
 impl Control {
     /// Creates the use cases on a database.
     pub fn new(store: Store, defaults: Defaults, environment: Arc<dyn Environment>, access: Access) -> Self {
-        Self { store, defaults, environment, access, login_guard: Arc::default() }
+        Self { store, defaults, environment, access, login_guard: Arc::default(), shares: Arc::default() }
     }
 
     /// Returns the current time of the use cases' environment.

@@ -10,7 +10,7 @@ use domain::{
     submission::ExecutionRequest,
     warning::{self, Canaries, Warning},
 };
-use store::{task, task::PinnedScript};
+use store::{Connection, task, task::PinnedScript};
 
 use crate::{
     Caller, Control,
@@ -97,18 +97,29 @@ impl Preview {
 impl Control {
     /// Validates and plans like [`Self::submit`], but stores nothing. Requires the right to run the
     /// request.
-    pub async fn preview(&self, caller: &Caller, mut request: ExecutionRequest) -> Result<Preview, Error> {
+    pub async fn preview(&self, caller: &Caller, request: ExecutionRequest) -> Result<Preview, Error> {
         check_choice(&request, caller)?;
-        let mut connection = self.store.acquire().await?;
-        choose(&mut connection, caller, &mut request).await?;
-        let prepared = self.prepare(&mut connection, caller, request).await?;
+        self.list(caller.project_id(), async |connection| {
+            self.preview_with(connection, caller, request).await
+        })
+        .await
+    }
+
+    async fn preview_with(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        mut request: ExecutionRequest,
+    ) -> Result<Preview, Error> {
+        choose(connection, caller, &mut request).await?;
+        let prepared = self.prepare(connection, caller, request).await?;
         let rollout = &prepared.submission.rollout;
         let project_id = caller.project_id();
         let script_hash =
-            task::script_hash(&mut connection, project_id, &prepared.scripts, prepared.command()).await?;
+            task::script_hash(connection, project_id, &prepared.scripts, prepared.command()).await?;
         let (scripts, command) = (&prepared.scripts, prepared.command());
         let mut warnings =
-            warnings::of_work(&mut connection, project_id, scripts, command, &rollout.policy).await?;
+            warnings::of_work(connection, project_id, scripts, command, &rollout.policy).await?;
         let offline: HashSet<String> = prepared
             .candidates
             .iter()

@@ -69,7 +69,10 @@ impl Control {
         page: Page,
     ) -> Result<(i64, Vec<ScriptRow>), Error> {
         caller.check(Action::ListScripts, [Resource::Script(ALL)])?;
-        Ok(script::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
+        self.list(caller.project_id(), async |connection| {
+            Ok(script::list(connection, caller.project_id(), filter, page).await?)
+        })
+        .await
     }
 
     /// Lists scripts without their content, newest first, starting after `before`.
@@ -81,8 +84,10 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<ScriptRow>, Error> {
         caller.check(Action::ListScripts, [Resource::Script(ALL)])?;
-        let mut connection = self.store.acquire().await?;
-        Ok(script::page(&mut connection, caller.project_id(), filter, before, limit).await?)
+        self.list(caller.project_id(), async |connection| {
+            Ok(script::page(connection, caller.project_id(), filter, before, limit).await?)
+        })
+        .await
     }
 
     /// Shows one script with its content at a revision.
@@ -127,11 +132,13 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<RevisionRow>, Error> {
         check(caller, Action::GetScript, script_id)?;
-        let mut connection = self.store.acquire().await?;
-        if script::current(&mut connection, caller.project_id(), &[script_id]).await?.is_empty() {
-            return Err(missing(script_id));
-        }
-        Ok(script::revisions(&mut connection, caller.project_id(), script_id, before, limit).await?)
+        self.list(caller.project_id(), async |connection| {
+            if script::current(connection, caller.project_id(), &[script_id]).await?.is_empty() {
+                return Err(missing(script_id));
+            }
+            Ok(script::revisions(connection, caller.project_id(), script_id, before, limit).await?)
+        })
+        .await
     }
 
     /// Stores a new revision and returns its number. The script's type stays unchanged.

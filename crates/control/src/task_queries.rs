@@ -85,9 +85,11 @@ impl Control {
     ) -> Result<(i64, Vec<TaskEntry>), Error> {
         caller.check(action, [Resource::Task(ALL)])?;
         self.wait_for_end(&filter.period).await;
-        let mut connection = self.store.acquire().await?;
-        let (count, tasks) = task::list(&mut connection, caller.project_id(), filter, page).await?;
-        Ok((count, entries(&mut connection, tasks).await?))
+        self.list(caller.project_id(), async |connection| {
+            let (count, tasks) = task::list(connection, caller.project_id(), filter, page).await?;
+            Ok((count, entries(connection, tasks).await?))
+        })
+        .await
     }
 
     /// Shows one task with its waves and scripts.
@@ -112,9 +114,11 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<TaskProgress>, Error> {
         caller.check(Action::ListTasks, [Resource::Task(ALL)])?;
-        let mut connection = self.store.acquire().await?;
-        let tasks = task::page(&mut connection, caller.project_id(), filter, limit).await?;
-        progress(&mut connection, tasks, self.environment.now()).await
+        self.list(caller.project_id(), async |connection| {
+            let tasks = task::page(connection, caller.project_id(), filter, limit).await?;
+            progress(connection, tasks, self.environment.now()).await
+        })
+        .await
     }
 
     /// Lists targets of a task in the order of the plan, starting after an ordinal.
@@ -126,9 +130,11 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<ListedTarget>, Error> {
         check_task(caller, task_id)?;
-        let mut connection = self.store.acquire().await?;
-        lookup::task(&mut connection, caller, task_id).await?;
-        Ok(target::page(&mut connection, task_id, after, limit).await?)
+        self.list(caller.project_id(), async |connection| {
+            lookup::task(connection, caller, task_id).await?;
+            Ok(target::page(connection, task_id, after, limit).await?)
+        })
+        .await
     }
 
     /// Lists one page of records, with the total number.
@@ -140,7 +146,10 @@ impl Control {
     ) -> Result<(i64, Vec<RecordRow>), Error> {
         caller.check(Action::ListRecords, [Resource::Task(ALL)])?;
         self.wait_for_end(&filter.period).await;
-        Ok(record::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
+        self.list(caller.project_id(), async |connection| {
+            Ok(record::list(connection, caller.project_id(), filter, page).await?)
+        })
+        .await
     }
 
     /// Lists records of one task in the order of the plan, starting after `filter.after`. Their
@@ -156,10 +165,12 @@ impl Control {
             caller.check(Action::GetRecordDetail, [Resource::Task(&task_id.to_string())])?;
         }
         caller.check(Action::ListRecords, [Resource::Task(&task_id.to_string())])?;
-        let mut connection = self.store.acquire().await?;
-        lookup::task(&mut connection, caller, task_id).await?;
         let filter = RecordFilter { task_id: Some(task_id), ..filter };
-        Ok(record::page(&mut connection, caller.project_id(), &filter, limit).await?)
+        self.list(caller.project_id(), async |connection| {
+            lookup::task(connection, caller, task_id).await?;
+            Ok(record::page(connection, caller.project_id(), &filter, limit).await?)
+        })
+        .await
     }
 
     /// Shows one record with its output.

@@ -21,21 +21,26 @@ impl Control {
         task_id: TaskId,
         request: RolloutRequest,
     ) -> Result<WhatIf, Error> {
-        let mut connection = self.store.acquire().await?;
-        let task = find_task(&mut connection, caller, Action::GetTask, task_id).await?;
-        if !task.status.is_ended() {
-            return Err(Error::new(Reason::TaskNotEnded, "the task has not ended: some results are missing"));
-        }
-        let rollout = request.check().map_err(|error| error.within("rollout"))?;
-        let planned = match &rollout.waves {
-            None => task::planned_waves(&mut connection, task_id).await?,
-            Some(waves) => PlannedWave::consecutive(rollout::sizes(waves, task.target_count)?),
-        };
-        let results = record::finished(&mut connection, task_id).await?;
-        drop(connection);
-        // A replay of a million results takes longer than an async thread may be blocked.
-        let replay = move || what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results);
-        let replayed = tokio::task::spawn_blocking(replay).await;
-        replayed.map_err(|error| Error::internal().with_source(error))
+        self.list(caller.project_id(), async |connection| {
+            let task = find_task(connection, caller, Action::GetTask, task_id).await?;
+            if !task.status.is_ended() {
+                return Err(Error::new(
+                    Reason::TaskNotEnded,
+                    "the task has not ended: some results are missing",
+                ));
+            }
+            let rollout = request.check().map_err(|error| error.within("rollout"))?;
+            let planned = match &rollout.waves {
+                None => task::planned_waves(connection, task_id).await?,
+                Some(waves) => PlannedWave::consecutive(rollout::sizes(waves, task.target_count)?),
+            };
+            let results = record::finished(connection, task_id).await?;
+            // A replay of a million results takes longer than an async thread may be blocked.
+            let replay =
+                move || what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results);
+            let replayed = tokio::task::spawn_blocking(replay).await;
+            replayed.map_err(|error| Error::internal().with_source(error))
+        })
+        .await
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Database {
     pub(crate) max_connections: u32,
     /// Time that a call waits for a free connection before it fails.
     pub(crate) acquire_timeout_ms: u64,
+    /// Maximum time of one statement of a list or a count.
+    pub(crate) list_timeout_ms: u64,
 }
 
 /// The REST API.
@@ -163,7 +165,7 @@ pub(crate) struct Tasks {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: String::new(), max_connections: 20, acquire_timeout_ms: 5_000 }
+        Self { url: String::new(), max_connections: 20, acquire_timeout_ms: 5_000, list_timeout_ms: 20_000 }
     }
 }
 
@@ -251,6 +253,9 @@ impl Settings {
             bail!("orders requires TLS; set tls.ca_file, tls.cert_file and tls.key_file");
         }
         self.enrolment.check(&self.tls)?;
+        if self.database.list_timeout_ms == 0 {
+            bail!("database.list_timeout_ms must be at least 1");
+        }
         if self.database.max_connections < 2 {
             bail!("database.max_connections must be at least 2: one of them listens for notifications");
         }
@@ -290,6 +295,8 @@ impl Settings {
         let options = PoolOptions {
             max_connections: self.database.max_connections,
             liveness_connections,
+            list_connections: list_connections(self.database.max_connections),
+            list_timeout: Duration::from_millis(self.database.list_timeout_ms),
             acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
             ..PoolOptions::new(&self.database.url)
         };
@@ -340,6 +347,12 @@ impl Settings {
             max_open_per_project: self.tasks.max_open_per_project,
         }
     }
+}
+
+/// Returns the number of connections of a process that only lists use: a quarter. Fewer than four
+/// connections reserve none.
+pub(crate) const fn list_connections(max_connections: u32) -> u32 {
+    max_connections / 4
 }
 
 #[cfg(test)]
@@ -393,6 +406,7 @@ mod tests {
         assert!(wrong("[api]\nrate_per_second = 0").contains("rate_per_second"));
         assert!(wrong("[access]\nmaster_keys = [\"abc\"]").contains("64 hex digits"));
         assert!(wrong("[access]\nmaster_key_file = \"/nowhere\"").contains("/nowhere"));
+        assert!(wrong("[database]\nlist_timeout_ms = 0").contains("list_timeout_ms"));
         assert!(wrong("[scheduler]\nworker_timeout_ms = 1").contains("worker_timeout_ms"));
         assert!(wrong("[retention]\naudit_days = 36501").contains("retention.audit_days"));
         assert!(wrong("[retention]\ntasks_days = -1").contains("tasks_days"));

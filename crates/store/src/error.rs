@@ -61,7 +61,7 @@ impl Error {
     }
 
     /// Returns whether a statement timeout or lock timeout ended the statement.
-    pub(crate) fn is_timeout(&self) -> bool {
+    pub fn is_timeout(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
         // 57014 is a statement timeout, 55P03 a lock timeout.
         error.code().is_some_and(|code| code == "57014" || code == "55P03")

@@ -33,6 +33,10 @@ pub struct PoolOptions {
     pub max_connections: u32,
     /// Number of these connections that only [`Store::for_liveness`] uses; 0 reserves none.
     pub liveness_connections: u32,
+    /// Number of these connections that only [`Store::for_lists`] uses; 0 reserves none.
+    pub list_connections: u32,
+    /// Maximum run time of one statement on the connections for lists.
+    pub list_timeout: Duration,
     /// Maximum time that a caller waits for a connection before the call fails as unavailable.
     pub acquire_timeout: Duration,
     /// Maximum run time of one statement.
@@ -46,6 +50,8 @@ impl PoolOptions {
             url: url.into(),
             max_connections: 10,
             liveness_connections: 0,
+            list_connections: 0,
+            list_timeout: Duration::from_secs(20),
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
         }
@@ -58,6 +64,8 @@ pub struct Store {
     pool: PgPool,
     /// Connections that only signs of life use; `None` if none are reserved.
     liveness: Option<PgPool>,
+    /// Connections that only lists use; `None` if none are reserved.
+    lists: Option<PgPool>,
     max_connections: u32,
     clock: Clock,
     silence: Silence,
@@ -80,23 +88,25 @@ pub fn schema_digest() -> String {
 impl Store {
     /// Connects lazily: the first statement reveals whether the database answers.
     pub fn connect(options: &PoolOptions) -> Result<Self, Error> {
-        let statement_timeout = options.statement_timeout.as_millis().to_string();
-        let connect = PgConnectOptions::from_str(&options.url)?.application_name("graywave").options([
-            ("statement_timeout", statement_timeout.as_str()),
-            // Suppresses the notices that IF NOT EXISTS emits on every start.
-            ("client_min_messages", "warning"),
-            ("idle_in_transaction_session_timeout", "60000"),
-            // A page of a million-row task is found by index; JIT compilation costs more than its
-            // execution.
-            ("jit", "off"),
+        let connect = connect_options(options)?;
+        let for_lists = connect.clone().options([
+            ("statement_timeout", options.list_timeout.as_millis().to_string().as_str()),
+            // A list over a million targets sorts and hashes them.
+            ("work_mem", "32MB"),
         ]);
         let silence = Silence::default();
-        let reserved = options.liveness_connections;
+        let pool = |connect, number| connect_pool(connect, number, options.acquire_timeout, &silence);
+        let reserved = options.liveness_connections.saturating_add(options.list_connections);
         let max_connections = options.max_connections.saturating_sub(reserved).max(1);
-        let pool = connect_pool(connect.clone(), max_connections, options.acquire_timeout, &silence);
-        let liveness =
-            (reserved > 0).then(|| connect_pool(connect, reserved, options.acquire_timeout, &silence));
-        Ok(Self { pool, liveness, max_connections, clock: Clock::new(), silence })
+        let reserve = |number: u32, connect| (number > 0).then(|| pool(connect, number));
+        Ok(Self {
+            liveness: reserve(options.liveness_connections, connect.clone()),
+            lists: reserve(options.list_connections, for_lists),
+            pool: pool(connect, max_connections),
+            max_connections,
+            clock: Clock::new(),
+            silence,
+        })
     }
 
     /// Returns the handle for heartbeats, lease renewals and other short signs of life. They have
@@ -107,7 +117,15 @@ impl Store {
         Self { pool, ..self.clone() }
     }
 
-    /// Returns the maximum number of connections without those for signs of life.
+    /// Returns the handle for lists and counts, which may read many rows. They have connections of
+    /// their own with a short time limit, so that they delay no change.
+    #[must_use]
+    pub fn for_lists(&self) -> Self {
+        let pool = self.lists.as_ref().unwrap_or(&self.pool).clone();
+        Self { pool, ..self.clone() }
+    }
+
+    /// Returns the maximum number of connections without reserved ones.
     pub const fn max_connections(&self) -> u32 {
         self.max_connections
     }
@@ -181,7 +199,7 @@ impl Store {
 
     /// Returns the numbers of busy and idle connections, reserved ones included.
     pub fn connections(&self) -> (u32, u32) {
-        let pools = || std::iter::once(&self.pool).chain(&self.liveness);
+        let pools = || std::iter::once(&self.pool).chain(&self.liveness).chain(&self.lists);
         let size: u32 = pools().map(PgPool::size).sum();
         let idle: usize = pools().map(PgPool::num_idle).sum();
         let idle = u32::try_from(idle).unwrap_or(u32::MAX);
@@ -191,8 +209,8 @@ impl Store {
     /// Closes every connection, after waiting for busy ones.
     pub async fn close(&self) {
         self.pool.close().await;
-        if let Some(liveness) = &self.liveness {
-            liveness.close().await;
+        for reserved in self.liveness.iter().chain(&self.lists) {
+            reserved.close().await;
         }
     }
 
@@ -202,6 +220,19 @@ impl Store {
 }
 
 /// Creates a pool that connects lazily.
+fn connect_options(options: &PoolOptions) -> Result<PgConnectOptions, Error> {
+    let statement_timeout = options.statement_timeout.as_millis().to_string();
+    Ok(PgConnectOptions::from_str(&options.url)?.application_name("graywave").options([
+        ("statement_timeout", statement_timeout.as_str()),
+        // Suppresses the notices that IF NOT EXISTS emits on every start.
+        ("client_min_messages", "warning"),
+        ("idle_in_transaction_session_timeout", "60000"),
+        // A page of a million-row task is found by index; JIT compilation costs more than its
+        // execution.
+        ("jit", "off"),
+    ]))
+}
+
 fn connect_pool(
     connect: PgConnectOptions,
     max_connections: u32,

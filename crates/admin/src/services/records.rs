@@ -51,8 +51,7 @@ impl RecordService for Service {
         &self,
         request: Request<StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
-        let life = Lifetime::begin(self, &request)?;
-        let (caller, message) = extract(request)?;
+        let (life, caller, message) = Lifetime::begin(self, request)?;
         let after = cursor::token(Some(&message.cursor)).map_err(|_| {
             let message = "invalid cursor; send the cursor of the last message, or none";
             failed(Error::field(Reason::PageTokenInvalid, "cursor", message))

@@ -11,7 +11,6 @@ use tonic::{Request, Status};
 use crate::{
     Service,
     convert::task,
-    extract::extract,
     status::failed,
     streams::{Lifetime, ResponseStream},
 };
@@ -21,8 +20,7 @@ pub(super) async fn watch(
     service: &Service,
     request: Request<WatchTaskRequest>,
 ) -> Result<ResponseStream<WatchTaskResponse>, Status> {
-    let life = Lifetime::begin(service, &request)?;
-    let (caller, message) = extract(request)?;
+    let (life, caller, message) = Lifetime::begin(service, request)?;
     let task_id = TaskId::find(&message.task_id).map_err(failed)?;
     let after = cursor(task_id, &message.cursor).map_err(failed)?;
     let watch = service.control.watch_task(&caller, task_id, after).await.map_err(failed)?;

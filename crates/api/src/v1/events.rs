@@ -1,10 +1,6 @@
 //! Server-sent events of a task, resumable after the last event received.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::Path,
@@ -14,17 +10,14 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use control::{EventRow, Poll, TaskUpdate, Watch};
+use control::{EventRow, Poll, StreamPermit, TaskUpdate, Watch};
 use domain::{
     Error, Reason,
-    limits::{MAX_STREAMS, STREAM_LASTS, STREAM_LOOKS_EVERY},
+    limits::{STREAM_LASTS, STREAM_LOOKS_EVERY},
 };
 use futures::stream;
 use serde::Serialize;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{task::NativeWave, tasks::TaskPath, time};
@@ -32,8 +25,6 @@ use crate::{dto::Project, error::ApiError, extract::Authorized};
 
 /// Interval of keep-alive comments on an idle stream.
 const SAYS_IT_LIVES_EVERY: Duration = Duration::from_secs(15);
-
-static STREAMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_STREAMS)));
 
 /// A server-sent event, described for the OpenAPI document.
 #[derive(Debug, ToSchema)]
@@ -130,9 +121,7 @@ pub(crate) async fn watch(
     let Some(watch) = control.watch_task(&caller, task_id, after).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let permit = Arc::clone(&STREAMS)
-        .try_acquire_owned()
-        .map_err(|_| Error::new(Reason::Overloaded, "too many event streams are open; retry later"))?;
+    let permit = control.open_stream(caller.project_id())?;
     let state = StreamState { watch, is_first: true, until: Instant::now() + STREAM_LASTS, _permit: permit };
     let events = stream::unfold(Some(state), next_events);
     let events = futures::StreamExt::flat_map(events, |events| {
@@ -147,7 +136,7 @@ struct StreamState {
     watch: Watch,
     is_first: bool,
     until: Instant,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 /// Waits for the next events of the task. An error ends the stream; the client reconnects with its

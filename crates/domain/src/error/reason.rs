@@ -220,6 +220,12 @@ reasons! {
     SHARE_EXCEEDED = ShareExceeded, TooMany,
         "The caller's requests in progress use up its share of the server.",
         "Wait until some of the requests have ended.";
+    PROJECT_SHARE_EXCEEDED = ProjectShareExceeded, TooMany,
+        "The project's lists or streams in progress use up its share of the server.",
+        "Wait until some of them have ended, narrow the lists, or close streams.";
+    LIST_TOO_LONG = ListTooLong, Invalid,
+        "The list reads more rows than the time limit for lists allows.",
+        "Narrow the list: name a task, some desktops or a shorter period.";
     OPEN_TASK_LIMIT = OpenTaskLimit, TooMany,
         "The project has reached its limit of unended tasks.",
         "Wait until a task has ended, or stop one.";

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::credentials;
 use crate::{
-    config::Settings,
+    config::{Settings, list_connections},
     roles::{self, certificates, health},
 };
 use cli::{number, print};
@@ -159,6 +159,7 @@ async fn over_database(
     let store = Store::connect(&PoolOptions {
         max_connections: settings.database.max_connections,
         liveness_connections: 1,
+        list_connections: list_connections(settings.database.max_connections),
         ..PoolOptions::new(&home.database_url)
     })?;
     let outcome = async {

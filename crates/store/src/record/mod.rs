@@ -2,12 +2,12 @@
 //! targets that have not ended.
 
 mod insert;
+mod list;
 
 use domain::{
     Timestamp,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     outcome::Outcome,
-    page::Page,
     period::Period,
     process::{LeftProcess, ProcessReport},
     record::{LateResult, RecordId, RecordStatus, SKIPPED_REASON, UnendedState},
@@ -19,6 +19,7 @@ use sqlx::{Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
 pub(crate) use insert::{add_late, insert};
+pub use list::list;
 
 use crate::{
     Connection, Error,
@@ -128,8 +129,8 @@ pub struct RecordFilter {
     /// Only records started in this period. For a record without a start, the time of acceptance
     /// counts.
     pub period: Period,
-    /// Only the newest record of each script on each desktop. With an end of the period, tasks
-    /// accepted later do not count.
+    /// Only the newest record of each script on each desktop; only for a [`list`]. With an end of
+    /// the period, tasks accepted later do not count.
     pub latest_only: bool,
     /// Only records of this wave.
     pub wave: Option<u16>,
@@ -137,37 +138,6 @@ pub struct RecordFilter {
     pub after: Option<(u32, u16)>,
     /// Whether to include outputs; only for a [`page`].
     pub with_output: bool,
-}
-
-/// Lists one page of records with the total number: newest task first, then in the order of the
-/// plan.
-pub async fn list(
-    connection: &mut Connection,
-    project_id: &ProjectId,
-    filter: &RecordFilter,
-    page: Page,
-) -> Result<(i64, Vec<RecordRow>), Error> {
-    // A count visits every row, so it joins the whereabouts of targets only if the filter needs
-    // them.
-    let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*)");
-    if filter.status.is_some() || filter.period != Period::default() {
-        push_from(&mut counting, EVERY_BATCH);
-    } else {
-        counting.push(FROM_RECORDS);
-    }
-    push_filter(&mut counting, project_id, filter);
-    let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
-
-    let mut listing = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    listing.push(format!(
-        ", {STARTED_AT} AS started_at, {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result"
-    ));
-    push_from(&mut listing, BATCH_OF_EACH);
-    push_filter(&mut listing, project_id, filter);
-    listing.push(" ORDER BY k.task_id DESC, t.ordinal, ts.script OFFSET ").push_bind(page.offset);
-    listing.push(" LIMIT ").push_bind(page.limit);
-    let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
-    Ok((count, rows.into_iter().map(RecordRow::try_from).collect::<Result<_, _>>()?))
 }
 
 /// Lists records in the order of their task's plan, starting after `filter.after`.
@@ -183,7 +153,7 @@ pub async fn page(
     query.push(format!(
         ", {STARTED_AT} AS started_at, {PLACE} AS place, {output} AS output, {late_result} AS late_result"
     ));
-    push_from(&mut query, BATCH_OF_EACH);
+    push_from(&mut query);
     push_filter(&mut query, project_id, filter);
     query.push(" ORDER BY t.ordinal, ts.script LIMIT ").push_bind(limit);
     let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
@@ -200,7 +170,7 @@ pub async fn fetch(
     query.push(format!(
         ", {STARTED_AT} AS started_at, {PLACE} AS place, coalesce(r.output, '') AS output, r.late_result"
     ));
-    push_from(&mut query, BATCH_OF_EACH);
+    push_from(&mut query);
     query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
     query.push(" AND k.task_id = ").push_bind(record_id.task_id.0);
     query.push(" AND k.attempt = ").push_bind(int2(record_id.attempt));
@@ -230,45 +200,42 @@ const SELECT_RECORD: &str =
     r.interpreter, r.signal, r.containment, r.left_processes, r.left_processes_count";
 
 /// Looks up the batch of each target. A page visits few rows. Ended targets need no lookup.
-const BATCH_OF_EACH: &str = "LEFT JOIN LATERAL (
+const BATCH_OF_EACH: &str = " LEFT JOIN LATERAL (
     SELECT b.status, b.started->(t.ordinal::text) AS started FROM batch b
     WHERE r.outcome IS NULL AND k.ended_at IS NULL AND b.task_id = k.task_id AND t.ordinal = ANY(b.ordinals)
     LIMIT 1) AS b ON true";
 
-/// Joins all batches once, for a count, which visits every row.
-const EVERY_BATCH: &str = "LEFT JOIN (
-    SELECT b.task_id, m.ordinal, b.status, b.started->(m.ordinal::text) AS started
-    FROM batch b, unnest(b.ordinals) AS m (ordinal)) AS b
-    ON b.task_id = k.task_id AND b.ordinal = t.ordinal AND r.outcome IS NULL AND k.ended_at IS NULL";
+/// Joins everything that a shown record consists of to its task, target and script.
+const SHOWN_JOINS: [&str; 4] = [STORED, UNENDED, BATCH_OF_EACH, DESKTOP];
 
-/// Joins the desktops and the whereabouts of targets. `batches` joins their batches.
-fn push_from(query: &mut QueryBuilder<Postgres>, batches: &'static str) {
-    query.push(FROM_RECORDS);
+/// The stored record.
+const STORED: &str =
+    " LEFT JOIN record r ON r.task_id = k.task_id AND r.ordinal = t.ordinal AND r.script = ts.script
+      AND r.attempt = k.attempt";
+
+/// What is stored of targets that have not ended, without their batches.
+const UNENDED: &str = " LEFT JOIN deferred_target s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
+      LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal";
+
+const DESKTOP: &str = " LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id";
+
+/// Reads from all targets and scripts of tasks.
+fn push_from(query: &mut QueryBuilder<Postgres>) {
     query.push(
-        " LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
-          LEFT JOIN deferred_target s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
-          LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal ",
+        " FROM task k JOIN target t ON t.task_id = k.task_id JOIN task_script ts ON ts.task_id = k.task_id",
     );
-    query.push(batches);
+    SHOWN_JOINS.iter().for_each(|join| {
+        query.push(join);
+    });
 }
-
-const FROM_RECORDS: &str =
-    " FROM task k JOIN target t ON t.task_id = k.task_id JOIN task_script ts ON ts.task_id = k.task_id
-      LEFT JOIN record r ON r.task_id = k.task_id AND r.ordinal = t.ordinal AND r.script = ts.script
-           AND r.attempt = k.attempt";
 
 fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &RecordFilter) {
     query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
     if let Some(task_id) = filter.task_id {
         query.push(" AND k.task_id = ").push_bind(task_id.0);
     }
-    if !filter.desktop_ids.is_empty() {
-        query.push(" AND t.desktop_id = ANY(").push_bind(filter.desktop_ids.clone()).push(")");
-    }
-    if let Some(script_ids) = &filter.script_ids {
-        let ids: Vec<Uuid> = script_ids.iter().map(|id| id.0).collect();
-        query.push(" AND ts.script_id = ANY(").push_bind(ids).push(")");
-    }
+    push_desktops(query, filter);
+    push_scripts(query, filter);
     if !filter.script_names.is_empty() {
         query.push(" AND ts.name = ANY(").push_bind(filter.script_names.clone()).push(")");
     }
@@ -300,17 +267,18 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
         query.push(format!(" AND coalesce({STARTED_AT}, k.created_at)"));
         push_period(query, &filter.period);
     }
-    if filter.latest_only {
-        query.push(
-            " AND NOT EXISTS (
-                 SELECT FROM target later JOIN task lk ON lk.task_id = later.task_id AND lk.project_id = k.project_id
-                 JOIN task_script ls ON ls.task_id = later.task_id AND ls.script_id = ts.script_id
-                 WHERE later.desktop_id = t.desktop_id AND later.task_id > k.task_id",
-        );
-        if let Some(until) = filter.period.until {
-            query.push(" AND lk.created_at <= ").push_bind(until);
-        }
-        query.push(")");
+}
+
+fn push_desktops(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
+    if !filter.desktop_ids.is_empty() {
+        query.push(" AND t.desktop_id = ANY(").push_bind(filter.desktop_ids.clone()).push(")");
+    }
+}
+
+fn push_scripts(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
+    if let Some(script_ids) = &filter.script_ids {
+        let ids: Vec<Uuid> = script_ids.iter().map(|id| id.0).collect();
+        query.push(" AND ts.script_id = ANY(").push_bind(ids).push(")");
     }
 }
 

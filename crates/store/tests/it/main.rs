@@ -7,6 +7,7 @@ mod enrolment;
 mod lifecycle;
 mod migration;
 mod partition;
+mod records;
 mod standby;
 
 use std::time::Duration;
