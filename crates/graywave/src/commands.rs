@@ -149,7 +149,7 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
         Command::Errors => Ok(print(&domain::error::reference())?),
         Command::Openapi => Ok(print(&format!("{}\n", api::document().to_pretty_json()?))?),
         Command::CheckConfig => Ok(print(&roles::check(&settings()?).await?)?),
-        Command::Healthcheck => healthcheck::run(settings()?.telemetry.address()).await,
+        Command::Healthcheck => healthcheck::run(settings()?.telemetry.health_address()).await,
         Command::Ca(command) => Ok(print(&ca::run(command)?)?),
         Command::Projects(command) => manage(DatabaseCommand::Projects(command), &settings()?).await,
         Command::Principals(command) => manage(DatabaseCommand::Principals(command), &settings()?).await,

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
 use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, RequestLimits, Token};
 use domain::limits::MAX_CERTIFICATE_DAYS;
-use mtls::{FilesGiven, IssuerFiles};
+use mtls::{FilesGiven, IssuerFiles, WebFiles};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
 
@@ -55,8 +55,16 @@ pub(crate) struct Database {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Api {
-    /// Listen address for clients.
-    pub(crate) listen: String,
+    /// Listen address for clients; if unset, port 8080 of all addresses with HTTPS, and of the
+    /// loopback address without.
+    pub(crate) listen: Option<String>,
+    /// Server certificate with its intermediates, for HTTPS. Requires `tls_key_file`.
+    pub(crate) tls_cert_file: Option<PathBuf>,
+    /// Private key of the server certificate.
+    pub(crate) tls_key_file: Option<PathBuf>,
+    /// Listens without HTTPS on other than loopback addresses. Credentials and scripts then cross
+    /// the network in plain text, unless a proxy in front of the API encrypts them.
+    pub(crate) insecure: bool,
     /// Bearer tokens, each `project_id:token`. A token has at least 16 characters.
     pub(crate) tokens: Vec<String>,
     /// Access keys, each `project_id:access_key:secret_key`. A secret key has at least 16
@@ -76,6 +84,23 @@ pub(crate) struct Api {
     pub(crate) rate_per_second: NonZeroU32,
     /// Maximum burst of requests of one principal.
     pub(crate) rate_burst: NonZeroU32,
+}
+
+impl Api {
+    /// Returns the address to listen on.
+    pub(crate) fn address(&self) -> &str {
+        let is_open = self.insecure || self.tls_cert_file.is_some();
+        self.listen.as_deref().unwrap_or(if is_open { "0.0.0.0:8080" } else { "127.0.0.1:8080" })
+    }
+
+    /// Returns the files for HTTPS; `None` if none are configured.
+    pub(crate) fn tls_files(&self) -> anyhow::Result<Option<WebFiles>> {
+        match (&self.tls_cert_file, &self.tls_key_file) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(WebFiles { cert: cert.clone(), key: key.clone() })),
+            _ => bail!("api.tls_cert_file and api.tls_key_file belong together: set both, or none"),
+        }
+    }
 }
 
 /// Keys that encrypt secret keys in the database.
@@ -173,7 +198,10 @@ impl Default for Api {
     fn default() -> Self {
         let options = api::Options::default();
         Self {
-            listen: "0.0.0.0:8080".into(),
+            listen: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            insecure: false,
             tokens: Vec::new(),
             keys: Vec::new(),
             request_timeout_ms: 60_000,
@@ -243,6 +271,7 @@ impl Settings {
         if self.api.max_connections == 0 {
             bail!("api.max_connections must be at least 1");
         }
+        self.api.tls_files()?;
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
@@ -382,7 +411,7 @@ mod tests {
             None,
         )
         .unwrap();
-        assert_eq!(settings.api.listen, "127.0.0.1:2");
+        assert_eq!(settings.api.address(), "127.0.0.1:2");
         assert_eq!(settings.api.tokens.len(), 2);
         assert_eq!(settings.worker.scheduler_urls, ["http://a:1", "http://b:2"]);
         assert_eq!(settings.scheduler.lease_ms, 5_000);
@@ -398,6 +427,14 @@ mod tests {
     }
 
     #[test]
+    fn api_listens_on_loopback_unless_encrypted_or_insecure() {
+        let address = |toml: &str| load(toml, &[], None).unwrap().api.address().to_owned();
+        assert_eq!(address(""), "127.0.0.1:8080");
+        assert_eq!(address("[api]\ninsecure = true"), "0.0.0.0:8080");
+        assert_eq!(address("[api]\ntls_cert_file = \"c\"\ntls_key_file = \"k\""), "0.0.0.0:8080");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let wrong = |toml: &str| format!("{:#}", load(toml, &[], None).unwrap_err());
         assert!(wrong("[api]\nlisten_on = \"x\"").contains("listen_on"));
@@ -406,6 +443,7 @@ mod tests {
         assert!(wrong("[api]\nrate_per_second = 0").contains("rate_per_second"));
         assert!(wrong("[access]\nmaster_keys = [\"abc\"]").contains("64 hex digits"));
         assert!(wrong("[access]\nmaster_key_file = \"/nowhere\"").contains("/nowhere"));
+        assert!(wrong("[api]\ntls_key_file = \"k\"").contains("api.tls_cert_file"));
         assert!(wrong("[database]\nlist_timeout_ms = 0").contains("list_timeout_ms"));
         assert!(wrong("[scheduler]\nworker_timeout_ms = 1").contains("worker_timeout_ms"));
         assert!(wrong("[retention]\naudit_days = 36501").contains("retention.audit_days"));

@@ -14,6 +14,7 @@ mod settings;
 mod signer;
 mod tls;
 mod verify;
+mod web;
 
 #[cfg(test)]
 mod handshake_tests;
@@ -35,3 +36,4 @@ pub use rustls::pki_types::CertificateDer;
 pub use server::{Accepted, accept};
 pub use signer::{NotSigned, Shown, Signer, SignerFiles, SignerFilesGiven, verify_signed};
 pub use tls::{Error, Tls};
+pub use web::{WebFiles, WebTls};

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     str::FromStr as _,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use sqlx::{
     PgPool, Postgres, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use telemetry::metric;
 use time_sync::Clock;
@@ -20,6 +21,19 @@ use crate::{
     Connection, Error,
     connection_watchdog::{self, Silence},
 };
+
+/// Returns the host of a database URL if it is another machine and its certificate and name are not
+/// verified; `None` otherwise, or if the URL is not valid.
+pub fn unverified_host(url: &str) -> Option<String> {
+    let options = PgConnectOptions::from_str(url).ok()?;
+    let host = options.get_host();
+    let is_here = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+    (!is_here && !is_verified).then(|| host.to_owned())
+}
 
 /// An open transaction. Rolls back unless it is committed.
 pub type Tx = Transaction<'static, Postgres>;

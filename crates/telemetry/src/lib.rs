@@ -44,10 +44,13 @@ pub struct Config {
     pub sample_ratio: f64,
     /// Listen address of metrics and health; if unset, [`DEFAULT_LISTEN`] is used if it is free.
     pub listen: Option<String>,
+    /// Listen address of health alone, for probes from other machines; if unset, health is served
+    /// with the metrics only.
+    pub health_listen: Option<String>,
 }
 
 /// Default listen address of metrics and health.
-pub const DEFAULT_LISTEN: &str = "0.0.0.0:9100";
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:9100";
 
 /// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -67,6 +70,7 @@ impl Default for Config {
             otlp_endpoint: None,
             sample_ratio: 0.01,
             listen: None,
+            health_listen: None,
         }
     }
 }
@@ -75,6 +79,11 @@ impl Config {
     /// Listen address of metrics and health.
     pub fn address(&self) -> &str {
         self.listen.as_deref().unwrap_or(DEFAULT_LISTEN)
+    }
+
+    /// Address that answers probes.
+    pub fn health_address(&self) -> &str {
+        self.health_listen.as_deref().unwrap_or_else(|| self.address())
     }
 }
 

@@ -15,6 +15,7 @@ use domain::{
     ids::ProjectId,
     page::{DESKTOP_LIST, Page},
 };
+use mtls::WebTls;
 use pgcluster::{Cluster, Durability};
 use scheduler::Scheduler;
 use serde::Serialize;
@@ -91,6 +92,8 @@ struct Listeners {
     http: TcpListener,
     grpc: TcpListener,
     agents: TcpListener,
+    /// Certificate of the REST API; `None` without HTTPS.
+    https: Option<WebTls>,
 }
 
 /// Persistent state of the cluster, and the URL of its database.
@@ -108,8 +111,10 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let data_dir = prepare(&arguments.data_dir)?;
     let _lock = lock(&data_dir)?;
+    let http = roles::bind(&arguments.http, "the REST API").await?;
     let listeners = Listeners {
-        http: roles::bind(&arguments.http, "the REST API").await?,
+        https: certificates::https(&settings.api, http.local_addr()?)?,
+        http,
         grpc: roles::bind(&arguments.grpc, "gRPC").await?,
         agents: roles::bind(&arguments.agents, "agents").await?,
     };
@@ -195,9 +200,10 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
     forget_earlier_workers(&engine, store).await?;
+    let scheme = if listeners.https.is_some() { "https" } else { "http" };
     let ready = Ready {
         event: "ready",
-        http: format!("http://{}", listeners.http.local_addr()?),
+        http: format!("{scheme}://{}", listeners.http.local_addr()?),
         grpc: listeners.grpc.local_addr()?.to_string(),
         agents: listeners.agents.local_addr()?.to_string(),
         credentials: &home.credentials,
@@ -208,7 +214,7 @@ async fn serve(
     worker_settings.drain_timeout_ms = DRAIN_MS;
     let worker_url = format!("http://{}", loopback(listeners.agents.local_addr()?));
 
-    if settings.telemetry.listen.is_some() {
+    if settings.telemetry.listen.is_some() || settings.telemetry.health_listen.is_some() {
         health::serve(&settings.telemetry, roles::database_answers(store), stop.clone()).await?;
     }
     // Stopped in order, so that each part can still reach the parts that it needs.
@@ -227,7 +233,9 @@ async fn serve(
     ));
     let mut edge = JoinSet::new();
     let (api_settings, api_control, api_stop) = (settings.clone(), control.clone(), stop_edge.clone());
-    edge.spawn(async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await });
+    edge.spawn(async move {
+        roles::serve_api(&api_settings, api_control, listeners.http, listeners.https, api_stop).await
+    });
     edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
     let mut agents = JoinSet::new();
     let runner = RunnerProgram::find()?;

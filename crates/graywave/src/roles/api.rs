@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use control::Control;
+use mtls::WebTls;
 use server::Listener;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    database::{bind, control, database_answers, watched},
+    certificates,
+    database::{self, bind, control, database_answers, watched},
     health, http,
 };
 use crate::config::Settings;
@@ -18,23 +20,28 @@ const FORGET_EVERY: Duration = Duration::from_secs(300);
 
 /// Serves the REST API until `stop`.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = bind(&settings.api.listen, "the REST API").await?;
+    let listener = bind(settings.api.address(), "the REST API").await?;
+    let tls = certificates::https(&settings.api, listener.local_addr()?)?;
     let store = settings.store()?;
     let control = control(settings, store.clone())?;
+    database::warn_of_unverified(settings);
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
-    watched(&store, serve_api(settings, control, listener, stop)).await
+    watched(&store, serve_api(settings, control, listener, tls, stop)).await
 }
 
 pub(crate) async fn serve_api(
     settings: &Settings,
     control: Control,
     listener: TcpListener,
+    tls: Option<WebTls>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let router = api::router(control.clone(), &settings.api_options());
-    tracing::info!(address = %listener.local_addr()?, "REST API ready");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!(address = %listener.local_addr()?, scheme, "REST API ready");
     let listener = Listener::new(listener, settings.api.max_connections);
-    tokio::join!(http::serve(listener, router, stop.clone()), forget_expired(&control, &stop));
+    let serving = http::serve(listener, router, tls.clone(), stop.clone());
+    tokio::join!(WebTls::watched(tls, serving), forget_expired(&control, &stop));
     Ok(())
 }
 

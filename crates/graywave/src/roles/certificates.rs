@@ -3,10 +3,12 @@
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
-use mtls::{FilesGiven, Identity, Role, Signer, SignerFilesGiven, Tls};
+use mtls::{FilesGiven, Identity, Role, Signer, SignerFilesGiven, Tls, WebTls};
 use server::Guard;
 use telemetry::metric;
 use tokio::net::TcpListener;
+
+use crate::config::Api;
 
 /// Interval of the metric for certificate expiry.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
@@ -42,6 +44,21 @@ pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> an
         );
     }
     Ok(Some(tls))
+}
+
+/// Loads the certificate of the REST API; `None` if none is configured. Without it, the API listens
+/// on loopback addresses only, unless the configuration accepts plain text.
+pub(crate) fn https(api: &Api, address: SocketAddr) -> anyhow::Result<Option<WebTls>> {
+    if let Some(files) = api.tls_files()? {
+        return Ok(Some(WebTls::load(files).context("api")?));
+    }
+    if !api.insecure && !address.ip().is_loopback() {
+        bail!(
+            "cannot listen on {address} without HTTPS; listen on 127.0.0.1, set api.tls_cert_file and \
+             api.tls_key_file, or set api.insecure = true behind a proxy that encrypts (see docs/tls.md)"
+        );
+    }
+    Ok(None)
 }
 
 /// Serves while reloading changed certificates and reporting their expiry.

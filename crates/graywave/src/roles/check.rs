@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio::net::lookup_host;
 
-use super::certificates;
+use super::{certificates, database};
 use crate::config::Settings;
 
 /// Checks certificates, database URL and listen addresses. Returns the output of the command.
@@ -14,8 +14,12 @@ pub(crate) async fn check(settings: &Settings) -> anyhow::Result<String> {
     if !settings.database.url.is_empty() {
         settings.store()?;
     }
-    listen("api.listen", &settings.api.listen).await?;
+    let api = listen("api.listen", settings.api.address()).await?;
+    certificates::https(&settings.api, api).context("api.listen")?;
     listen("telemetry.listen", settings.telemetry.address()).await?;
+    if let Some(address) = &settings.telemetry.health_listen {
+        listen("telemetry.health_listen", address).await?;
+    }
     let has_tls = settings.tls.all_or_none().map_err(anyhow::Error::msg)?.is_some();
     let defaults = Settings::default();
     let mut output = String::from("the configuration is valid\n");
@@ -33,6 +37,9 @@ pub(crate) async fn check(settings: &Settings) -> anyhow::Result<String> {
             Err(error) if !has_tls => return Err(error.context(key)),
             _ => {}
         }
+    }
+    if let Some(warning) = database::unverified(settings) {
+        output.push_str(&format!("note: {warning}\n"));
     }
     Ok(output)
 }
@@ -67,8 +74,16 @@ mod tests {
 
     #[tokio::test]
     async fn listen_address_that_cannot_be_bound_is_refused() {
-        let refused = checked(|settings| settings.api.listen = "8080".into()).await.unwrap_err();
+        let refused = checked(|settings| settings.api.listen = Some("8080".into())).await.unwrap_err();
         assert!(refused.starts_with("api.listen: cannot listen on \"8080\"; use HOST:PORT"), "{refused}");
+        let refused =
+            checked(|settings| settings.api.listen = Some("10.0.0.1:8080".into())).await.unwrap_err();
+        assert!(refused.starts_with("api.listen: cannot listen on 10.0.0.1:8080 without HTTPS"), "{refused}");
+        let accepted = checked(|settings| {
+            settings.api.listen = Some("10.0.0.1:8080".into());
+            settings.api.insecure = true;
+        });
+        accepted.await.unwrap();
         let refused = checked(|settings| settings.telemetry.listen = Some("127.0.0.1:99999".into()));
         assert!(refused.await.unwrap_err().starts_with("telemetry.listen: "));
         let refused = checked(|settings| settings.scheduler.listen = "10.0.0.1:9090".into());
@@ -86,6 +101,16 @@ mod tests {
             let refused = checked(|settings| settings.database.url = url.into()).await.unwrap_err();
             assert!(refused.starts_with(expected), "{url}: {refused}");
         }
-        checked(|settings| settings.database.url = "postgresql://u@host/db".into()).await.unwrap();
+        let url = |url: &'static str| checked(move |settings| settings.database.url = url.into());
+        let output = url("postgresql://u@host/db").await.unwrap();
+        assert!(output.contains("note: the connection to the database at host is not"), "{output}");
+        for quiet in [
+            "postgres://u@127.0.0.1/db",
+            "postgres://u@localhost/db",
+            "postgres:///db?host=/run/pg",
+            "postgres://u@host/db?sslmode=verify-full",
+        ] {
+            assert!(!url(quiet).await.unwrap().contains("database"), "{quiet}");
+        }
     }
 }

@@ -26,6 +26,23 @@ pub(crate) fn control(settings: &Settings, store: Store) -> anyhow::Result<Contr
     Ok(Control::new(store, settings.defaults(), clock, settings.access()?))
 }
 
+/// Warns of a database on another machine that is not authenticated.
+pub(crate) fn warn_of_unverified(settings: &Settings) {
+    if let Some(warning) = unverified(settings) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Returns a warning if a machine between this one and the database could read and change
+/// everything.
+pub(crate) fn unverified(settings: &Settings) -> Option<String> {
+    let host = store::unverified_host(&settings.database.url)?;
+    Some(format!(
+        "the connection to the database at {host} is not authenticated: add sslmode=verify-full and sslrootcert \
+         to the URL"
+    ))
+}
+
 /// Migrates the schema to this version.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     migrate_store(&settings.store()?).await?;

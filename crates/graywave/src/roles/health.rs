@@ -32,13 +32,7 @@ where
     Arc::new(move || ask().boxed())
 }
 
-#[derive(Clone)]
-struct Health {
-    exposition: Exposition,
-    ready: Readiness,
-}
-
-/// Serves metrics and health until the process ends. From `stop` on, the role reports that it is
+/// Serves metrics and health until the process ends, and health alone on an address of its own. From `stop` on, the role reports that it is
 /// not ready.
 ///
 /// Without `telemetry.listen`, the default address is used if it is free. Roles that share a
@@ -48,11 +42,24 @@ pub(crate) async fn serve(
     ready: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let ready = until(ready, stop);
+    if let Some(address) = &settings.health_listen {
+        let bound = TcpListener::bind(address).await;
+        let listener = bound
+            .with_context(|| format!("cannot listen on {address} (telemetry.health_listen) for health"))?;
+        tracing::info!(address = %listener.local_addr()?, "health is served");
+        spawn(listener, health_routes(ready.clone()));
+    }
     let Some(listener) = bind(settings).await? else { return Ok(()) };
-    let routes = routes(Health { exposition: metric::install()?, ready: until(ready, stop) });
+    let routes = health_routes(ready).merge(metric_routes(metric::install()?));
     tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
-    tokio::spawn(http::serve(Listener::new(listener, MAX_CONNECTIONS), routes, CancellationToken::new()));
+    spawn(listener, routes);
     Ok(())
+}
+
+fn spawn(listener: TcpListener, routes: Router) {
+    let listener = Listener::new(listener, MAX_CONNECTIONS);
+    tokio::spawn(http::serve(listener, routes, None, CancellationToken::new()));
 }
 
 /// Wraps a readiness check. From `stop` on, the role is not ready.
@@ -83,23 +90,26 @@ async fn bind(settings: &telemetry::Config) -> anyhow::Result<Option<TcpListener
     }
 }
 
-fn routes(health: Health) -> Router {
+fn health_routes(ready: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(health)
+        .with_state(ready)
 }
 
-async fn readyz(State(health): State<Health>) -> Response {
-    match (health.ready)().await {
+fn metric_routes(exposition: Exposition) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(exposition)
+}
+
+async fn readyz(State(ready): State<Readiness>) -> Response {
+    match ready().await {
         Ok(()) => "ready\n".into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
     }
 }
 
-async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.exposition.render())
+async fn metrics(State(exposition): State<Exposition>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition.render())
 }
 
 #[cfg(test)]
@@ -110,11 +120,9 @@ mod tests {
     use super::*;
 
     async fn ask(ready: Result<(), String>, path: &str) -> (StatusCode, String) {
-        let health = Health {
-            exposition: metric::install().unwrap(),
-            ready: readiness(move || std::future::ready(ready.clone())),
-        };
-        let answer = routes(health).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let ready = readiness(move || std::future::ready(ready.clone()));
+        let routes = health_routes(ready).merge(metric_routes(metric::install().unwrap()));
+        let answer = routes.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())

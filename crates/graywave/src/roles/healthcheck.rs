@@ -23,7 +23,7 @@ pub(crate) async fn run(listen: &str) -> anyhow::Result<()> {
 /// Replaces an unspecified address by the loopback address.
 fn from_this_machine(listen: &str) -> anyhow::Result<SocketAddr> {
     let mut address: SocketAddr = listen.parse().with_context(|| {
-        format!("invalid telemetry.listen {listen:?}: expected HOST:PORT, like 0.0.0.0:9100")
+        format!("invalid telemetry.listen or telemetry.health_listen {listen:?}: expected HOST:PORT, like 127.0.0.1:9100")
     })?;
     if address.ip().is_unspecified() {
         let loopback =

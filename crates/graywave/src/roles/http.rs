@@ -11,10 +11,18 @@ use axum::{
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
+use mtls::WebTls;
 use server::{Accepted, Listener};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -29,20 +37,24 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Poll interval while the start of a connection is incomplete.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Serves the routes until `stop`, then completes the requests in progress.
-pub(crate) async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
+/// Response to plain HTTP where HTTPS is spoken, in the form of the API's errors.
+const HTTPS_EXPECTED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n\
+    {\"error_code\":\"HTTPS_REQUIRED\",\"error_msg\":\"this port speaks HTTPS: use https:// in the URL\"}\n";
+
+/// Serves the routes until `stop`, then completes the requests in progress. Speaks HTTPS with a
+/// certificate.
+pub(crate) async fn serve(listener: Listener, router: Router, tls: Option<WebTls>, stop: CancellationToken) {
     let server = server(HEADERS_WITHIN);
     let graceful = GracefulShutdown::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let (server, router, watcher) = (server.clone(), router.clone(), graceful.watcher());
         let Accepted { stream, peer, place } = accepted;
+        let client = Client { server, router, watcher, peer };
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let Ok(Some(is_http2)) = timeout(HEADERS_WITHIN, speaks_http2(&stream)).await else { return };
-            let server = if is_http2 { server.http2_only() } else { server.http1_only() };
-            let service = service_fn(|request| answer(router.clone(), peer, request));
-            let connection = server.serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(error = %error, %peer, "connection failed");
+            match tls {
+                None => client.plain(stream).await,
+                Some(tls) => client.encrypted(stream, &tls).await,
             }
             drop(place);
         });
@@ -51,6 +63,56 @@ pub(crate) async fn serve(listener: Listener, router: Router, stop: Cancellation
     drop(listener);
     if timeout(LAST_ANSWERS, graceful.shutdown()).await.is_err() {
         tracing::debug!("closing connections that did not end within 5s");
+    }
+}
+
+/// A client's connection before its protocol is known.
+struct Client {
+    server: auto::Builder<TokioExecutor>,
+    router: Router,
+    watcher: Watcher,
+    peer: SocketAddr,
+}
+
+impl Client {
+    async fn plain(self, stream: TcpStream) {
+        let Ok(Some(is_http2)) = timeout(HEADERS_WITHIN, speaks_http2(&stream)).await else { return };
+        self.answer_requests(stream, is_http2).await;
+    }
+
+    async fn encrypted(self, mut stream: TcpStream, tls: &WebTls) {
+        let mut first = [0];
+        match timeout(HEADERS_WITHIN, stream.peek(&mut first)).await {
+            Ok(Ok(1)) => {}
+            _ => return,
+        }
+        if first[0].is_ascii_alphabetic() {
+            // The connection ends with the response, whether it arrives or not.
+            drop(stream.write_all(HTTPS_EXPECTED.as_bytes()).await);
+            drop(stream.shutdown().await);
+            return;
+        }
+        match tls.accept(stream).await {
+            Ok(stream) => {
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.answer_requests(stream, is_http2).await;
+            }
+            Err(error) => tracing::debug!(%error, peer = %self.peer, "TLS handshake failed"),
+        }
+    }
+
+    async fn answer_requests(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        is_http2: bool,
+    ) {
+        let Self { server, router, watcher, peer } = self;
+        let server = if is_http2 { server.http2_only() } else { server.http1_only() };
+        let service = service_fn(|request| answer(router.clone(), peer, request));
+        let connection = server.serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(error = %error, %peer, "connection failed");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tonic::{service::interceptor::InterceptedService, transport::Server};
 
 use super::{
     certificates,
-    database::{bind, control, database_answers, watched},
+    database::{self, bind, control, database_answers, watched},
     grpc,
     health::{self, Readiness},
     http::LAST_ANSWERS,
@@ -26,6 +26,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
     let signer = certificates::signer(&settings.orders, tls.as_ref())?;
     let store = settings.scheduler_store()?;
+    database::warn_of_unverified(settings);
     let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
     let engine = match (settings.enrolment.files()?, &tls) {
         (Some(files), Some(tls)) => {

@@ -15,6 +15,7 @@ mod engine;
 mod enrolment;
 mod harness;
 mod health;
+mod https;
 mod operator;
 mod outage;
 mod overload;
