@@ -6,6 +6,7 @@ mod cluster;
 mod compose;
 mod database;
 mod demo;
+mod dependencies;
 mod failover;
 mod images;
 mod install;
@@ -111,6 +112,15 @@ enum Command {
         #[arg(long, default_value = "release")]
         profile: String,
     },
+    /// Check licences, bans and sources of all dependencies against deny.toml, with advisories where
+    /// cargo-deny is installed
+    Deny,
+    /// Write a bill of materials (CycloneDX) of each image, which the images contain as well
+    Sbom {
+        /// Directory for the files
+        #[arg(long, default_value = "target/sbom")]
+        output: PathBuf,
+    },
     /// Start the cluster of docker-compose.yml from nothing, run a successful and a halted rollout,
     /// kill containers during another one, scale, and stop the cluster; installs and starts a
     /// Docker engine if there is no engine
@@ -162,6 +172,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Python => python::run(),
         Command::Node => node::run(),
         Command::Images { profile } => images::run(&profile),
+        Command::Deny => dependencies::deny(),
+        Command::Sbom { output } => dependencies::sbom(&output),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Observability { write } => observability::run(write),

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compose, database, demo, install, kubernetes, layers, node, observability, openapi, process,
-    proto, python, say, style,
+    chaos, compose, database, demo, dependencies, install, kubernetes, layers, node, observability, openapi,
+    process, proto, python, say, style,
 };
 
 /// Minutes of the chaos step: each kind of fault occurs at least once, most of them several times.
@@ -21,6 +21,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
     step("style", style::run)?;
+    step("dependencies", dependencies::deny)?;
     step("protos", proto::run)?;
     step("openapi", openapi::run)?;
     step("kubernetes", kubernetes::run)?;

@@ -6,7 +6,7 @@ use std::{fs, path::Path, process::Stdio};
 use anyhow::{Context as _, bail};
 
 use super::{IMAGES, context, engine::Engine, provide, tag};
-use crate::{process, root, say};
+use crate::{dependencies, process, root, say};
 
 /// Programs of the images, as Cargo names them.
 const PROGRAMS: [&str; 3] = ["graywave", "graywave-agent", "graywave-runner"];
@@ -27,6 +27,7 @@ pub(crate) fn build(engine: &Engine) -> anyhow::Result<()> {
     for program in PROGRAMS {
         strip(&testkit::binary(program)?, &directory.path().join(program))?;
     }
+    dependencies::write_sbom(directory.path())?;
     let dockerfile = fs::read_to_string(root().join("deploy/Dockerfile"))?;
     fs::write(directory.path().join("Dockerfile"), without_compiling(&dockerfile)?)?;
     for (target, name) in IMAGES {
