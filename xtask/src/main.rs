@@ -8,6 +8,7 @@ mod database;
 mod demo;
 mod dependencies;
 mod failover;
+mod fuzz;
 mod images;
 mod install;
 mod kubernetes;
@@ -81,6 +82,19 @@ enum Command {
         /// Seed of the times, of the downtime of the old primary, and of the submitted tasks
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Feed mutated inputs to each decoder of untrusted bytes: REST, gRPC, signatures, certificates,
+    /// journal and runner files
+    Fuzz {
+        /// Minutes for each target
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+        /// Only targets whose names begin with this text, such as `rest`
+        #[arg(long, default_value = "")]
+        target: String,
+        /// Only the input of this seed, as a finding names it
+        #[arg(long, requires = "target")]
+        seed: Option<u64>,
     },
     /// Simulate seeded rollouts in which processes die, messages are lost and people intervene, and
     /// check the invariants in each
@@ -168,6 +182,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench { desktops, tries } => bench::run(desktops, tries),
         Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
+        Command::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
         Command::Node => node::run(),

@@ -17,6 +17,9 @@ mod verify;
 mod web;
 
 #[cfg(test)]
+mod fuzz_tests;
+
+#[cfg(test)]
 mod handshake_tests;
 
 #[cfg(test)]

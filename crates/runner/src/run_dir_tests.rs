@@ -87,3 +87,21 @@ fn missing_directory_is_an_error() {
     drop(dir);
     assert_eq!(run_dir.state().unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+/// Whatever a crash or a hand leaves in the files, the agent must not fail on it.
+#[test]
+fn fuzz_runner_files() {
+    let (_dir, run_dir) = run_dir();
+    run_dir.claim(&claim()).unwrap();
+    run_dir.write_result(&ended()).unwrap();
+    let read = |name: &str| fs::read(run_dir.file(name)).unwrap();
+    let samples = [read(Files::CLAIM), read(Files::RESULT), b"{}\n".to_vec()];
+    testkit::fuzz("runner_files", &samples, |input| {
+        for name in [Files::SPEC, Files::CLAIM, Files::RESULT, Files::ERROR] {
+            fs::write(run_dir.file(name), input).unwrap();
+        }
+        drop(run_dir.read_spec());
+        drop(run_dir.state());
+        drop((run_dir.result(), run_dir.error(), run_dir.claim_of_runner()));
+    });
+}

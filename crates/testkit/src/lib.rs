@@ -10,6 +10,7 @@ mod database;
 mod dev_cluster;
 #[cfg(feature = "in-process")]
 mod environment;
+mod fuzz;
 mod process;
 mod rest;
 
@@ -22,5 +23,6 @@ pub use database::{TestDatabase, database, empty_database};
 pub use dev_cluster::{DevCluster, Ready};
 #[cfg(feature = "in-process")]
 pub use environment::{TestEnvironment, script_report};
+pub use fuzz::fuzz;
 pub use process::{Process, binary, directory, graywave, role};
 pub use rest::{Answer, Rest};

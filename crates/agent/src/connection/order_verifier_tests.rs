@@ -208,3 +208,21 @@ fn the_certificates_shown_last_are_remembered() {
     rig.guard.shown(other(16));
     rig.refused(&order, "was not received");
 }
+
+/// A changed order is never accepted with another content.
+#[test]
+fn fuzz_signed_orders() {
+    let rig = rig();
+    let order = rig.order(&terms(), "d");
+    let accepted = rig.guard.verify(order.clone()).unwrap();
+    testkit::fuzz("signed_orders", &[order.encode_to_vec()], |input| {
+        let Ok(changed) = Order::decode(input) else { return };
+        let scripts = changed.scripts.clone();
+        if let Ok(found) = rig.guard.verify(changed) {
+            assert_eq!(found.task_id, accepted.task_id);
+            assert_eq!((found.ordinal, found.attempt), (accepted.ordinal, accepted.attempt));
+            assert_eq!((&found.scripts, &scripts), (&accepted.scripts, &accepted.scripts));
+            assert_eq!(found.run_as_user, accepted.run_as_user);
+        }
+    });
+}

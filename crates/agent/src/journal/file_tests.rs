@@ -262,3 +262,25 @@ fn finish_is_synced_unless_runs_prove_it() {
     assert!(!are_proved_by_runs(&[bare(ScriptOutcome::Skipped)]));
     assert!(!are_proved_by_runs(&[bare(ScriptOutcome::Rejected)]));
 }
+
+/// Whatever a crash leaves in the journal, it opens, and takes and keeps new results.
+#[test]
+fn fuzz_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    journal.start(key("a"), 0, span(2), 1).unwrap();
+    journal.record(finished("a", "line 1\nline 2 \"grün\""));
+    journal.start(key("b"), 0, span(1), 1).unwrap();
+    drop(journal);
+    let sample = fs::read(log(&dir)).unwrap();
+    testkit::fuzz("journal", &[sample], |input| {
+        let dir = tempfile::tempdir().unwrap();
+        // The first opening creates the other files of the directory.
+        drop(open(&dir));
+        fs::write(log(&dir), input).unwrap();
+        let journal = open(&dir);
+        journal.record(finished("new", "output"));
+        drop(journal);
+        assert_eq!(result(&open(&dir), "new"), Some(("FAILED".into(), "output".into())));
+    });
+}

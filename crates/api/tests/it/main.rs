@@ -9,6 +9,7 @@ mod drive;
 mod errors;
 mod evidence;
 mod executions;
+mod fuzz;
 mod group_executions;
 mod harness;
 mod periods;

@@ -13,9 +13,9 @@ use sha2::{Digest as _, Sha256};
 use crate::harness::{ACCESS_KEY, Harness, SECRET_KEY};
 
 /// Time of the harness's clock.
-const NOW: &str = "20270115T080000Z";
+pub(crate) const NOW: &str = "20270115T080000Z";
 
-fn signed(method: &str, path: &str, query: &str, date: &str, body: &str) -> Request<Body> {
+pub(crate) fn signed(method: &str, path: &str, query: &str, date: &str, body: &str) -> Request<Body> {
     signed_with(ACCESS_KEY, SECRET_KEY, method, path, query, date, body)
 }
 

@@ -13,6 +13,7 @@ mod dev;
 mod drain;
 mod engine;
 mod enrolment;
+mod fuzz;
 mod harness;
 mod health;
 mod https;
