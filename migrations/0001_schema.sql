@@ -234,6 +234,18 @@ CREATE TABLE desktop (
     certificate_not_before timestamptz,
     certificate_not_after  timestamptz,
 
+    -- The last attach that the agent signed (domain::desktop::Attach): its number in this start of
+    -- the agent, the SHA-256 of the statement, and the X25519 public key of the scheduler's answer.
+    -- NULL until the desktop attaches with a certificate; from then on it never attaches or reports
+    -- without.
+    attach_number          int8        CHECK (attach_number > 0),
+    attach_sha256          bytea       CHECK (octet_length(attach_sha256) = 32),
+    attach_public_key      bytea       CHECK (octet_length(attach_public_key) = 32),
+    -- Keys with which agents of the desktop authenticate results, latest first: the key's id (16
+    -- bytes), and the key, encrypted if schedulers have a master key. An agent uses the latest; the
+    -- others verify results that are still under way.
+    session_keys           bytea[]     NOT NULL DEFAULT '{}',
+
     -- The worker that must end the connection of a revoked or retired desktop; NULL when no
     -- connection has to end. The desktop has no presence meanwhile.
     revoked_worker_id      text,

@@ -127,6 +127,8 @@ const MAX_PROCESS_REPORT_BYTES: usize =
 
 /// Maximum bytes of a gRPC message on all listeners and clients.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// Maximum bytes of a signed attach: the facts of a desktop, a signature and certificates.
+pub const MAX_ATTACH_BYTES: usize = 256 << 10;
 /// Maximum bytes of a message from an agent: the results of all scripts of one target.
 pub const MAX_AGENT_MESSAGE_BYTES: usize =
     MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + MAX_REASON_BYTES + MAX_PROCESS_REPORT_BYTES + 256) + 4_096;

@@ -8,7 +8,7 @@ use std::{
     path::Path,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -23,7 +23,7 @@ use tower::service_fn;
 
 use crate::{
     files,
-    identity::Role,
+    identity::{Identity, Role},
     proxy::{Proxy, ProxySettings},
     server::{HANDSHAKE_WITHIN, peer, too_late},
     settings,
@@ -92,11 +92,11 @@ impl Dialling {
 ///
 /// When no peer answers, or its certificate is not accepted; [`crate::why`] gives the reason.
 pub async fn connect(who: &Dialling, host: &str, port: u16, role: Role) -> io::Result<Dialled> {
-    connect_in_turn(who, host, port, role, None, 0).await
+    connect_in_turn(who, host, port, role, None, 0).await.map(|(stream, _)| stream)
 }
 
 /// Connects like [`connect`], beginning with the address at position `turn`; through the proxy, if
-/// there is one.
+/// there is one. Also returns the identity of the peer.
 async fn connect_in_turn(
     who: &Dialling,
     host: &str,
@@ -104,7 +104,7 @@ async fn connect_in_turn(
     role: Role,
     proxy: Option<&Proxy>,
     turn: usize,
-) -> io::Result<Dialled> {
+) -> io::Result<(Dialled, Identity)> {
     let name = ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
     let stream = match proxy {
         Some(proxy) => {
@@ -124,7 +124,7 @@ async fn connect_in_turn(
         let reason = format!("{identity} does not have the role {role}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
-    Ok(stream)
+    Ok((stream, identity))
 }
 
 /// Host without the brackets of an IPv6 address.
@@ -189,18 +189,46 @@ pub fn connector(who: impl Into<Dialling>, role: Role) -> impl Connect {
 
 /// Connector like [`connector`], through the proxy of each URL.
 pub fn connector_through(who: impl Into<Dialling>, role: Role, proxies: ProxySettings) -> impl Connect {
+    connector_to_peer(who, role, proxies, DialledPeer::default())
+}
+
+/// Identity of the peer of a connector's last connection. Clones share the state.
+#[derive(Debug, Clone, Default)]
+pub struct DialledPeer(Arc<Mutex<Option<Identity>>>);
+
+impl DialledPeer {
+    /// Identity in the peer's certificate; `None` before the first connection.
+    pub fn identity(&self) -> Option<Identity> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, identity: Identity) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+    }
+}
+
+/// Connector like [`connector_through`], which stores the identity of each peer in `peer`.
+pub fn connector_to_peer(
+    who: impl Into<Dialling>,
+    role: Role,
+    proxies: ProxySettings,
+    peer: DialledPeer,
+) -> impl Connect {
     let who = who.into();
     let first_turn = RandomState::new().hash_one(()) as usize;
     let turns = Arc::new(AtomicUsize::new(first_turn));
     service_fn(move |uri: Uri| -> Connecting {
-        let (who, proxies) = (who.clone(), proxies.clone());
+        let (who, proxies, slot) = (who.clone(), proxies.clone(), peer.clone());
         let turn = turns.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
             let port = uri.port_u16().unwrap_or(443);
             let proxy = proxies.of(&uri).map_err(io::Error::other)?;
             match connect_in_turn(&who, host, port, role, proxy, turn).await {
-                Ok(stream) => Ok(TokioIo::new(stream)),
+                Ok((stream, identity)) => {
+                    slot.set(identity);
+                    Ok(TokioIo::new(stream))
+                }
                 Err(error) => {
                     let reason = crate::why(&error);
                     tracing::warn!(peer = %uri, reason, "connecting to a {role} failed");

@@ -8,8 +8,10 @@ mod files;
 mod handshake_error;
 mod identity;
 mod issue;
+mod proof;
 mod proxy;
 mod server;
+mod session;
 mod settings;
 mod signer;
 mod tls;
@@ -28,15 +30,18 @@ mod testing;
 pub use anonymous::AnonymousPeers;
 pub use certificate::{BACKDATED_SECONDS, Certified, Facts, read_certificates, read_facts};
 pub use client::{
-    Anonymous, Connect, Connecting, Dialled, Dialling, check_url, connect, connector, connector_through,
+    Anonymous, Connect, Connecting, Dialled, DialledPeer, Dialling, check_url, connect, connector,
+    connector_through, connector_to_peer,
 };
 pub use files::{Files, FilesGiven};
 pub use handshake_error::why;
 pub use identity::{Identity, NotAnIdentity, Role};
 pub use issue::{Issued, Issuer, IssuerFiles, NewKey, Request, params};
+pub use proof::{Proof, verify_proof};
 pub use proxy::{Proxy, ProxySettings, TUNNEL_WITHIN};
 pub use rustls::pki_types::CertificateDer;
 pub use server::{Accepted, accept};
+pub use session::{SessionKey, SessionOffer};
 pub use signer::{NotSigned, Shown, Signer, SignerFiles, SignerFilesGiven, verify_signed};
 pub use tls::{Error, Tls};
 pub use web::{WebFiles, WebTls};

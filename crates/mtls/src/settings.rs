@@ -7,6 +7,7 @@ use rustls::{
     client::{Resumption, WantsClientCert},
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
     version::TLS13,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     /// Server settings that also accept anonymous peers.
     pub(crate) open_server: Arc<ServerConfig>,
     pub(crate) client: Arc<ClientConfig>,
+    /// Certificates and key, for signatures.
+    pub(crate) own: Arc<CertifiedKey>,
 }
 
 /// File with the problem, and the reason.
@@ -53,8 +56,10 @@ impl Settings {
             .map_err(|error| Wrong::Cert(format!("contains no Graywave identity: {error}")))?;
         let server = |strangers| server(&roots, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
         let (server, open_server) = (server(AnonymousPeers::Refused)?, server(AnonymousPeers::LetIn)?);
+        let own = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider())
+            .map_err(|error| Wrong::Key(does_not_fit(error)))?;
         let client = Arc::new(client(&roots, chain, key).map_err(Wrong::Key)?);
-        Ok(Self { identity, facts, trusted, roots, server, open_server, client })
+        Ok(Self { identity, facts, trusted, roots, server, open_server, client, own: Arc::new(own) })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, sign::CertifiedKey};
 
 use crate::{
     anonymous::AnonymousPeers,
@@ -99,6 +99,11 @@ impl Tls {
     /// Facts of the certificate in use.
     pub fn facts(&self) -> Facts {
         self.current().facts.clone()
+    }
+
+    /// Certificates and key in use.
+    pub(crate) fn own(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.current().own)
     }
 
     /// CAs that are trusted now.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone as _, Utc};
+use prost::Message as _;
 use tonic::Code;
 
 pub use domain::outcome::Outcome as ScriptOutcome;
@@ -10,6 +11,7 @@ pub use domain::outcome::Outcome as ScriptOutcome;
 use domain::{
     ErrorKind, Reason,
     desktop::{Certificate, DesktopFacts},
+    limits,
 };
 
 use crate::types::{Desktop, Time};
@@ -22,6 +24,10 @@ impl Desktop {
     ///
     /// When an id is malformed, a text exceeds its limit or a time is out of range.
     pub fn facts(self) -> Result<DesktopFacts, domain::Error> {
+        if self.attach.as_ref().is_some_and(|attach| attach.encoded_len() > limits::MAX_ATTACH_BYTES) {
+            let message = format!("a signed attach has at most {} bytes", limits::MAX_ATTACH_BYTES);
+            return Err(domain::Error::out_of_range("attach", message));
+        }
         // Postgres text cannot hold NUL.
         let clean = |text: String| if text.contains('\0') { text.replace('\0', "") } else { text };
         let facts = DesktopFacts {
@@ -45,6 +51,7 @@ impl Desktop {
             connected_at: unix_ms_in_range("connected_at_unix_ms", self.connected_at_unix_ms)?
                 .unwrap_or_default(),
             certificate: self.certificate.map(|shown| shown.facts(clean)).transpose()?,
+            attach: None,
         };
         facts.check()?;
         Ok(facts)
@@ -93,10 +100,10 @@ pub fn unix_ms_opt(ms: i64) -> Option<DateTime<Utc>> {
 /// When the moment is outside the years 1970 to 9999, which is the range that both Postgres and RFC
 /// 3339 can represent.
 pub fn unix_ms_in_range(field: &'static str, ms: i64) -> Result<Option<DateTime<Utc>>, domain::Error> {
-    if (0..=crate::limits::MAX_UNIX_MS).contains(&ms) {
+    if (0..=limits::MAX_UNIX_MS).contains(&ms) {
         return Ok(unix_ms_opt(ms));
     }
-    let message = format!("{ms} is out of range: 0 to {} (years 1970 to 9999)", crate::limits::MAX_UNIX_MS);
+    let message = format!("{ms} is out of range: 0 to {} (years 1970 to 9999)", limits::MAX_UNIX_MS);
     Err(domain::Error::out_of_range(field, message))
 }
 

@@ -4,6 +4,7 @@ mod convert;
 mod enum_names;
 pub mod order_signing;
 mod result;
+pub mod session_signing;
 
 pub use convert::{ScriptOutcome, code, time, time_opt, unix_ms, unix_ms_in_range, unix_ms_opt};
 pub use domain::limits;

@@ -5,6 +5,7 @@
 //! any of them. The crate `engine` holds the rollout rules; this crate adds transactions, loops and
 //! RPCs.
 
+mod attach;
 mod config;
 mod enrolment;
 mod issuing;
@@ -16,6 +17,7 @@ mod retention;
 mod rollout;
 mod rpc;
 mod scheduler;
+mod session_keys;
 mod spec_cache;
 mod wakeups;
 
@@ -30,5 +32,6 @@ pub use retention::Retention;
 pub use rollout::{Leased, Pulled, ReportAnswer, ReturnedTarget, TargetReport};
 pub use rpc::service;
 pub use scheduler::Scheduler;
+pub use session_keys::KeyWrap;
 pub use spec_cache::Spec;
 pub use wakeups::Wakes;

@@ -8,7 +8,8 @@ use domain::{
     limits,
 };
 use store::{
-    Connection, Error, batch, desktop,
+    Connection, Error, batch,
+    desktop::{self, LastAttach},
     enrolment::{self, RevokedConnection},
     notify::{self, Wake},
     worker,
@@ -124,6 +125,14 @@ impl Scheduler {
         Ok(Some(refused))
     }
 
+    /// Last signed attaches of desktops; those that never attached with a certificate are missing.
+    pub(crate) async fn last_attaches(
+        &self,
+        desktops: &[(ProjectId, DesktopId)],
+    ) -> Result<Vec<LastAttach>, Error> {
+        desktop::last_attaches(&mut *self.store.acquire().await?, desktops).await
+    }
+
     /// Connections that a worker must close because their desktops were revoked.
     pub async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Error> {
         let mut connection = self.store.for_liveness().acquire().await?;
@@ -216,6 +225,10 @@ async fn refused_claims(
             .iter()
             .find(|holding| holding.project_id == claim.project_id && holding.claimed_id == claim.desktop_id);
         match holding {
+            Some(holding) if holding.is_certified && claim.attach.is_none() => Refusal {
+                reason: "the desktop has attached with a certificate before, and always needs one".to_owned(),
+                identity_is_outdated: false,
+            },
             Some(holding) if holding.desktop_id == claim.desktop_id => {
                 identity::refusal(&claim.identity(), &holding.holder)
             }

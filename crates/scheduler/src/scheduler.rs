@@ -7,7 +7,10 @@ use domain::Timestamp;
 use proto::types::Time;
 use store::Store;
 
-use crate::{Config, issuing::Enrolment, report_permits::ReportPermits, spec_cache::Specs};
+use crate::{
+    Config, KeyWrap, issuing::Enrolment, report_permits::ReportPermits, session_keys::SessionKeys,
+    spec_cache::Specs,
+};
 
 /// Scheduler over one database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,19 +21,27 @@ pub struct Scheduler {
     pub(crate) enrolment: Option<Arc<Enrolment>>,
     /// Permits of reports: they must leave connections for other work.
     pub(crate) report_permits: ReportPermits,
+    pub(crate) session_keys: SessionKeys,
 }
 
 impl Scheduler {
     /// Creates a scheduler without an issuer of certificates.
     pub fn new(store: Store, config: Config) -> Self {
         let report_permits = ReportPermits::new(store.max_connections() as usize / 2);
-        Self { store, config, specs: Specs::default(), enrolment: None, report_permits }
+        let (specs, session_keys) = (Specs::default(), SessionKeys::default());
+        Self { store, config, specs, enrolment: None, report_permits, session_keys }
     }
 
     /// Adds an issuer, so that the scheduler also issues certificates to desktops.
     #[must_use]
     pub fn with_enrolment(self, enrolment: Enrolment) -> Self {
         Self { enrolment: Some(Arc::new(enrolment)), ..self }
+    }
+
+    /// Encrypts the session keys of desktops in the database.
+    #[must_use]
+    pub fn with_key_wrap(self, wrap: Arc<dyn KeyWrap>) -> Self {
+        Self { session_keys: SessionKeys::new(wrap), ..self }
     }
 
     /// Settings of the scheduler.

@@ -52,6 +52,7 @@ pub fn desktop(number: u32) -> DesktopFacts {
         run_id: String::new(),
         connected_at: Timestamp::UNIX_EPOCH,
         certificate: None,
+        attach: None,
     }
 }
 

@@ -117,6 +117,7 @@ impl TestEnvironment {
             project_id: project(),
             desktop_id: member.desktop_id.clone(),
             agent_id: member.agent_id.clone(),
+            is_authentic: false,
             scripts,
             trace_context: None,
         });

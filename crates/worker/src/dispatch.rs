@@ -96,9 +96,8 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Arc<Script>], pa
                 batch_id: batch_id.clone(),
                 ordinal: target.ordinal,
                 desktop_id: target.desktop_id,
-                handed: false,
-                given_back: false,
                 is_full: cause == NotSent::Full,
+                ..ReturnedTarget::default()
             };
             worker.reports.send(Item::Returned(returned)).await;
         }

@@ -176,7 +176,7 @@ async fn serve(worker: &Worker, mut inbound: Streaming<AttachRequest>, to_agent:
             attach_request::Message::Result(result) => take_result(worker, &key, &agent_id, result).await,
             attach_request::Message::Started(started) => take_started(worker, session, started),
             attach_request::Message::OrderReturn(returned) => {
-                take_return(worker, &key, session, returned).await;
+                take_return(worker, &key, &agent_id, session, returned).await;
             }
             attach_request::Message::DesktopUpdate(update) => {
                 if let Some(desktop) = worker.registry.update(&key, session, update) {
@@ -265,9 +265,15 @@ async fn give_back(worker: &Worker, session: SessionId) {
 }
 
 /// Takes back an order that has not started.
-async fn take_return(worker: &Worker, desktop: &DesktopKey, session: SessionId, order: OrderReturn) {
-    let returned = order.key.and_then(|key| worker.in_flight.give_back(&key, session));
-    let Some(returned) = returned else {
+async fn take_return(
+    worker: &Worker,
+    desktop: &DesktopKey,
+    agent_id: &str,
+    session: SessionId,
+    order: OrderReturn,
+) {
+    let returned = order.key.as_ref().and_then(|key| worker.in_flight.give_back(key, session));
+    let Some((returned, key)) = returned.zip(order.key) else {
         tracing::debug!(
             desktop_id = desktop.desktop_id,
             "order given back that this connection did not deliver"
@@ -278,7 +284,15 @@ async fn take_return(worker: &Worker, desktop: &DesktopKey, session: SessionId, 
     if order.is_full {
         worker.registry.set_full(desktop, session, Instant::now());
     }
-    worker.reports.send(Item::Returned(ReturnedTarget { is_full: order.is_full, ..returned })).await;
+    let returned = ReturnedTarget {
+        is_full: order.is_full,
+        project_id: desktop.project_id.clone(),
+        agent_id: agent_id.to_owned(),
+        attempt: key.attempt,
+        authenticator: order.authenticator,
+        ..returned
+    };
+    worker.reports.send(Item::Returned(returned)).await;
 }
 
 /// Collects started scripts of targets that this connection delivered.
@@ -304,7 +318,11 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         let (task_id, ordinal, desktop_id) = (&key.task_id, key.ordinal, &desktop.desktop_id);
         tracing::info_span!(target: trace::TARGET, parent: None, "report", %task_id, ordinal, %desktop_id)
     });
-    let scripts = checked(&key, desktop, result.scripts);
+    // The authenticator covers the result as it is: the scheduler checks it.
+    let scripts = match &result.authenticator {
+        Some(_) => result.scripts,
+        None => checked(&key, desktop, result.scripts),
+    };
     let result = TargetResult {
         trace_context: trace::carry(&span, carried).unwrap_or_default(),
         task_id: key.task_id.clone(),
@@ -316,6 +334,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         project_id: desktop.project_id.clone(),
         desktop_id: desktop.desktop_id.clone(),
         agent_id: agent_id.to_owned(),
+        authenticator: result.authenticator,
     };
     let result = Box::new(result);
     worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, span }).await;

@@ -156,8 +156,7 @@ impl InFlight {
                     ordinal: key.ordinal,
                     desktop_id: held.desktop.desktop_id,
                     handed: true,
-                    given_back: false,
-                    is_full: false,
+                    ..ReturnedTarget::default()
                 });
             }
         }
@@ -181,9 +180,8 @@ impl InFlight {
             batch_id: held.batch_id,
             ordinal: key.ordinal,
             desktop_id: held.desktop.desktop_id,
-            handed: false,
             given_back: true,
-            is_full: false,
+            ..ReturnedTarget::default()
         })
     }
 

@@ -1,8 +1,11 @@
 //! Reports connects and disconnects of desktops to the schedulers in bulk.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use proto::scheduler::{DesktopKey, UpdatePresenceRequest, UpdatePresenceResponse};
+use proto::{
+    scheduler::{DesktopKey, DesktopSession, UpdatePresenceRequest, UpdatePresenceResponse},
+    types::Session,
+};
 
 use crate::{
     presence::Change,
@@ -45,7 +48,9 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
 }
 
 /// Marks accepted connections as known, and closes refused ones.
-fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse) {
+fn settle<'a>(worker: &Worker, changes: Vec<Change>, answer: &'a UpdatePresenceResponse) {
+    let of_desktop = |answered: &'a DesktopSession| answered.desktop.as_ref().zip(answered.session.as_ref());
+    let sessions: HashMap<&DesktopKey, &Session> = answer.sessions.iter().filter_map(of_desktop).collect();
     for (key, change) in changes {
         let Some(desktop) = change else { continue };
         // Retired desktops are also listed as revoked.
@@ -68,6 +73,9 @@ fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse
             tracing::error!(project_id, desktop_id, reason = refused.reason, "connection refused");
             worker.registry.refuse(&key, &desktop, registry::claim_refused(refused));
         } else {
+            if let Some(session) = sessions.get(&key) {
+                worker.registry.answer_attach(&key, &desktop, Session::clone(session));
+            }
             worker.registry.is_known(&key, &desktop);
         }
     }

@@ -14,7 +14,7 @@ use proto::{
     agent::{AttachResponse, Rival, attach_response::Message},
     order_signing::Hash,
     scheduler::{DesktopKey, RefusedDesktop},
-    types::Desktop,
+    types::{Desktop, Session as AttachAnswer},
 };
 use tokio::sync::watch;
 use tonic::Status;
@@ -158,6 +158,23 @@ impl Registry {
         Ok(Connected { session, replaced: replaced.map(|session| session.id), known })
     }
 
+    /// Sends the scheduler's answer to a signed attach to its agent.
+    pub(crate) fn answer_attach(&self, key: &DesktopKey, described: &Desktop, answer: AttachAnswer) {
+        let sessions = self.lock();
+        let Some(session) = sessions.get(key).filter(|session| session.desktop == *described) else { return };
+        let answer = AttachResponse { message: Some(Message::Session(answer)) };
+        if session.to_agent.try_send(Ok(answer)).is_err() {
+            // Without one, the agent keeps the session that it has.
+            tracing::warn!(desktop_id = key.desktop_id, "session not sent: the agent's channel is full");
+        }
+    }
+
+    /// Closes the connection of an agent that the schedulers cannot authenticate. It attaches again
+    /// and gets another session key.
+    pub(crate) fn end_unauthenticated(&self, key: &DesktopKey) {
+        self.end(key, Status::unavailable("the schedulers do not know this session: attach again"), |_| true);
+    }
+
     /// Marks a connection as accepted by a scheduler, if its description is still `described`.
     pub(crate) fn is_known(&self, key: &DesktopKey, described: &Desktop) {
         if let Some(session) = self.lock().get(key).filter(|session| session.desktop == *described) {
@@ -202,7 +219,8 @@ impl Registry {
     /// `None` if a newer connection has replaced this one, or the facts are not valid. The identity
     /// of the desktop never changes.
     pub(crate) fn update(&self, key: &DesktopKey, id: SessionId, update: Desktop) -> Option<Desktop> {
-        let Desktop { os_host_name, os_version, containment, ip_address, time_zone, tags, .. } = update;
+        let Desktop { os_host_name, os_version, containment, ip_address, time_zone, tags, attach, .. } =
+            update;
         let mut sessions = self.lock();
         let session = sessions.get_mut(key).filter(|session| session.id == id)?;
         let desktop = Desktop {
@@ -212,6 +230,7 @@ impl Registry {
             ip_address,
             time_zone,
             tags,
+            attach,
             ..session.desktop.clone()
         };
         if let Err(error) = desktop.clone().facts() {

@@ -9,7 +9,7 @@ use std::{collections::HashSet, error::Error as _, sync::Arc, time::Duration};
 use futures::future::join_all;
 use proto::{
     agent::{AttachResponse, ExecutionKey, ResultAck, attach_response::Message},
-    scheduler::{ReportRequest, ReportResponse, TargetResult},
+    scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult},
 };
 use tokio::time::timeout;
 use tonic::{Code, Response, Status};
@@ -118,6 +118,7 @@ fn request(worker: &Worker, group: &[Waiting]) -> ReportRequest {
 
 /// Acknowledges stored and refused results, and queues unstored ones again.
 async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportResponse) {
+    let mut unauthenticated = HashSet::new();
     for refused in answer.refused {
         tracing::warn!(
             task_id = refused.task_id,
@@ -125,7 +126,11 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
             reason = refused.reason,
             "result refused"
         );
+        if let Some(desktop) = refused.desktop.filter(|_| refused.unauthenticated) {
+            unauthenticated.insert((refused.task_id, refused.ordinal, desktop));
+        }
     }
+    let group = without_unauthenticated(worker, group, &unauthenticated);
     let failed: HashSet<String> = answer.failed_task_ids.into_iter().collect();
     let (unstored, settled): (Vec<_>, Vec<_>) =
         group.into_iter().partition(|waiting| failed.contains(waiting.item.task_id()));
@@ -143,6 +148,31 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
     if let Some(pause) = again.iter().map(|waiting| backoff().after(waiting.tries.into())).max() {
         report_later(worker, again, pause);
     }
+}
+
+/// Drops results that the schedulers could not authenticate, without an acknowledgement, and closes
+/// the connections of their agents: they attach again and send the results under a new key.
+fn without_unauthenticated(
+    worker: &Worker,
+    group: Vec<Waiting>,
+    unauthenticated: &HashSet<(String, u32, DesktopKey)>,
+) -> Vec<Waiting> {
+    if unauthenticated.is_empty() {
+        return group;
+    }
+    let is_dropped = |waiting: &Waiting| match &waiting.item {
+        Item::Result { key, desktop, .. } => {
+            unauthenticated.contains(&(key.task_id.clone(), key.ordinal, desktop.clone()))
+        }
+        Item::Returned(_) => false,
+    };
+    let (dropped, group): (Vec<_>, Vec<_>) = group.into_iter().partition(is_dropped);
+    for waiting in dropped {
+        if let Item::Result { desktop, .. } = waiting.item {
+            worker.registry.end_unauthenticated(&desktop);
+        }
+    }
+    group
 }
 
 /// Requeues items after a pause, without blocking a reporter. They keep their room in the queue.
@@ -205,7 +235,7 @@ mod tests {
     use std::cell::RefCell;
 
     use futures::FutureExt as _;
-    use proto::{scheduler::DesktopKey, types::Desktop};
+    use proto::types::Desktop;
     use tracing::Span;
 
     use super::*;

@@ -1,5 +1,6 @@
 //! Connection to a worker.
 
+mod attaches;
 mod order_verifier;
 mod started;
 mod status_file;

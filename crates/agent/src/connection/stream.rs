@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mtls::{ProxySettings, Role, TUNNEL_WITHIN, Tls};
+use mtls::{DialledPeer, Identity, ProxySettings, Role, TUNNEL_WITHIN, Tls};
 use proto::{
     agent::{
         AttachRequest, AttachResponse, Hello, Order, TimeRequest, agent_service_client::AgentServiceClient,
@@ -27,7 +27,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, transport::Endpoint};
 
-use super::{order_verifier::OrderVerifier, started::StartedScripts, status_file::Attached};
+use super::{
+    attaches::Attaches, order_verifier::OrderVerifier, started::StartedScripts, status_file::Attached,
+};
 use crate::{
     Config, Error,
     error::whole_chain,
@@ -93,6 +95,8 @@ pub(crate) struct Link {
     proxies: ProxySettings,
     /// Verifier of signed orders; `None` without certificates.
     guard: Option<OrderVerifier>,
+    /// Signs attaches and authenticates results; `None` without certificates.
+    attaches: Option<Attaches>,
     /// Renewal of the agent's certificate; `None` if it was not enrolled.
     renewal: Option<Arc<Renewal>>,
     desktop: Desktop,
@@ -112,6 +116,8 @@ struct Session {
     inbox: Streaming<AttachResponse>,
     /// Description that the worker has.
     described: Desktop,
+    /// Identity of the worker; `None` without certificates.
+    worker: Option<Identity>,
 }
 
 impl Link {
@@ -128,6 +134,7 @@ impl Link {
         let backoff = Backoff::spread(config.reconnect_min, config.reconnect_max);
         let desktop = config.desktop.clone();
         let guard = tls.clone().map(|tls| OrderVerifier::new(tls, &desktop));
+        let attaches = tls.clone().map(Attaches::new);
         let (data_dir, proxies) = (config.data_dir.clone(), config.proxies.clone());
         let claim_backoff = Backoff::doubling(CLAIM_FIRST, CLAIM_MOST);
         Self {
@@ -136,6 +143,7 @@ impl Link {
             tls,
             proxies,
             guard,
+            attaches,
             renewal,
             desktop,
             orders,
@@ -230,9 +238,11 @@ impl Link {
 
     /// Dials, sends the hello and waits for the welcome.
     async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
+        let peer = DialledPeer::default();
         let dialled = match &self.tls {
             Some(tls) => {
-                let connector = mtls::connector_through(tls.clone(), Role::Worker, self.proxies.clone());
+                let proxies = self.proxies.clone();
+                let connector = mtls::connector_to_peer(tls.clone(), Role::Worker, proxies, peer.clone());
                 endpoint.connect_with_connector(connector).await
             }
             None => endpoint.connect().await,
@@ -244,7 +254,12 @@ impl Link {
         let (outbox, requests) = mpsc::channel(OUTBOX);
         // Queued before the call: the worker may answer only after it has read the hello.
         let described = self.describe(endpoint).await;
-        let hello = attach_request::Message::Hello(Hello { desktop: Some(described.clone()) });
+        let worker = peer.identity();
+        if let Some(attaches) = &self.attaches {
+            attaches.reset();
+        }
+        let desktop = self.signed(described.clone(), worker.as_ref())?;
+        let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
         send(&outbox, hello).await?;
         let asked = self.clock.asks();
         let welcomed = async {
@@ -261,7 +276,21 @@ impl Link {
             .await
             .map_err(|_| Status::deadline_exceeded("waiting for the welcome timed out"))??;
         tracing::info!(worker = %endpoint.uri(), worker_id, "attached");
-        Ok(Session { outbox, inbox, described })
+        Ok(Session { outbox, inbox, described, worker })
+    }
+
+    /// Adds a signed attach to a description, if the agent has a certificate.
+    fn signed(&self, desktop: Desktop, worker: Option<&Identity>) -> Result<Desktop, Status> {
+        let Some((attaches, worker)) = self.attaches.as_ref().zip(worker) else { return Ok(desktop) };
+        let signed = attaches.sign(desktop.clone(), worker);
+        let attach =
+            signed.map_err(|error| Status::internal(format!("signing the attach failed: {error}")))?;
+        Ok(Desktop { attach: Some(attach), ..desktop })
+    }
+
+    /// Whether results can be sent: an agent with a certificate needs a session key for them.
+    fn can_report(&self) -> bool {
+        self.attaches.as_ref().is_none_or(Attaches::has_session)
     }
 
     /// The desktop with its facts as they are now.
@@ -286,7 +315,7 @@ impl Link {
     /// Sends unacknowledged results, then new ones as they finish; receives orders, stops and
     /// acknowledgements.
     async fn serve(&self, endpoint: &Endpoint, session: Session) -> Result<Infallible, Status> {
-        let Session { outbox, mut inbox, mut described } = session;
+        let Session { outbox, mut inbox, mut described, worker } = session;
         let mut last = 0;
         let mut waiting: VecDeque<Answer> = VecDeque::new();
         // They are from an earlier connection, whose worker has returned these orders itself.
@@ -301,11 +330,15 @@ impl Link {
             // Reading never waits for writing: a worker may read only after its own messages are
             // read.
             tokio::select! {
-                permit = outbox.reserve(), if !waiting.is_empty() => {
+                permit = outbox.reserve(), if !waiting.is_empty() && self.can_report() => {
                     let permit = permit.map_err(|_| closed())?;
                     if let Some(answer) = waiting.pop_front()
                         && let Some(message) = self.orders.message_of(answer).await
                     {
+                        let message = match &self.attaches {
+                            Some(attaches) => attaches.authenticated(message),
+                            None => message,
+                        };
                         permit.send(AttachRequest { message: Some(message) });
                     }
                 }
@@ -332,7 +365,7 @@ impl Link {
                 }
                 desktop = &mut next_description => {
                     next_description.set(self.describe_later(endpoint));
-                    send_update(&outbox, desktop, &mut described);
+                    self.send_update(&outbox, desktop, &mut described, worker.as_ref());
                 }
                 () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
             }
@@ -366,6 +399,27 @@ impl Link {
         }
     }
 
+    /// Sends the description if facts have changed. With a full outbox, the next one is tried.
+    fn send_update(
+        &self,
+        outbox: &mpsc::Sender<AttachRequest>,
+        desktop: Desktop,
+        described: &mut Desktop,
+        worker: Option<&Identity>,
+    ) {
+        if desktop == *described {
+            return;
+        }
+        let signed = match self.signed(desktop.clone(), worker) {
+            Ok(signed) => signed,
+            Err(status) => return tracing::error!(reason = status.message(), "changed facts not sent"),
+        };
+        let message = attach_request::Message::DesktopUpdate(signed);
+        if outbox.try_send(AttachRequest { message: Some(message) }).is_ok() {
+            *described = desktop;
+        }
+    }
+
     fn observe_time(&self, asked: SampleStart, time: Option<Time>) {
         if let Some((now, error)) = time.and_then(|time| time.read()) {
             self.clock.answered(asked, TimeSample { now, error });
@@ -379,6 +433,11 @@ impl Link {
             Some(attach_response::Message::Signer(signer)) => {
                 if let Some(guard) = &self.guard {
                     guard.shown(signer.certificate);
+                }
+            }
+            Some(attach_response::Message::Session(session)) => {
+                if let Some(attaches) = &self.attaches {
+                    attaches.answered(&session);
                 }
             }
             Some(attach_response::Message::Ack(ack)) => match ack.key {
@@ -417,16 +476,6 @@ fn push(waiting: &mut VecDeque<Answer>, answer: Answer) {
 
 async fn send(outbox: &mpsc::Sender<AttachRequest>, message: attach_request::Message) -> Result<(), Status> {
     outbox.send(AttachRequest { message: Some(message) }).await.map_err(|_| closed())
-}
-
-/// Sends the description if facts have changed. With a full outbox, the next one is tried.
-fn send_update(outbox: &mpsc::Sender<AttachRequest>, desktop: Desktop, described: &mut Desktop) {
-    if desktop != *described {
-        let message = attach_request::Message::DesktopUpdate(desktop.clone());
-        if outbox.try_send(AttachRequest { message: Some(message) }).is_ok() {
-            *described = desktop;
-        }
-    }
 }
 
 fn closed() -> Status {

@@ -147,7 +147,7 @@ impl JournalState {
     pub(crate) fn result(&self, key: &Key) -> Option<OrderResult> {
         let Some(Order::Finished { results, .. }) = self.orders.get(key) else { return None };
         let scripts = results.iter().cloned().map(Into::into).collect();
-        Some(OrderResult { key: Some(key.clone().into()), scripts, trace_context: String::new() })
+        Some(OrderResult { key: Some(key.clone().into()), scripts, ..OrderResult::default() })
     }
 
     /// Approximate size in bytes of the unacknowledged results, on disk and in memory.

@@ -174,6 +174,7 @@ impl Orders {
             key: Some(key.into()),
             scripts,
             trace_context: order.trace_context,
+            authenticator: None,
         }))
     }
 

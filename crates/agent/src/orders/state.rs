@@ -144,7 +144,8 @@ impl Active {
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
         tracing::info!(?key, reason, "order given back");
         drop(self);
-        let returned = OrderReturn { key: Some(key.into()), reason: reason.to_owned(), is_full };
+        let returned =
+            OrderReturn { key: Some(key.into()), reason: reason.to_owned(), is_full, authenticator: None };
         shared.returns().push(returned);
         shared.finished.notify_one();
     }

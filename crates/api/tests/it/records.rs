@@ -43,6 +43,7 @@ async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
                 project_id: testkit::project(),
                 desktop_id: member.desktop_id.clone(),
                 agent_id: member.agent_id.clone(),
+                is_authentic: false,
                 scripts: results,
                 trace_context: None,
             }
@@ -199,6 +200,7 @@ async fn native_record_has_the_facts_of_its_process() {
         project_id: testkit::project(),
         desktop_id: member.desktop_id.clone(),
         agent_id: member.agent_id.clone(),
+        is_authentic: false,
         scripts: vec![script],
         trace_context: None,
     };

@@ -55,6 +55,21 @@ pub struct DesktopFacts {
     pub connected_at: Timestamp,
     /// Certificate of the connection; `None` without TLS.
     pub certificate: Option<Certificate>,
+    /// Verified attach that the agent signed; `None` without TLS.
+    pub attach: Option<Attach>,
+}
+
+/// A verified attach: the agent signed that it is attached to the worker that reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attach {
+    /// Number of the statement in this start of the agent, from 1.
+    pub number: u64,
+    /// SHA-256 of the statement.
+    pub sha256: [u8; 32],
+    /// X25519 public key with which the scheduler answers.
+    pub public_key: [u8; 32],
+    /// Stored form of the new session key; `None` if the statement was answered before.
+    pub session_key: Option<Vec<u8>>,
 }
 
 /// A presented certificate.
@@ -149,6 +164,7 @@ mod tests {
             run_id: text(),
             connected_at: Timestamp::UNIX_EPOCH,
             certificate: None,
+            attach: None,
         }
     }
 

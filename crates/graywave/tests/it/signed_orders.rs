@@ -4,198 +4,20 @@
 use std::{fs, path::Path};
 
 use chrono::{DateTime, Utc};
-use mtls::{Role, read_certificates};
 use prost::Message as _;
 use proto::{
-    agent::{
-        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, Welcome,
-        agent_service_server::{AgentService, AgentServiceServer},
-        attach_request,
-        attach_response::Message,
-    },
+    agent::{Order, ResultAck, attach_response::Message},
     order::{BatchTerms, Signed, Signer},
-    order_signing::{sha256, tree},
-    scheduler::{
-        Batch, HeartbeatRequest, PullRequest, PullResponse, UpdatePresenceRequest,
-        scheduler_service_client::SchedulerServiceClient,
-    },
-    types::{Desktop, Script, Time},
+    order_signing::sha256,
+    types::Script,
 };
 use serde_json::json;
-use server::{Listener, Security};
-use tokio::{net::TcpListener, runtime::Runtime, sync::mpsc};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Request, Response, Status, Streaming,
-    transport::{Channel, Endpoint, Server},
-};
 
 use crate::{
-    cluster::{Cluster, PROJECT, desktop},
-    harness::{Process, wait_for},
-    pki::loaded,
+    cluster::{Cluster, desktop},
+    harness::wait_for,
+    thief::{orders, stolen},
 };
-
-const THIEF: &str = "worker-thief-0198f0000000700080000000000000ab";
-
-/// An attached agent.
-struct Session {
-    desktop: Desktop,
-    to_agent: mpsc::Sender<Result<AttachResponse, Status>>,
-    from_agent: Streaming<AttachRequest>,
-}
-
-struct Gateway(mpsc::Sender<Session>);
-
-#[tonic::async_trait]
-impl AgentService for Gateway {
-    type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
-
-    async fn attach(
-        &self,
-        request: Request<Streaming<AttachRequest>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        let mut from_agent = request.into_inner();
-        let (to_agent, outbound) = mpsc::channel(16);
-        let sessions = self.0.clone();
-        tokio::spawn(async move {
-            let hello = from_agent.message().await.unwrap().unwrap().message;
-            let Some(attach_request::Message::Hello(hello)) = hello else { panic!("no hello") };
-            let session = Session { desktop: hello.desktop.unwrap(), to_agent, from_agent };
-            let time = Some(Time { now_unix_ms: Utc::now().timestamp_millis(), error_ms: 1 });
-            session.say(Message::Welcome(Welcome { worker_id: THIEF.into(), time })).await;
-            sessions.send(session).await.unwrap();
-        });
-        Ok(Response::new(ReceiverStream::new(outbound)))
-    }
-}
-
-impl Session {
-    async fn say(&self, message: Message) {
-        self.to_agent.send(Ok(AttachResponse { message: Some(message) })).await.unwrap();
-    }
-
-    /// Sends an order and returns the agent's result.
-    async fn order(&mut self, order: Order) -> OrderResult {
-        self.say(Message::Order(order)).await;
-        loop {
-            if let Some(attach_request::Message::Result(result)) =
-                self.from_agent.message().await.unwrap().unwrap().message
-            {
-                return result;
-            }
-        }
-    }
-
-    /// Asserts that an order is rejected with a reason that contains `why`.
-    async fn refuses(&mut self, order: Order, why: &str) {
-        let result = self.order(order).await;
-        let script = &result.scripts[0];
-        assert_eq!(script.outcome, "REJECTED", "{result:?}");
-        assert!(script.reason.contains(why), "{}", script.reason);
-    }
-}
-
-/// The stolen worker: its server for agents and its client of a scheduler.
-struct Thief {
-    runtime: Runtime,
-    address: String,
-    sessions: mpsc::Receiver<Session>,
-    scheduler: SchedulerServiceClient<Channel>,
-    own_certificate: Vec<u8>,
-}
-
-impl Thief {
-    fn new(cluster: &Cluster) -> Self {
-        let files = cluster.pki.as_ref().unwrap().role("worker", "thief");
-        let own_certificate = read_certificates(&fs::read(&files.cert).unwrap()).unwrap().remove(0).to_vec();
-        let tls = loaded(files);
-        let runtime = Runtime::new().unwrap();
-        let (sender, sessions) = mpsc::channel(16);
-        let (address, scheduler) = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap().to_string();
-            let incoming = server::grpc(Listener::new(listener, 100), Security::new(Some(tls.clone())));
-            let server = Server::builder().add_service(AgentServiceServer::new(Gateway(sender)));
-            tokio::spawn(server.serve_with_incoming(incoming));
-            let endpoint = Endpoint::from_shared(format!("https://{}", cluster.schedulers[0].0)).unwrap();
-            let channel = endpoint.connect_with_connector_lazy(mtls::connector(tls, Role::Scheduler));
-            (address, SchedulerServiceClient::new(channel))
-        });
-        Self { runtime, address, sessions, scheduler, own_certificate }
-    }
-
-    fn beat(&mut self) {
-        let beat = HeartbeatRequest { worker_id: THIEF.into(), capacity: 100, ..Default::default() };
-        wait_for("a heartbeat", || self.runtime.block_on(self.scheduler.heartbeat(beat.clone())).ok());
-    }
-
-    /// Waits for this many agents, ordered by desktop, and reports their connections to the
-    /// schedulers.
-    fn attached(&mut self, agents: usize) -> Vec<Session> {
-        let mut sessions: Vec<Session> = self.runtime.block_on(async {
-            let mut sessions = Vec::new();
-            for _ in 0..agents {
-                sessions.push(self.sessions.recv().await.unwrap());
-            }
-            sessions
-        });
-        sessions.sort_by(|one, other| one.desktop.desktop_id.cmp(&other.desktop.desktop_id));
-        let connected = sessions.iter().map(|session| Desktop {
-            connected_at_unix_ms: Utc::now().timestamp_millis(),
-            ..session.desktop.clone()
-        });
-        let update = UpdatePresenceRequest {
-            worker_id: THIEF.into(),
-            connected: connected.collect(),
-            disconnected: Vec::new(),
-        };
-        self.runtime.block_on(self.scheduler.update_presence(update)).unwrap();
-        sessions
-    }
-
-    /// Returns the batch that the scheduler dispatches to the worker.
-    fn pull(&mut self) -> PullResponse {
-        let request = PullRequest { worker_id: THIEF.into(), capacity: 100, wait_ms: 500 };
-        wait_for("a batch", || {
-            self.beat();
-            let answer = self.runtime.block_on(self.scheduler.pull(request.clone())).unwrap().into_inner();
-            (!answer.batches.is_empty()).then_some(answer)
-        })
-    }
-}
-
-/// Builds the orders of a response with one batch, as an honest worker does.
-fn orders(answer: &PullResponse) -> (Vec<Order>, Vec<u8>) {
-    let signature = answer.signature.clone().unwrap();
-    let tree = tree(answer).unwrap();
-    let [batch] = answer.batches.as_slice() else { panic!("not one batch: {answer:?}") };
-    let order = |(index, target): (u32, &proto::scheduler::Target)| Order {
-        key: Some(key(batch, target.ordinal)),
-        scripts: scripts(answer, batch),
-        signed: Some(Signed {
-            batch: batch.signed_terms.clone(),
-            target: target.signed_terms.clone(),
-            index,
-            size: tree.size(),
-            path: tree.path(index).unwrap().iter().map(|hash| hash.to_vec()).collect(),
-            signature: signature.signature.clone(),
-            certificate_sha256: sha256(&signature.certificate).to_vec(),
-        }),
-        ..Order::default()
-    };
-    ((0..).zip(&batch.targets).map(order).collect(), signature.certificate)
-}
-
-/// Returns the scripts of a batch.
-fn scripts(answer: &PullResponse, batch: &Batch) -> Vec<Script> {
-    let indexes = batch.spec.clone().unwrap().script_indexes;
-    indexes.iter().map(|index| answer.scripts[*index as usize].clone()).collect()
-}
-
-fn key(batch: &Batch, ordinal: u32) -> ExecutionKey {
-    ExecutionKey { task_id: batch.task_id.clone(), ordinal, attempt: batch.spec.clone().unwrap().attempt }
-}
 
 fn changed(order: &Order, change: impl FnOnce(&mut Order, &mut Signed)) -> Order {
     let mut order = order.clone();
@@ -206,21 +28,6 @@ fn changed(order: &Order, change: impl FnOnce(&mut Order, &mut Signed)) -> Order
 
 fn marks(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-/// Starts a cluster whose two desktops are connected to the stolen worker.
-fn stolen(cluster: &Cluster) -> (Thief, Vec<Process>, Vec<Session>) {
-    let mut thief = Thief::new(cluster);
-    let pki = cluster.pki.as_ref().unwrap();
-    thief.beat();
-    let agent = |number| {
-        let files = pki.desktop(PROJECT, &desktop(number));
-        cluster.agent_of(number, Some(&files), [thief.address.clone()])
-    };
-    let agents = (0..2).map(agent).collect();
-    let sessions = thief.attached(2);
-    cluster.api.connected(2);
-    (thief, agents, sessions)
 }
 
 #[test]

@@ -117,6 +117,11 @@ impl Signer {
         Ok(Self { inner: Arc::new(Inner { files, tls, current, seen: Mutex::new(Some(pair)) }) })
     }
 
+    /// Certificates of the process, which name the trusted CAs.
+    pub fn tls(&self) -> &Tls {
+        &self.inner.tls
+    }
+
     /// Whether agents would accept signatures made now.
     ///
     /// # Errors

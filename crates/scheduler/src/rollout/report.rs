@@ -43,6 +43,8 @@ pub struct TargetReport {
     pub desktop_id: DesktopId,
     /// Agent of the connection that delivered the result.
     pub agent_id: String,
+    /// Whether the agent has authenticated the result.
+    pub is_authentic: bool,
     /// Results of the task's scripts, in order.
     pub scripts: Vec<ScriptResult>,
     /// Trace context of the agent and the worker; `None` unless sampled.
@@ -176,8 +178,10 @@ impl Scheduler {
 
 impl TargetReport {
     fn reported(self) -> ReportedTarget {
-        let Self { ordinal, attempt, batch_id, project_id, desktop_id, agent_id, scripts, .. } = self;
-        ReportedTarget { ordinal, attempt, batch_id, project_id, desktop_id, agent_id, scripts }
+        let Self {
+            ordinal, attempt, batch_id, project_id, desktop_id, agent_id, is_authentic, scripts, ..
+        } = self;
+        ReportedTarget { ordinal, attempt, batch_id, project_id, desktop_id, agent_id, is_authentic, scripts }
     }
 }
 

@@ -1,6 +1,7 @@
 //! RPCs for workers: one file per RPC group, and the service that dispatches to them.
 
 mod answer;
+mod authentic;
 mod certificates;
 mod context;
 mod error;

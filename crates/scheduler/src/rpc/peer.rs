@@ -15,6 +15,11 @@ pub(crate) fn called<T>(request: Request<T>) -> (Caller, T) {
 }
 
 impl Caller {
+    /// Identity in the caller's certificate; `None` without TLS.
+    pub(crate) const fn identity(&self) -> Option<&Identity> {
+        self.0.as_ref()
+    }
+
     /// Checks that the claimed worker id belongs to the caller's certificate. Without TLS, every id
     /// is accepted.
     pub(crate) fn is(&self, claimed: &str) -> Result<WorkerId, Status> {

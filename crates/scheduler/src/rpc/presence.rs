@@ -1,15 +1,19 @@
 //! Presence updates: desktops that connected to a worker or disconnected from it.
 
+use std::collections::HashMap;
+
 use domain::{
     desktop::DesktopFacts,
     identity::Refusal,
     ids::{DesktopId, ProjectId},
     limits,
 };
+use mtls::{Identity, Signer};
 use proto::{
-    scheduler::{DesktopKey, RefusedDesktop, UpdatePresenceRequest, UpdatePresenceResponse},
+    scheduler::{DesktopKey, DesktopSession, RefusedDesktop, UpdatePresenceRequest, UpdatePresenceResponse},
     types::Desktop,
 };
+use store::desktop::LastAttach;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -17,7 +21,10 @@ use super::{
     error::{invalid, too_many},
     peer::called,
 };
-use crate::presence;
+use crate::{
+    attach::{NotVerified, Verified, Verifier},
+    presence,
+};
 
 /// Stores a presence update. The response lists the connections that the worker must close.
 pub(super) async fn handle(
@@ -30,7 +37,13 @@ pub(super) async fn handle(
     }
     let worker_id = caller.is(&worker_id)?;
     let mut answer = UpdatePresenceResponse::default();
-    let connected = well_formed(connected, &mut answer);
+    let (connected, sessions) = match (&service.signer, caller.identity()) {
+        (Some(signer), Some(worker)) => {
+            verified(service, signer.clone(), worker.clone(), connected, &mut answer).await?
+        }
+        (Some(_), None) => return Err(Status::permission_denied("a worker needs a certificate")),
+        (None, _) => (well_formed(connected, &mut answer), Vec::new()),
+    };
     let disconnected = disconnected
         .into_iter()
         .map(|key| {
@@ -63,7 +76,65 @@ pub(super) async fn handle(
             }
         }
     }
-    Ok(Response::new(answer))
+    let is_accepted = |session: &DesktopSession| {
+        session.desktop.as_ref().is_some_and(|key| {
+            !answer.revoked.contains(key)
+                && !answer.refused.iter().any(|refused| refused.desktop.as_ref() == Some(key))
+        })
+    };
+    let sessions = sessions.into_iter().filter(is_accepted).collect();
+    Ok(Response::new(UpdatePresenceResponse { sessions, ..answer }))
+}
+
+/// Verifies the signed attaches; returns the facts of the desktops and the answers for their agents.
+/// Refused ones are added to `answer.refused`.
+async fn verified(
+    service: &Service,
+    signer: Signer,
+    worker: Identity,
+    connected: Vec<Desktop>,
+    answer: &mut UpdatePresenceResponse,
+) -> Result<(Vec<DesktopFacts>, Vec<DesktopSession>), Status> {
+    if connected.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let keys: Vec<(ProjectId, DesktopId)> = connected.iter().filter_map(ids).collect();
+    let last = service.done(service.scheduler.last_attaches(&keys)).await?;
+    let last: HashMap<(ProjectId, DesktopId), LastAttach> =
+        last.into_iter().map(|last| ((last.project_id.clone(), last.desktop_id.clone()), last)).collect();
+    let session_keys = service.scheduler.session_keys.clone();
+    let now_unix = service.scheduler.now().timestamp();
+    let verifier = Verifier { signer, session_keys, worker, now_unix };
+    let verify = move || {
+        let verify = |desktop: Desktop| {
+            let last = ids(&desktop).and_then(|key| last.get(&key));
+            (verifier.verify(&desktop, last), desktop)
+        };
+        connected.into_iter().map(verify).collect::<Vec<_>>()
+    };
+    let all = tokio::task::spawn_blocking(verify).await;
+    let all = all.map_err(|error| Status::internal(error.to_string()))?;
+    let (mut facts, mut sessions) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+    for (verified, Desktop { project_id, desktop_id, .. }) in all {
+        let key = Some(DesktopKey { project_id, desktop_id });
+        match verified {
+            Ok(Verified { facts: of_desktop, session }) => {
+                facts.push(of_desktop);
+                sessions.push(DesktopSession { desktop: key, session: Some(session) });
+            }
+            Err(NotVerified::Unavailable(reason)) => return Err(Status::unavailable(reason)),
+            Err(NotVerified::Refused(reason)) => {
+                let DesktopKey { project_id, desktop_id } = key.clone().unwrap_or_default();
+                tracing::warn!(project_id, desktop_id, reason, "desktop refused: attach not valid");
+                answer.refused.push(RefusedDesktop { desktop: key, reason, identity_is_outdated: false });
+            }
+        }
+    }
+    Ok((facts, sessions))
+}
+
+fn ids(desktop: &Desktop) -> Option<(ProjectId, DesktopId)> {
+    Some((desktop.project_id.parse().ok()?, desktop.desktop_id.parse().ok()?))
 }
 
 /// Facts of the well-formed desktops; malformed ones are added to `answer.refused`.

@@ -8,13 +8,19 @@ use domain::{
 };
 use engine::ScriptResult;
 use proto::{
-    scheduler::{Refused, ReportRequest, ReportResponse},
+    scheduler::{DesktopKey, Refused, ReportRequest, ReportResponse, TargetResult},
     unix_ms_in_range,
 };
 use store::batch::StartedTarget;
+use telemetry::metric;
 use tonic::{Request, Response, Status};
 
-use super::{context::Service, error::too_many, peer::called};
+use super::{
+    authentic::{self, Judged},
+    context::Service,
+    error::too_many,
+    peer::called,
+};
 use crate::rollout::{ReturnedTarget, TargetReport};
 
 /// Stores the results and returns. The response lists refused entries with their reasons.
@@ -29,20 +35,27 @@ pub(super) async fn handle(
     let worker_id = caller.is(&worker_id)?;
     // A malformed entry must not block the remaining entries.
     let mut refused = Vec::new();
+    let Judged { results, returned } = authentic::judge(service, results, returned).await?;
     let mut reports = Vec::with_capacity(results.len());
-    for result in results {
-        let (task_id, ordinal) = (result.task_id.clone(), result.ordinal);
-        match target_report(result) {
+    for (verdict, result) in results {
+        let of_result = refusal_of(&result);
+        match verdict.and_then(|is_authentic| target_report(result, is_authentic)) {
             Ok(report) => reports.push(report),
-            Err(error) => refused.push(Refused { task_id, ordinal, reason: error.to_string() }),
+            Err(NotReported { reason, unauthenticated }) => {
+                refused.push(Refused { reason, unauthenticated, ..of_result });
+            }
         }
     }
+    metric::RESULTS_REFUSED.increment(refused.len() as u64, &[]);
     let mut returns = Vec::with_capacity(returned.len());
     for target in returned {
         let (task_id, ordinal) = (target.task_id.clone(), target.ordinal);
         match returned_target(target) {
             Ok(target) => returns.push(target),
-            Err(error) => refused.push(Refused { task_id, ordinal, reason: error.to_string() }),
+            Err(error) => {
+                let reason = error.to_string();
+                refused.push(Refused { task_id, ordinal, reason, ..Refused::default() });
+            }
         }
     }
     // A malformed one costs only the start time of a running record.
@@ -56,6 +69,7 @@ pub(super) async fn handle(
         task_id: task_id.to_string(),
         ordinal,
         reason,
+        ..Refused::default()
     }));
     for refused in &refused {
         tracing::warn!(
@@ -91,12 +105,41 @@ fn started_target(target: proto::scheduler::StartedTarget) -> Option<StartedTarg
     })
 }
 
-fn target_report(mut result: proto::scheduler::TargetResult) -> Result<TargetReport, domain::Error> {
+/// Cause for which a result is not reported.
+pub(super) struct NotReported {
+    pub(super) reason: String,
+    pub(super) unauthenticated: bool,
+}
+
+impl From<domain::Error> for NotReported {
+    fn from(error: domain::Error) -> Self {
+        Self { reason: error.to_string(), unauthenticated: false }
+    }
+}
+
+fn refusal_of(result: &TargetResult) -> Refused {
+    let (project_id, desktop_id) = (result.project_id.clone(), result.desktop_id.clone());
+    Refused {
+        task_id: result.task_id.clone(),
+        ordinal: result.ordinal,
+        desktop: Some(DesktopKey { project_id, desktop_id }),
+        ..Refused::default()
+    }
+}
+
+fn target_report(mut result: TargetResult, is_authentic: bool) -> Result<TargetReport, NotReported> {
     let batch_id = match result.batch_id.as_str() {
         "" => None,
         text => Some(text.parse::<BatchId>()?),
     };
-    proto::check_results(&mut result.scripts)?;
+    match proto::check_results(&mut result.scripts) {
+        // The target ends with a reason instead of at its deadline.
+        Err(error) if is_authentic => {
+            let reason = format!("the agent's result is not valid: {error}");
+            proto::make_unknown(&mut result.scripts, &reason);
+        }
+        checked => checked?,
+    }
     Ok(TargetReport {
         task_id: result.task_id.parse::<TaskId>()?,
         ordinal: result.ordinal,
@@ -105,7 +148,8 @@ fn target_report(mut result: proto::scheduler::TargetResult) -> Result<TargetRep
         project_id: result.project_id.parse()?,
         desktop_id: result.desktop_id.parse()?,
         agent_id: result.agent_id,
-        scripts: result.scripts.into_iter().map(script_report).collect::<Result<_, _>>()?,
+        is_authentic,
+        scripts: result.scripts.into_iter().map(script_report).collect::<Result<_, domain::Error>>()?,
         trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
     })
 }

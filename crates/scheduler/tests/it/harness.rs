@@ -182,6 +182,7 @@ pub(crate) fn result(
         project_id: project(),
         desktop_id: desktop_id(ordinal),
         agent_id: String::new(),
+        is_authentic: false,
         trace_context: None,
         scripts: vec![ScriptResult {
             outcome,

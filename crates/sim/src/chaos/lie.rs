@@ -117,7 +117,12 @@ impl Lie {
             Self::OtherTargetReturned => {
                 let returned = |key| {
                     let reason = "no\0room".to_owned();
-                    Message::OrderReturn(OrderReturn { key: Some(key), reason, is_full: true })
+                    Message::OrderReturn(OrderReturn {
+                        key: Some(key),
+                        reason,
+                        is_full: true,
+                        authenticator: None,
+                    })
                 };
                 others(key).map(returned).collect()
             }
@@ -204,7 +209,7 @@ fn others(key: &ExecutionKey) -> impl Iterator<Item = ExecutionKey> {
 }
 
 fn of_key(key: Option<ExecutionKey>, scripts: Vec<ScriptResult>) -> Message {
-    Message::Result(OrderResult { key, scripts, trace_context: String::new() })
+    Message::Result(OrderResult { key, scripts, ..OrderResult::default() })
 }
 
 fn success(now_unix_ms: i64) -> ScriptResult {

@@ -15,6 +15,9 @@ use crate::{
     codec::{count, text_id},
 };
 
+/// Number of session keys that a desktop keeps.
+const SESSION_KEYS: i32 = 4;
+
 /// Stores the desktops that a worker now holds: inserts new ones and updates known ones. A desktop
 /// that moves from another worker keeps its connection time. Operator tags stay and take
 /// precedence.
@@ -49,20 +52,36 @@ pub async fn connected(
     let serials: Vec<Option<String>> = shown().map(|shown| shown.map(|it| it.serial.clone())).collect();
     let not_before: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_before)).collect();
     let not_after: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_after)).collect();
+    let attach = || desktops.iter().map(|desktop| desktop.attach.as_ref());
+    let attach_numbers: Vec<Option<i64>> = attach()
+        .map(|attach| attach.map(|attach| i64::try_from(attach.number).unwrap_or(i64::MAX)))
+        .collect();
+    let attach_hashes: Vec<Option<Vec<u8>>> =
+        attach().map(|attach| attach.map(|attach| attach.sha256.to_vec())).collect();
+    let public_keys: Vec<Option<Vec<u8>>> =
+        attach().map(|attach| attach.map(|attach| attach.public_key.to_vec())).collect();
+    let session_keys: Vec<Option<Vec<u8>>> =
+        attach().map(|attach| attach.and_then(|attach| attach.session_key.clone())).collect();
     let taken = sqlx::query!(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
                               availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                               certificate_serial, certificate_not_before, certificate_not_after,
-                              incarnation, run_id, canonical_id, os_version, containment, tags, worker_id, created_at, presence_at)
-         SELECT *, agent_tags, $11, $12, $12
+                              incarnation, run_id, canonical_id, os_version, containment, attach_number, attach_sha256,
+                              attach_public_key, session_keys, tags, worker_id, created_at, presence_at)
+         SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
+                availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
+                certificate_serial, certificate_not_before, certificate_not_after,
+                incarnation, run_id, canonical_id, os_version, containment, attach_number, attach_sha256,
+                attach_public_key, array_remove(ARRAY[session_key], NULL), agent_tags, $11, $12, $12
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[],
                      $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int8[], $20::text[], $22::text[],
-                     $23::text[], $24::text[])
+                     $23::text[], $24::text[], $25::int8[], $26::bytea[], $27::bytea[],
+                     $28::bytea[])
               AS new (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
                       availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                       certificate_serial, certificate_not_before, certificate_not_after, incarnation, run_id,
-                      canonical_id, os_version, containment)
+                      canonical_id, os_version, containment, attach_number, attach_sha256, attach_public_key, session_key)
          -- Ids that differ only in case or Unicode form are one desktop.
          WHERE NOT EXISTS (SELECT FROM desktop d WHERE d.project_id = new.project_id
                              AND d.canonical_id = new.canonical_id AND d.desktop_id <> new.desktop_id)
@@ -85,6 +104,9 @@ pub async fn connected(
              certificate_serial = excluded.certificate_serial,
              certificate_not_before = excluded.certificate_not_before,
              certificate_not_after = excluded.certificate_not_after,
+             attach_number = excluded.attach_number, attach_sha256 = excluded.attach_sha256,
+             attach_public_key = excluded.attach_public_key,
+             session_keys = (excluded.session_keys || desktop.session_keys)[:$29],
              -- Set again in this transaction if the certificate is revoked.
              revoked_at = NULL,
              -- The connection that was revoked is replaced by this one.
@@ -94,7 +116,14 @@ pub async fn connected(
          WHERE desktop.retired_at IS NULL
            AND (desktop.worker_id IS NULL OR desktop.worker_id = excluded.worker_id
                 OR desktop.agent_id = excluded.agent_id AND desktop.run_id = excluded.run_id
-                   AND desktop.connected_at <= excluded.connected_at)
+                   AND (excluded.attach_sha256 IS NOT NULL OR desktop.connected_at <= excluded.connected_at))
+           -- A desktop with a signed attach needs one for ever, and no older one of the same agent.
+           AND (desktop.attach_sha256 IS NULL
+                OR excluded.attach_sha256 IS NOT NULL
+                   AND (desktop.agent_id <> excluded.agent_id OR desktop.incarnation < excluded.incarnation
+                        OR desktop.incarnation = excluded.incarnation
+                           AND (desktop.attach_number < excluded.attach_number
+                                OR desktop.attach_sha256 = excluded.attach_sha256)))
            -- An outdated identity; see domain::identity.
            AND (excluded.incarnation = 0
                 OR excluded.agent_id <> ALL (desktop.former_agent_ids)
@@ -125,6 +154,11 @@ pub async fn connected(
         &canonical_ids,
         &column(|desktop| &desktop.os_version),
         &containments as &[Option<String>],
+        &attach_numbers as &[Option<i64>],
+        &attach_hashes as &[Option<Vec<u8>>],
+        &public_keys as &[Option<Vec<u8>>],
+        &session_keys as &[Option<Vec<u8>>],
+        SESSION_KEYS,
     )
     .fetch_all(connection)
     .await?;
@@ -134,6 +168,52 @@ pub async fn connected(
     let is_taken =
         |desktop: &&DesktopFacts| taken.contains(&(desktop.project_id.as_str(), desktop.desktop_id.as_str()));
     Ok(all.iter().filter(|desktop| !is_taken(desktop)).map(key).collect())
+}
+
+/// Last signed attach of a desktop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastAttach {
+    /// Project of the desktop.
+    pub project_id: ProjectId,
+    /// Id of the desktop.
+    pub desktop_id: DesktopId,
+    /// SHA-256 of the statement.
+    pub sha256: Vec<u8>,
+    /// X25519 public key of the scheduler's answer.
+    pub public_key: Vec<u8>,
+    /// Stored forms of the session keys, latest first.
+    pub session_keys: Vec<Vec<u8>>,
+}
+
+/// Returns the last signed attaches of these desktops. A desktop is missing if it has never
+/// attached with a certificate.
+pub async fn last_attaches(
+    connection: &mut Connection,
+    desktops: &[(ProjectId, DesktopId)],
+) -> Result<Vec<LastAttach>, Error> {
+    let (project_ids, desktop_ids) = columns(desktops);
+    let rows = sqlx::query!(
+        r#"SELECT d.project_id, d.desktop_id, d.attach_sha256 AS "sha256!", d.attach_public_key AS "public_key!",
+                  d.session_keys
+           FROM desktop d JOIN unnest($1::text[], $2::text[]) AS n (project_id, desktop_id)
+               USING (project_id, desktop_id)
+           WHERE d.attach_sha256 IS NOT NULL AND d.attach_public_key IS NOT NULL"#,
+        &project_ids,
+        &desktop_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(LastAttach {
+                project_id: text_id("desktop", row.project_id)?,
+                desktop_id: text_id("desktop", row.desktop_id)?,
+                sha256: row.sha256,
+                public_key: row.public_key,
+                session_keys: row.session_keys,
+            })
+        })
+        .collect()
 }
 
 /// Splits desktop keys into two arrays for a statement.
@@ -220,6 +300,8 @@ pub struct Holding {
     pub desktop_id: DesktopId,
     /// Connection of the stored desktop.
     pub holder: Holder,
+    /// Whether the desktop has attached with a certificate, so that it always needs one.
+    pub is_certified: bool,
 }
 
 /// Reads the last accepted connections of the desktops that these claims name.
@@ -230,7 +312,8 @@ pub async fn holdings(connection: &mut Connection, claims: &[&DesktopFacts]) -> 
     let rows = sqlx::query!(
         r#"SELECT d.project_id, c.desktop_id AS "claimed_id!", d.desktop_id, d.agent_id, d.incarnation, d.run_id,
                   d.os_host_name, d.ip_address, d.worker_id IS NOT NULL AS "is_connected!",
-                  c.agent_id = ANY (d.former_agent_ids) AS "has_replaced_claimant!"
+                  c.agent_id = ANY (d.former_agent_ids) AS "has_replaced_claimant!",
+                  d.attach_sha256 IS NOT NULL AS "is_certified!"
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
                 AS c (project_id, desktop_id, canonical_id, agent_id)
            JOIN desktop d ON d.project_id = c.project_id AND d.canonical_id = c.canonical_id"#,
@@ -258,6 +341,7 @@ pub async fn holdings(connection: &mut Connection, claims: &[&DesktopFacts]) -> 
                     os_host_name: row.os_host_name,
                     ip_address: row.ip_address,
                 },
+                is_certified: row.is_certified,
             })
         })
         .collect()

@@ -16,7 +16,9 @@ use domain::{
 use sqlx::{Postgres, QueryBuilder, types::Json};
 
 pub(crate) use self::connection::columns;
-pub use self::connection::{Holding, connected, disconnected, holdings, set_full, worker_gone};
+pub use self::connection::{
+    Holding, LastAttach, connected, disconnected, holdings, last_attaches, set_full, worker_gone,
+};
 pub use self::lifecycle::{
     StoredTags, disconnect, lock_tags, put_operator_tags, retire, retired_among, unretire,
 };
@@ -317,6 +319,7 @@ impl TryFrom<Listed> for DesktopRow {
                     row.certificate_not_before,
                     row.certificate_not_after,
                 ),
+                attach: None,
             },
             worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
             created_at: row.created_at,

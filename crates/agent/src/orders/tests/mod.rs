@@ -148,7 +148,12 @@ pub(crate) async fn gone(mark: &str) {
 }
 
 fn returned(ordinal: u32, reason: &str, is_full: bool) -> OrderReturn {
-    OrderReturn { key: Some(ExecutionKey::from(key(ordinal))), reason: reason.to_owned(), is_full }
+    OrderReturn {
+        key: Some(ExecutionKey::from(key(ordinal))),
+        reason: reason.to_owned(),
+        is_full,
+        authenticator: None,
+    }
 }
 
 /// Returns when the fifo has been written to.

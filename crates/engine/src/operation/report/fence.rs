@@ -70,10 +70,10 @@ impl Claims {
     fn by_lease(&self, result: &ReportedTarget) -> Option<ReportFence> {
         let lease =
             self.leases.get(&result.ordinal).filter(|lease| Some(lease.batch_id) == result.batch_id)?;
-        Some(if lease.worker_id != self.worker_id {
-            ReportFence::HeldByAnother
-        } else if lease.agent_id != result.agent_id {
+        Some(if lease.agent_id != result.agent_id {
             ReportFence::ForAnotherAgent
+        } else if lease.worker_id != self.worker_id {
+            ReportFence::HeldByAnother
         } else {
             ReportFence::Held
         })

@@ -57,6 +57,8 @@ pub struct ReportedTarget {
     pub desktop_id: DesktopId,
     /// Agent of that desktop.
     pub agent_id: String,
+    /// Whether the agent has authenticated the result, so that it counts from any worker.
+    pub is_authentic: bool,
     /// One result per script of the task, in order.
     pub scripts: Vec<ScriptResult>,
 }
@@ -197,7 +199,7 @@ fn fit<F: Faults>(
     let mut seen = HashSet::new();
     let (mut fitting, mut refused) = (Vec::new(), Vec::new());
     for result in results {
-        let refusal = || claims.of(&result).refusal().map(str::to_owned);
+        let refusal = || claims.of(&result).refusal(result.is_authentic).map(str::to_owned);
         match misfit(rollout, targets, &result).or_else(refusal) {
             Some(reason) => refused.push(Refusal { ordinal: result.ordinal, reason }),
             None if seen.insert(result.ordinal) => fitting.push(result),

@@ -129,6 +129,7 @@ mod tests {
             project_id: "p".parse().unwrap(),
             desktop_id: format!("d{ordinal}").parse().unwrap(),
             agent_id: String::new(),
+            is_authentic: false,
             scripts: vec![script],
         }
     }

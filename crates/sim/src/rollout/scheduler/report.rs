@@ -114,6 +114,7 @@ impl World {
             project_id: project.project_id.clone(),
             desktop_id: project.desktop_ids[desktop - project.first_desktop].clone(),
             agent_id: agent.to_string(),
+            is_authentic: false,
             scripts: results::checked(&result, self.mutant == Some(Mutant::KeepPoisonedOutcomes))?,
         })
     }

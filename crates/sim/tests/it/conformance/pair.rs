@@ -428,6 +428,7 @@ impl Pair {
                     project_id: self.project_of(terms.task_id),
                     desktop_id: member.desktop_id,
                     agent_id: member.agent_id,
+                    is_authentic: false,
                     scripts: vec![self.script()],
                 });
             }
