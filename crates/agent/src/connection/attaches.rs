@@ -17,6 +17,10 @@ use proto::{
     types::{AttachStatement, Authenticator, Desktop, Session, SignedAttach},
 };
 
+#[cfg(test)]
+#[path = "attaches_tests.rs"]
+mod tests;
+
 /// Number of attaches that may be unanswered; the oldest are forgotten.
 const MAX_UNANSWERED: usize = 4;
 

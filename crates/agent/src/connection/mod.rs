@@ -5,6 +5,8 @@ mod order_verifier;
 mod started;
 mod status_file;
 mod stream;
+#[cfg(test)]
+mod test_certificates;
 
 pub(crate) use status_file::clear;
 pub use status_file::is_attached;

@@ -1,18 +1,15 @@
 use std::fs;
 
-use mtls::{Files, Shown, Signer, SignerFiles};
+use mtls::{Shown, Signer};
 use proto::{
     order_signing::{message, script_sha256, tree},
     scheduler::{Batch, PullResponse, Target},
-};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    PKCS_ED25519, SanType, SignatureAlgorithm,
 };
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use super::*;
+use crate::connection::test_certificates::{Certificates, certificates};
 
 /// A CA, a desktop that trusts it, and a signer.
 struct Rig {
@@ -22,29 +19,7 @@ struct Rig {
 }
 
 fn rig() -> Rig {
-    let dir = tempfile::tempdir().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    fs::write(dir.path().join("ca.crt"), ca.pem()).unwrap();
-    let issue = |name: &str, uri: &str, usage, algorithm: &'static SignatureAlgorithm| {
-        let mut params = CertificateParams::default();
-        params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
-        params.extended_key_usages = vec![usage];
-        params.not_before = OffsetDateTime::now_utc() - time::Duration::days(1);
-        let key = KeyPair::generate_for(algorithm).unwrap();
-        let (cert_file, key_file) =
-            (dir.path().join(format!("{name}.crt")), dir.path().join(format!("{name}.key")));
-        fs::write(&cert_file, params.signed_by(&key, &ca).unwrap().pem()).unwrap();
-        fs::write(&key_file, key.serialize_pem()).unwrap();
-        (cert_file, key_file)
-    };
-    let ecdsa = &rcgen::PKCS_ECDSA_P256_SHA256;
-    let (cert, key) = issue("tls", "graywave://desktop/p/d", ExtendedKeyUsagePurpose::ClientAuth, ecdsa);
-    let tls = Tls::load(Files { ca: dir.path().join("ca.crt"), cert, key }).unwrap();
-    let signing = ExtendedKeyUsagePurpose::CodeSigning;
-    let (cert, key) = issue("signer", "graywave://role/signer/s", signing, &PKCS_ED25519);
-    let signer = Signer::load(SignerFiles { cert, key }, tls.clone()).unwrap();
+    let Certificates { dir, tls, signer } = certificates();
     let desktop = Desktop { project_id: "p".into(), desktop_id: "d".into(), ..Desktop::default() };
     Rig { guard: OrderVerifier::new(tls, &desktop), dir, signer }
 }

@@ -12,6 +12,8 @@ use store::credential::SealedSecret;
 
 /// Length of a master key.
 const KEY_BYTES: usize = 32;
+/// Length of the id of a master key.
+const ID_BYTES: usize = 16;
 
 struct MasterKey {
     id: String,
@@ -44,18 +46,24 @@ impl MasterKeys {
     /// cannot be stored under another.
     pub(crate) fn seal(&self, access_key: &str, secret_key: &str) -> Result<SealedSecret, Error> {
         let master = self.first()?;
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(|_| failed())?;
-        let mut bytes = secret_key.as_bytes().to_vec();
-        master
-            .key
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(access_key.as_bytes()),
-                &mut bytes,
-            )
-            .map_err(|_| failed())?;
-        Ok(SealedSecret { bytes: [&nonce[..], &bytes].concat(), master_key_id: master.id.clone() })
+        let bytes = master.seal(access_key.as_bytes(), secret_key.as_bytes())?;
+        Ok(SealedSecret { bytes, master_key_id: master.id.clone() })
+    }
+
+    /// Encrypts bytes with the first key and binds them to `context`; the result begins with the id
+    /// of that key. `None` without a master key, or without a source of randomness.
+    pub fn wrap(&self, context: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+        let master = self.0.first()?;
+        let sealed = master.seal(context, plain).ok()?;
+        Some([master.id.as_bytes(), &sealed].concat())
+    }
+
+    /// Decrypts bytes of [`MasterKeys::wrap`]; `None` if their key is not configured, or they belong
+    /// to another context.
+    pub fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Option<Vec<u8>> {
+        let (id, sealed) = wrapped.split_at_checked(ID_BYTES)?;
+        let master = self.0.iter().find(|key| key.id.as_bytes() == id)?;
+        master.open(context, sealed).ok()
     }
 
     /// Returns the id of the key that encrypts.
@@ -80,13 +88,8 @@ impl MasterKeys {
                 sealed.master_key_id
             ))
         })?;
-        let (nonce, sealed) = sealed.bytes.split_first_chunk::<NONCE_LEN>().ok_or_else(failed)?;
-        let mut bytes = sealed.to_vec();
-        let plain = master
-            .key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(access_key.as_bytes()), &mut bytes)
-            .map_err(|_| failed())?;
-        String::from_utf8(plain.to_vec()).map_err(|_| failed())
+        let plain = master.open(access_key.as_bytes(), &sealed.bytes)?;
+        String::from_utf8(plain).map_err(|_| failed())
     }
 }
 
@@ -97,8 +100,27 @@ impl MasterKey {
             hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| bad())?;
         // The id identifies the key and reveals nothing about its bits.
-        let id: String = hex::encode(Sha256::digest(bytes)).chars().take(16).collect();
+        let id: String = hex::encode(Sha256::digest(bytes)).chars().take(ID_BYTES).collect();
         Ok(Self { id, key: LessSafeKey::new(key) })
+    }
+
+    /// Encrypts bytes: a nonce, then the ciphertext.
+    fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| failed())?;
+        let mut bytes = plain.to_vec();
+        self.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut bytes)
+            .map_err(|_| failed())?;
+        Ok([&nonce[..], &bytes].concat())
+    }
+
+    fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(failed)?;
+        let mut bytes = sealed.to_vec();
+        let plain =
+            self.key.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(context), &mut bytes);
+        Ok(plain.map_err(|_| failed())?.to_vec())
     }
 }
 
@@ -127,6 +149,16 @@ mod tests {
             sealed.bytes,
             "each secret has a unique nonce"
         );
+    }
+
+    #[test]
+    fn wrapped_bytes_open_only_with_their_key_and_context() {
+        let wrapped = keys(&['a']).wrap(b"context", b"bytes").unwrap();
+        assert_eq!(keys(&['b', 'a']).unwrap(b"context", &wrapped).unwrap(), b"bytes");
+        assert_eq!(keys(&['a']).unwrap(b"another", &wrapped), None);
+        assert_eq!(keys(&['b']).unwrap(b"context", &wrapped), None);
+        assert_eq!(keys(&['a']).unwrap(b"context", &wrapped[..10]), None);
+        assert_eq!(MasterKeys::default().wrap(b"context", b"bytes"), None);
     }
 
     #[test]

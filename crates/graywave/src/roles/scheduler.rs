@@ -1,11 +1,11 @@
 //! The role `scheduler`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use control::{Control, RequestLimits};
+use control::{Control, MasterKeys, RequestLimits};
 use mtls::{Role, Signer, Tls};
-use scheduler::{Enrolment, Retention, Scheduler, Wakes};
+use scheduler::{Enrolment, KeyWrap, Retention, Scheduler, Wakes};
 use server::{Listener, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,8 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let signer = certificates::signer(&settings.orders, tls.as_ref())?;
     let store = settings.scheduler_store()?;
     database::warn_of_unverified(settings);
-    let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
+    let wrap = Arc::new(MasterKeyWrap(settings.access.master_keys()?));
+    let engine = Scheduler::new(store.clone(), settings.scheduler.clone()).with_key_wrap(wrap);
     let engine = match (settings.enrolment.files()?, &tls) {
         (Some(files), Some(tls)) => {
             let enrolment = Enrolment::new(files, tls.clone(), settings.enrolment.life());
@@ -41,6 +42,20 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let admin = Admin { control, limits: settings.admin_limits(), ready: database_answers(&store) };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, role_server, stop));
     Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
+}
+
+/// Encrypts session keys with the master keys, if there are any.
+#[derive(Debug)]
+struct MasterKeyWrap(MasterKeys);
+
+impl KeyWrap for MasterKeyWrap {
+    fn wrap(&self, context: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+        self.0.wrap(context, key)
+    }
+
+    fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Option<Vec<u8>> {
+        self.0.unwrap(context, wrapped)
+    }
 }
 
 /// Parts of the admin service.

@@ -23,7 +23,7 @@ use tonic::{
 use crate::{
     cluster::{Cluster, PROJECT},
     harness::{Process, wait_for},
-    pki::loaded,
+    pki::{self, loaded},
 };
 
 /// Longer than any test.
@@ -124,6 +124,13 @@ async fn attach(
     desktop: &str,
 ) -> Result<tonic::Streaming<proto::agent::AttachResponse>, Status> {
     let desktop = Desktop { project_id: PROJECT.into(), desktop_id: desktop.into(), ..Desktop::default() };
+    attach_as(worker, desktop).await
+}
+
+async fn attach_as(
+    worker: &Channel,
+    desktop: Desktop,
+) -> Result<tonic::Streaming<proto::agent::AttachResponse>, Status> {
     let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
     let hello = AttachRequest { message: Some(hello) };
     let requests = tokio_stream::StreamExt::chain(tokio_stream::iter([hello]), tokio_stream::pending());
@@ -273,7 +280,8 @@ fn a_connection_ends_with_its_certificate() {
         let key = mtls::NewKey::generate().unwrap();
         let chain = enrol(&worker, made["token"].as_str().unwrap(), "pc-1", &key).await.unwrap();
         let tls = loaded(files(&cluster, &key, &chain));
-        let mut stream = attach(&dial(address, tls.into(), Role::Worker).await, "pc-1").await.unwrap();
+        let desktop = pki::attached(&tls, "pc-1", address);
+        let mut stream = attach_as(&dial(address, tls.into(), Role::Worker).await, desktop).await.unwrap();
         let ended = stream.message().await.unwrap_err();
         assert!(ended.code() == Code::Unauthenticated && ended.message().contains("expired"), "{ended}");
     });

@@ -7,10 +7,15 @@ use std::{
 };
 
 use mtls::{Files, IssuerFiles, Tls};
+use prost::Message as _;
+use proto::{
+    session_signing::attach_message,
+    types::{AttachStatement, Desktop, SignedAttach},
+};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use time::{Duration, OffsetDateTime};
 
-use crate::harness::graywave;
+use crate::{cluster::PROJECT, harness::graywave};
 
 /// A CA, and one directory per issued certificate.
 pub(crate) struct Pki {
@@ -140,6 +145,29 @@ pub(crate) fn as_flags(command: &mut Command, files: &Files) {
         .arg(&files.cert)
         .arg("--key-file")
         .arg(&files.key);
+}
+
+/// Desktop of this certificate with a signed attach to the cluster's worker at an address.
+pub(crate) fn attached(tls: &Tls, desktop_id: &str, worker: &str) -> Desktop {
+    let (_, port) = worker.rsplit_once(':').unwrap();
+    let desktop = Desktop {
+        project_id: PROJECT.into(),
+        desktop_id: desktop_id.into(),
+        agent_id: "agent-of-a-test".into(),
+        incarnation: 1,
+        run_id: "run".into(),
+        ..Desktop::default()
+    };
+    let statement = AttachStatement {
+        worker: format!("graywave://role/worker/{port}"),
+        desktop: Some(desktop.clone()),
+        number: 1,
+        public_key: mtls::SessionOffer::generate().unwrap().public_key().to_vec(),
+    };
+    let unsigned = SignedAttach { statement: statement.encode_to_vec(), ..SignedAttach::default() };
+    let proof = tls.prove(&attach_message(&unsigned)).unwrap();
+    let (scheme, signature, chain) = (proof.scheme.into(), proof.signature, proof.chain);
+    Desktop { attach: Some(SignedAttach { scheme, signature, chain, ..unsigned }), ..desktop }
 }
 
 pub(crate) fn loaded(files: Files) -> Tls {

@@ -22,7 +22,8 @@ use crate::{
 /// Worker that schedulers believe to hold this desktop; `None` while it is offline.
 fn holder(cluster: &Cluster, number: usize) -> Option<String> {
     let list = cluster.api.native().get("/desktops");
-    let row = list["desktops"].as_array()?.iter().find(|row| row["desktop_id"] == desktop(number).as_str())?;
+    let row =
+        list["desktops"].as_array()?.iter().find(|row| row["desktop_id"] == desktop(number).as_str())?;
     row["worker_id"].as_str().map(str::to_owned)
 }
 
@@ -94,8 +95,7 @@ fn stolen_worker_claims_only_desktops_attached_to_it() {
     // Nor can another stolen worker use the statement.
     let mut second = Thief::new(&cluster, "second");
     assert!(refusal(&second.claim(vec![genuine.clone()])).contains("attached to another worker"));
-    let to_second =
-        restated(&genuine, |statement| statement.worker = "graywave://role/worker/second".into());
+    let to_second = restated(&genuine, |statement| statement.worker = "graywave://role/worker/second".into());
     assert!(refusal(&second.claim(vec![to_second])).contains("signature does not match"));
     assert_eq!(holder(&cluster, 1), Some(honest));
     let task = cluster.api.run("true", &[desktop(1)], json!({}));
@@ -249,7 +249,8 @@ fn result_outlives_the_worker_that_delivered_its_order() {
     wait_for("the start", || up.exists().then_some(()));
     let holder = holder(&cluster, 0).unwrap();
     let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
-    let place = cluster.workers.iter().position(|(address, _)| holder.contains(&format!("-{}-", port(address))));
+    let place =
+        cluster.workers.iter().position(|(address, _)| holder.contains(&format!("-{}-", port(address))));
     cluster.workers[place.unwrap()].1.kill();
     fs::write(&gate, "").unwrap();
     let ended = cluster.api.ended(&task);

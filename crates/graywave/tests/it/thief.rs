@@ -160,8 +160,7 @@ impl Thief {
     pub(crate) fn claim(&mut self, connected: Vec<Desktop>) -> UpdatePresenceResponse {
         self.beat();
         let now = Utc::now().timestamp_millis();
-        let connected =
-            connected.into_iter().map(|desktop| Desktop { connected_at_unix_ms: now, ..desktop });
+        let connected = connected.into_iter().map(|desktop| Desktop { connected_at_unix_ms: now, ..desktop });
         let update = UpdatePresenceRequest {
             worker_id: self.worker_id.clone(),
             connected: connected.collect(),

@@ -1,6 +1,10 @@
 //! Identities of agents: cloned and restored data directories, and ids that are nearly equal.
 
-use domain::{desktop::DesktopFacts, identity::Refusal, ids::WorkerId};
+use domain::{
+    desktop::{Attach, DesktopFacts},
+    identity::Refusal,
+    ids::WorkerId,
+};
 use scheduler::Refused;
 use testkit::desktop;
 
@@ -78,4 +82,60 @@ async fn id_in_another_case_or_form_is_refused() {
     let both = [named("pc-2"), named("PC-2")];
     let refused = harness.engine.presence(&w, &both, &[], after(2)).await.unwrap().unwrap();
     assert!(matches!(&refused[..], [Refused::Claim(_, id, _)] if id.as_str() == "PC-2"), "{refused:?}");
+}
+
+/// The agent's start with a verified attach of this number.
+fn attached(incarnation: u64, run_id: &str, number: u8) -> DesktopFacts {
+    let attach = Attach {
+        number: number.into(),
+        sha256: [number; 32],
+        public_key: [number; 32],
+        session_key: Some(vec![number]),
+    };
+    DesktopFacts { attach: Some(attach), ..start_of("a", incarnation, run_id) }
+}
+
+async fn session_keys(harness: &Harness) -> String {
+    let keys = "SELECT session_keys::text FROM desktop";
+    sqlx::query_scalar(keys).fetch_one(&mut *harness.database.store.acquire().await.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn older_attach_of_an_agent_never_counts_again() {
+    let harness = Harness::new().await;
+    let (w, v) = (worker("w"), worker("v"));
+    assert_eq!(claim(&harness, &w, attached(1, "r", 1), 9).await, None);
+    // A later attach counts whatever its worker says about the time.
+    assert_eq!(claim(&harness, &v, attached(1, "r", 2), 5).await, None);
+    let refusal = claim(&harness, &w, attached(1, "r", 1), 10).await.unwrap();
+    assert!(refusal.reason.contains("newer connection"), "{refusal:?}");
+    leave(&harness, &v, &attached(1, "r", 2), 11).await;
+    assert!(claim(&harness, &w, attached(1, "r", 1), 12).await.is_some(), "not even while it is offline");
+    // Its own worker may repeat the last one, which changes no key.
+    let again = Attach { session_key: None, ..attached(1, "r", 2).attach.unwrap() };
+    let again = DesktopFacts { attach: Some(again), ..attached(1, "r", 2) };
+    assert_eq!(claim(&harness, &v, again, 13).await, None);
+    assert_eq!(session_keys(&harness).await, r#"{"\\x02","\\x01"}"#);
+    leave(&harness, &v, &attached(1, "r", 2), 14).await;
+    assert_eq!(claim(&harness, &w, attached(2, "s", 1), 15).await, None, "the next start");
+}
+
+#[tokio::test]
+async fn certified_desktop_never_attaches_without_a_certificate() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    assert_eq!(claim(&harness, &w, start_of("a", 1, "r"), 0).await, None);
+    assert_eq!(claim(&harness, &w, attached(2, "s", 1), 1).await, None);
+    leave(&harness, &w, &attached(2, "s", 1), 2).await;
+    let refusal = claim(&harness, &w, start_of("a", 3, "t"), 3).await.unwrap();
+    assert!(!refusal.identity_is_outdated && refusal.reason.contains("always needs one"), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn last_session_keys_of_a_desktop_are_kept() {
+    let harness = Harness::new().await;
+    for number in 1..=6 {
+        assert_eq!(claim(&harness, &worker("w"), attached(1, "r", number), i64::from(number)).await, None);
+    }
+    assert_eq!(session_keys(&harness).await, r#"{"\\x06","\\x05","\\x04","\\x03"}"#);
 }

@@ -140,3 +140,36 @@ async fn while_nobody_could_be_heard_nothing_is_given_up() {
     harness.report(&w, &leased[0], Outcome::Success, after(1_001)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
 }
+
+#[tokio::test]
+async fn authentic_result_counts_from_any_worker() {
+    let harness = Harness::new().await;
+    let (holder, other) = (worker("holder"), worker("other"));
+    harness.online(&holder, 0..2, start()).await;
+    harness.online(&other, 2..3, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    let held = harness.lease(&holder, 1, start()).await;
+    let mut authentic = results(&held[0], Outcome::Success);
+    // Target 1 is in no lease: workers said that it was never delivered.
+    authentic.push(TargetReport {
+        ordinal: 1,
+        desktop_id: testkit::desktop_id(1),
+        batch_id: None,
+        ..authentic[0].clone()
+    });
+    let from_agents = |is_authentic| {
+        let result = |result: &TargetReport| TargetReport { is_authentic, ..result.clone() };
+        authentic.iter().map(result).collect::<Vec<_>>()
+    };
+    assert_eq!(refusals(&harness, &other, from_agents(false)).await.len(), 2);
+    assert!(is_untouched(&harness, task_id).await);
+    assert!(refusals(&harness, &other, from_agents(true)).await.is_empty());
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 2);
+    // The rest of the rollout goes on.
+    for worker in [&holder, &other] {
+        for leased in harness.lease(worker, 10, start()).await {
+            refusals(&harness, worker, results(&leased, Outcome::Success)).await;
+        }
+    }
+    assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'SUCCESS'").await, 3);
+}
