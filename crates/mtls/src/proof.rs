@@ -81,7 +81,7 @@ pub fn verify_proof(tls: &Tls, message: &[u8], proof: &Proof) -> Result<Certifie
     )
     .map_err(|error| words(&error))?;
     let scheme = SignatureScheme::from(proof.scheme);
-    let accepted = SCHEMES.contains(&scheme).then_some(algorithms.mapping).unwrap_or_default();
+    let accepted = if SCHEMES.contains(&scheme) { algorithms.mapping } else { &[] };
     let known = accepted.iter().filter(|(known, _)| *known == scheme).flat_map(|(_, algorithms)| *algorithms);
     let mut known = known.copied();
     if known.any(|algorithm| read.verify_signature(algorithm, message, &proof.signature).is_ok()) {

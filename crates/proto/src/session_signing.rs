@@ -258,7 +258,7 @@ mod tests {
             SignedAttach { scheme: 9, ..attach.clone() },
             SignedAttach { signature: vec![9], ..attach.clone() },
             SignedAttach { chain: vec![vec![4, 5]], ..attach.clone() },
-            SignedAttach { chain: vec![vec![4]], ..attach.clone() },
+            SignedAttach { chain: vec![vec![4]], ..attach },
         ] {
             assert_ne!(attach_sha256(&changed), genuine, "{changed:?}");
         }

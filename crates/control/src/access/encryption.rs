@@ -58,8 +58,8 @@ impl MasterKeys {
         Some([master.id.as_bytes(), &sealed].concat())
     }
 
-    /// Decrypts bytes of [`MasterKeys::wrap`]; `None` if their key is not configured, or they belong
-    /// to another context.
+    /// Decrypts bytes of [`MasterKeys::wrap`]; `None` if their key is not configured, or if they
+    /// belong to another context.
     pub fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Option<Vec<u8>> {
         let (id, sealed) = wrapped.split_at_checked(ID_BYTES)?;
         let master = self.0.iter().find(|key| key.id.as_bytes() == id)?;

@@ -12,8 +12,22 @@ use proto::{
 };
 use tonic::Status;
 
-use super::{context::Service, report::NotReported};
+use super::context::Service;
 use crate::session_keys::SessionKeys;
+
+/// Cause for which a result is not reported.
+pub(super) struct NotReported {
+    /// Human-readable reason.
+    pub(super) reason: String,
+    /// Whether its authenticator is missing or not valid.
+    pub(super) unauthenticated: bool,
+}
+
+impl From<domain::Error> for NotReported {
+    fn from(error: domain::Error) -> Self {
+        Self { reason: error.to_string(), unauthenticated: false }
+    }
+}
 
 /// Whether a result is authentic, or the reason why it is refused. A desktop that has never
 /// attached with a certificate needs no authenticator where there is no TLS.

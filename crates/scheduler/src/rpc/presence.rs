@@ -86,8 +86,8 @@ pub(super) async fn handle(
     Ok(Response::new(UpdatePresenceResponse { sessions, ..answer }))
 }
 
-/// Verifies the signed attaches; returns the facts of the desktops and the answers for their agents.
-/// Refused ones are added to `answer.refused`.
+/// Verifies the signed attaches; returns the facts of the desktops and the answers for their
+/// agents. Refused ones are added to `answer.refused`.
 async fn verified(
     service: &Service,
     signer: Signer,

@@ -16,7 +16,7 @@ use telemetry::metric;
 use tonic::{Request, Response, Status};
 
 use super::{
-    authentic::{self, Judged},
+    authentic::{self, Judged, NotReported},
     context::Service,
     error::too_many,
     peer::called,
@@ -103,18 +103,6 @@ fn started_target(target: proto::scheduler::StartedTarget) -> Option<StartedTarg
         ordinal: target.ordinal,
         script: StartedScript { script: target.script.try_into().ok()?, at },
     })
-}
-
-/// Cause for which a result is not reported.
-pub(super) struct NotReported {
-    pub(super) reason: String,
-    pub(super) unauthenticated: bool,
-}
-
-impl From<domain::Error> for NotReported {
-    fn from(error: domain::Error) -> Self {
-        Self { reason: error.to_string(), unauthenticated: false }
-    }
 }
 
 fn refusal_of(result: &TargetResult) -> Refused {
