@@ -723,7 +723,9 @@ CREATE TABLE project_limit (
     -- Targets of all tasks in flight at the same time, at most; NULL: no limit.
     max_in_flight           int4 CHECK (max_in_flight > 0),
     -- Scripts that one desktop runs at the same time, at most; NULL: no limit.
-    max_running_per_desktop int2 CHECK (max_running_per_desktop > 0)
+    max_running_per_desktop int2 CHECK (max_running_per_desktop > 0),
+    -- Calls that read the content of scripts or the output of records are audited.
+    audit_reads             bool NOT NULL DEFAULT false
 );
 
 -- A frozen project: its tasks admit nothing. Added by a freeze and deleted by an unfreeze.
@@ -812,6 +814,8 @@ CREATE TABLE audit (
     source     text        NOT NULL,
     -- Empty for a change that came with no request.
     request_id text        NOT NULL,
+    -- A JSON object, as domain::audit wrote it: `json` keeps the bytes, which a seal covers.
+    details    json        NOT NULL DEFAULT '{}',
     PRIMARY KEY (audit_id)
 ) PARTITION BY RANGE (audit_id);
 CREATE INDEX audit_by_project ON audit (project_id, audit_id DESC);

@@ -98,6 +98,7 @@ const FLAGS: &[Flag] = &[
     flag("expires_in_hours", "--expires-in-hours"),
     flag("limits.max_in_flight", "--max-in-flight"),
     flag("limits.max_running_per_desktop", "--max-running-per-desktop"),
+    flag("limits.audit_reads", "--audit-reads"),
     flag("script", "FILE"),
     flag("script.name", "--name"),
     flag("script.script_type", "--type"),

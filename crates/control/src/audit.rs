@@ -2,9 +2,16 @@
 
 use domain::{
     Error, ErrorKind,
+    audit::{DesktopSelection, ExecutionDetails, NO_DETAILS, ScriptDetails},
     authz::{Action, Resource},
+    script::sha256,
 };
-use store::audit::{self, AuditFilter, EntryRow, NewEntry};
+use store::{
+    Connection,
+    audit::{self, AuditFilter, EntryRow, NewEntry},
+    project_limit, script,
+    task::{NewTask, Selection},
+};
 
 use crate::{Caller, Control};
 
@@ -21,7 +28,63 @@ pub fn source(parts: &[&str]) -> String {
     kept(&parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
+/// Formats the details of an accepted execution.
+pub(crate) async fn execution_details(
+    connection: &mut Connection,
+    task: &NewTask<'_>,
+) -> Result<String, Error> {
+    let scripts = match task.command {
+        Some((command_type, content)) => {
+            let sha256 = hex::encode(sha256(command_type, content));
+            vec![ScriptDetails { script_id: None, revision: None, sha256 }]
+        }
+        None => {
+            let pinned: Vec<_> = task.scripts.iter().filter_map(|pinned| pinned.script).collect();
+            let hashes = script::revision_hashes(connection, task.project_id, &pinned).await?;
+            let script = |((script_id, revision), sha256): (_, Option<Vec<u8>>)| ScriptDetails {
+                script_id: Some(script_id),
+                revision: Some(revision),
+                sha256: sha256.map(hex::encode).unwrap_or_default(),
+            };
+            pinned.into_iter().zip(hashes).map(script).collect()
+        }
+    };
+    let selection = match task.selection {
+        None => DesktopSelection::Ids,
+        Some(Selection::Pool(pool_id)) => DesktopSelection::Pool(pool_id),
+        Some(Selection::Tag(tag)) => DesktopSelection::Tag(tag),
+    };
+    let details = ExecutionDetails {
+        scripts,
+        selection,
+        plan: task.plan,
+        run_as_user: task.policy.run_as_user.as_deref(),
+        retry_of: task.retry_of.map(|old| old.task_id),
+    };
+    details.to_json()
+}
+
 impl Control {
+    /// Records a call that returns the content of scripts or the output of records, if the project
+    /// asks for it. Such a call fails if its entry cannot be stored.
+    ///
+    /// `objects` is the number of scripts or records. A call has one entry, however many it returns.
+    pub(crate) async fn note_read(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        action: Action,
+        resource: &str,
+        objects: usize,
+    ) -> Result<(), Error> {
+        if !project_limit::audits_reads(connection, caller.project_id()).await? {
+            return Ok(());
+        }
+        let details = domain::audit::read(objects)?;
+        let entry = NewEntry { resource, details: &details, ..self.entry(caller, action) };
+        Ok(audit::insert(connection, &entry).await?)
+    }
+
     /// Creates the entry of a successful change.
     pub(crate) fn entry<'a>(&self, caller: &'a Caller, action: Action) -> NewEntry<'a> {
         NewEntry {
@@ -36,6 +99,7 @@ impl Control {
             reason: "",
             source: &caller.source,
             request_id: &caller.request_id,
+            details: NO_DETAILS,
         }
     }
 

@@ -25,6 +25,7 @@ use telemetry::{metric, trace};
 
 use crate::{
     Caller, Control,
+    audit::execution_details,
     change::{Begun, Change},
 };
 
@@ -203,7 +204,9 @@ impl Control {
         };
         task::insert(&mut tx, &task).await?;
         notify::send(&mut tx, Wake::Admit).await?;
-        self.done(tx, caller, action, &format!("task:{task_id}"), &task_id.to_string()).await?;
+        let details = execution_details(&mut tx, &task).await?;
+        let resource = format!("task:{task_id}");
+        self.done_with(tx, caller, action, &resource, &details, &task_id.to_string()).await?;
         metric::TASKS_ACCEPTED.increment(1, &["submission"]);
         tracing::info!(
             %task_id, %project_id, targets = plan.order.len(), waves = plan.waves.len(), "task accepted"

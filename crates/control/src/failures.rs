@@ -36,7 +36,8 @@ impl Failures {
 
 impl Control {
     /// Lists at most `limit` failure groups of a task, the largest first. Starts after the group
-    /// with the given number of records.
+    /// with the given number of records. Its samples are output of records, so the call is audited if
+    /// the project asks for it.
     pub async fn list_failures(
         &self,
         caller: &Caller,
@@ -47,6 +48,8 @@ impl Control {
         self.list(caller.project_id(), async |connection| {
             let task = find_task(connection, caller, Action::GetRecordDetail, task_id).await?;
             let groups = failure::list(connection, task_id, after, limit).await?;
+            let resource = format!("task:{task_id}");
+            self.note_read(connection, caller, Action::GetRecordDetail, &resource, groups.len()).await?;
             let mut members = failure::first_members(connection, task_id, &groups, SHOWN_MEMBERS).await?;
             let with_members = |group: FailureGroup| {
                 let desktop_ids = members.remove(&group.fingerprint_id).unwrap_or_default();

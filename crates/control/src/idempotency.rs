@@ -1,7 +1,7 @@
 //! Changes: applied once per idempotency key, and audited in their own transaction.
 
 use chrono::TimeDelta;
-use domain::{Error, Reason, authz::Action, ids::TaskId};
+use domain::{Error, Reason, audit::NO_DETAILS, authz::Action, ids::TaskId};
 use store::{
     audit,
     audit::NewEntry,
@@ -58,16 +58,29 @@ impl Control {
     /// answer.
     pub(crate) async fn done(
         &self,
-        mut tx: Change,
+        tx: Change,
         caller: &Caller,
         action: Action,
         resource: &str,
         answer: &str,
     ) -> Result<(), Error> {
+        self.done_with(tx, caller, action, resource, NO_DETAILS, answer).await
+    }
+
+    /// Does the same as [`Self::done`], with details in the audit entry.
+    pub(crate) async fn done_with(
+        &self,
+        mut tx: Change,
+        caller: &Caller,
+        action: Action,
+        resource: &str,
+        details: &str,
+        answer: &str,
+    ) -> Result<(), Error> {
         if let Some(idempotency) = &caller.idempotency {
             idempotency::finish(&mut tx, key(caller, idempotency), answer).await?;
         }
-        let entry = NewEntry { resource, ..self.entry(caller, action) };
+        let entry = NewEntry { resource, details, ..self.entry(caller, action) };
         audit::insert(&mut tx, &entry).await?;
         Ok(self.store.commit(tx.into_tx()).await?)
     }

@@ -2,6 +2,7 @@
 
 use domain::{
     Error,
+    audit::changed,
     authz::{Action, Resource},
     ids::ProjectId,
     limits,
@@ -24,12 +25,14 @@ impl Control {
         Ok(project_limit::fetch(&mut *self.store.acquire().await?, project_id).await?)
     }
 
-    /// Sets or removes (`None`) the given limits; other limits stay unchanged. Returns all limits.
+    /// Sets or removes (`Some(None)`) the given limits; other limits stay unchanged. Returns all
+    /// limits.
     pub async fn update_limits(
         &self,
         caller: &Caller,
         max_in_flight: Option<Option<i64>>,
         max_running_per_desktop: Option<Option<i64>>,
+        audit_reads: Option<bool>,
     ) -> Result<ProjectLimits, Error> {
         caller.check(Action::PutLimits, [Resource::Everything])?;
         let in_flight =
@@ -46,29 +49,25 @@ impl Control {
         let limits = ProjectLimits {
             max_in_flight: in_flight.unwrap_or(before.max_in_flight),
             max_running_per_desktop: running.unwrap_or(before.max_running_per_desktop),
+            audit_reads: audit_reads.unwrap_or(before.audit_reads),
         };
         project_limit::put(&mut tx, project_id, limits).await?;
         notify::send(&mut tx, Wake::Admit).await?;
-        self.done(tx, caller, Action::PutLimits, &format!("project:{project_id}"), "changed").await?;
+        let details = changed(Some(&before), Some(&limits))?;
+        let resource = format!("project:{project_id}");
+        self.done_with(tx, caller, Action::PutLimits, &resource, &details, "changed").await?;
         Ok(limits)
     }
 
-    /// Sets all limits; `None` removes one. Targets that are already in flight are not affected.
+    /// Sets all limits; `None` removes one, and leaves `audit_reads` unchanged. Targets that are
+    /// already in flight are not affected. Returns the stored limits.
     pub async fn put_limits(
         &self,
         caller: &Caller,
         max_in_flight: Option<i64>,
         max_running_per_desktop: Option<i64>,
-    ) -> Result<(), Error> {
-        caller.check(Action::PutLimits, [Resource::Everything])?;
-        let limits = ProjectLimits {
-            max_in_flight: max_in_flight.map(limits::project_in_flight).transpose()?,
-            max_running_per_desktop: max_running_per_desktop.map(limits::running_per_desktop).transpose()?,
-        };
-        let project_id = caller.project_id();
-        let Begun::New(mut tx) = self.begin_change(caller).await? else { return Ok(()) };
-        project_limit::put(&mut tx, project_id, limits).await?;
-        notify::send(&mut tx, Wake::Admit).await?;
-        self.done(tx, caller, Action::PutLimits, &format!("project:{project_id}"), "changed").await
+        audit_reads: Option<bool>,
+    ) -> Result<ProjectLimits, Error> {
+        self.update_limits(caller, Some(max_in_flight), Some(max_running_per_desktop), audit_reads).await
     }
 }

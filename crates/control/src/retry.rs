@@ -23,6 +23,7 @@ use telemetry::{metric, trace};
 
 use crate::{
     Caller, Control,
+    audit::execution_details,
     change::Begun,
     executions::{check_execute, refuse_retired},
     lookup,
@@ -95,7 +96,9 @@ impl Control {
         let retried = NewEvent::of_task(EventKind::Retried, &caller.identity.principal, detail);
         event::insert(&mut tx, old_id, &[retried], self.environment.now()).await?;
         notify::send(&mut tx, Wake::Admit).await?;
-        self.done(tx, caller, Action::Retry, &format!("task:{task_id}"), &task_id.to_string()).await?;
+        let details = execution_details(&mut tx, &new).await?;
+        let resource = format!("task:{task_id}");
+        self.done_with(tx, caller, Action::Retry, &resource, &details, &task_id.to_string()).await?;
         metric::TASKS_ACCEPTED.increment(1, &["retry"]);
         tracing::info!(%task_id, retry_of = %old_id, targets = plan.order.len(), "retry accepted");
         Ok(task_id)

@@ -98,7 +98,11 @@ impl Control {
         at: RevisionSelector,
     ) -> Result<ScriptRow, Error> {
         check(caller, Action::GetScript, script_id)?;
-        self.script_after(caller, script_id, at).await
+        let found = self.script_after(caller, script_id, at).await?;
+        let resource = format!("script:{script_id} revision:{}", found.revision);
+        let mut connection = self.store.acquire().await?;
+        self.note_read(&mut connection, caller, Action::GetScript, &resource, 1).await?;
+        Ok(found)
     }
 
     /// Returns a script that the caller just saved. The right to save includes the right to see the

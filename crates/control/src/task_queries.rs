@@ -153,8 +153,32 @@ impl Control {
     }
 
     /// Lists records of one task in the order of the plan, starting after `filter.after`. Their
-    /// outputs need the right to read each record.
+    /// outputs need the right to read each record, and are audited if the project asks for it.
     pub async fn page_records(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        filter: RecordFilter,
+        limit: i64,
+    ) -> Result<Vec<RecordRow>, Error> {
+        let is_audited = filter.with_output;
+        let found = self.stream_records(caller, task_id, filter, limit).await?;
+        if is_audited {
+            self.note_outputs(caller, task_id, found.len()).await?;
+        }
+        Ok(found)
+    }
+
+    /// Audits a call that returns the outputs of a task's records, if the project asks for it.
+    pub async fn note_outputs(&self, caller: &Caller, task_id: TaskId, records: usize) -> Result<(), Error> {
+        let resource = format!("task:{task_id}");
+        let mut connection = self.store.acquire().await?;
+        self.note_read(&mut connection, caller, Action::GetRecordDetail, &resource, records).await
+    }
+
+    /// Does the same as [`Self::page_records`] without an audit entry: a stream has one entry, and
+    /// not one for each of its pages.
+    pub async fn stream_records(
         &self,
         caller: &Caller,
         task_id: TaskId,
@@ -176,7 +200,11 @@ impl Control {
     /// Shows one record with its output.
     pub async fn show_record(&self, caller: &Caller, record_id: RecordId) -> Result<RecordRow, Error> {
         caller.check(Action::GetRecordDetail, [Resource::Task(&record_id.task_id.to_string())])?;
-        lookup::record(&mut *self.store.acquire().await?, caller, record_id).await
+        let mut connection = self.store.acquire().await?;
+        let found = lookup::record(&mut connection, caller, record_id).await?;
+        let resource = format!("record:{record_id}");
+        self.note_read(&mut connection, caller, Action::GetRecordDetail, &resource, 1).await?;
+        Ok(found)
     }
 }
 

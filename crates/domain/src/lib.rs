@@ -3,6 +3,7 @@
 //! The crate has no runtime, database or network. Time, ids and randomness are arguments, so that
 //! every decision can be replayed. The terms are those of `ARCHITECTURE.md`.
 
+pub mod audit;
 pub mod auth;
 mod basis_points;
 pub mod error;

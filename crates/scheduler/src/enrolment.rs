@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use domain::{
     Error, Reason, Timestamp,
+    audit::NO_DETAILS,
     enrolment::{self, Issued},
     ids::{DesktopId, ProjectId},
 };
@@ -207,6 +208,7 @@ impl Scheduler {
             reason: "",
             source,
             request_id: "",
+            details: NO_DETAILS,
         };
         audit::insert(&mut tx, &entry).await?;
         self.store.commit(tx).await?;

@@ -31,6 +31,8 @@ pub struct NewEntry<'a> {
     pub source: &'a str,
     /// Request id of the call.
     pub request_id: &'a str,
+    /// Details as a JSON object; see [`domain::audit`].
+    pub details: &'a str,
 }
 
 /// An entry in a list.
@@ -56,6 +58,8 @@ pub struct EntryRow {
     pub source: String,
     /// Request id of the call.
     pub request_id: String,
+    /// Details as a JSON object; see [`domain::audit`].
+    pub details: String,
 }
 
 /// Filters of the list. All of them match exactly.
@@ -77,8 +81,8 @@ pub struct AuditFilter {
 pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO audit (audit_id, project_id, at, principal, credential, action, resource, result, reason, source,
-                            request_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                            request_id, details)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::json)",
         entry.audit_id,
         entry.project_id.as_str(),
         entry.at,
@@ -90,6 +94,7 @@ pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result
         entry.reason,
         entry.source,
         entry.request_id,
+        entry.details,
     )
     .execute(connection)
     .await?;
@@ -105,12 +110,13 @@ pub async fn list(
 ) -> Result<Vec<EntryRow>, Error> {
     Ok(sqlx::query_as!(
         EntryRow,
-        "SELECT audit_id, at, principal, credential, action, resource, result, reason, source, request_id
+        r#"SELECT audit_id, at, principal, credential, action, resource, result, reason, source, request_id,
+                  details::text AS "details!"
          FROM audit
          WHERE project_id = $1 AND ($2::uuid IS NULL OR audit_id < $2) AND ($3::text IS NULL OR principal = $3)
            AND ($4::text IS NULL OR action = $4) AND ($5::text IS NULL OR result = $5)
            AND ($6::text IS NULL OR resource = $6)
-         ORDER BY audit_id DESC LIMIT $7",
+         ORDER BY audit_id DESC LIMIT $7"#,
         project_id.as_str(),
         filter.before,
         filter.principal.as_deref(),

@@ -201,6 +201,37 @@ pub async fn put_policy(
     Ok(())
 }
 
+/// Returns a custom policy of a project; `None` if it does not exist.
+pub async fn policy(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    name: &str,
+) -> Result<Option<Policy>, Error> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT document AS "document: Json<Policy>" FROM policy WHERE project_id = $1 AND policy = $2"#,
+        project_id.as_str(),
+        name,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.map(|document| document.0))
+}
+
+/// Returns the names of a principal's policies; `None` if the principal does not exist.
+pub async fn policies_of(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    principal: &str,
+) -> Result<Option<Vec<String>>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT policies FROM principal WHERE project_id = $1 AND principal = $2",
+        project_id.as_str(),
+        principal,
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
 /// Lists a project's custom policies by name, each as its document, starting after `after`.
 pub async fn list_policies(
     connection: &mut Connection,

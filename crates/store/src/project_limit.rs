@@ -1,6 +1,7 @@
 //! Limits over all tasks of a project: targets in flight, scripts per desktop, and the freeze.
 
 use domain::{Timestamp, ids::ProjectId};
+use serde::Serialize;
 
 use crate::{
     Connection, Error,
@@ -8,18 +9,20 @@ use crate::{
 };
 
 /// The limits of a project.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ProjectLimits {
     /// Maximum number of targets in flight over all its tasks; `None` without a limit.
     pub max_in_flight: Option<u32>,
     /// Maximum number of scripts that one desktop runs at the same time; `None` without a limit.
     pub max_running_per_desktop: Option<u16>,
+    /// Whether calls that read the content of scripts or the output of records are audited.
+    pub audit_reads: bool,
 }
 
 /// Reads the limits of a project.
 pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Result<ProjectLimits, Error> {
     let row = sqlx::query!(
-        "SELECT max_in_flight, max_running_per_desktop FROM project_limit WHERE project_id = $1",
+        "SELECT max_in_flight, max_running_per_desktop, audit_reads FROM project_limit WHERE project_id = $1",
         project_id.as_str()
     )
     .fetch_optional(connection)
@@ -31,6 +34,7 @@ pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Resul
             .max_running_per_desktop
             .map(|most| count("project_limit", most))
             .transpose()?,
+        audit_reads: row.audit_reads,
     })
 }
 
@@ -54,16 +58,29 @@ pub async fn put(
     limits: ProjectLimits,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO project_limit (project_id, max_in_flight, max_running_per_desktop) VALUES ($1, $2, $3)
+        "INSERT INTO project_limit (project_id, max_in_flight, max_running_per_desktop, audit_reads)
+         VALUES ($1, $2, $3, $4)
          ON CONFLICT (project_id) DO UPDATE SET max_in_flight = excluded.max_in_flight,
-             max_running_per_desktop = excluded.max_running_per_desktop",
+             max_running_per_desktop = excluded.max_running_per_desktop, audit_reads = excluded.audit_reads",
         project_id.as_str(),
         limits.max_in_flight.map(int4),
         limits.max_running_per_desktop.map(int2),
+        limits.audit_reads,
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Returns whether a project audits its reads.
+pub async fn audits_reads(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT audit_reads FROM project_limit WHERE project_id = $1",
+        project_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Returns how many more targets a project's tasks may have in flight; `None` without a limit.

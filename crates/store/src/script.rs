@@ -95,6 +95,28 @@ pub struct RevisionRow {
     pub create_time: Timestamp,
 }
 
+/// Returns the SHA-256 of pinned revisions, in the same order; `None` for an unknown one.
+pub async fn revision_hashes(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    pinned: &[(ScriptId, i32)],
+) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    let (ids, revisions): (Vec<uuid::Uuid>, Vec<i32>) =
+        pinned.iter().map(|(script_id, revision)| (script_id.0, *revision)).unzip();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT r.sha256 AS "sha256?"
+           FROM unnest($2::uuid[], $3::int4[]) WITH ORDINALITY AS n (script_id, revision, place)
+           LEFT JOIN script_revision r
+               ON r.project_id = $1 AND r.script_id = n.script_id AND r.revision = n.revision
+           ORDER BY n.place"#,
+        project_id.as_str(),
+        &ids,
+        &revisions,
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
 /// Stores a new script with its first revision.
 pub async fn insert(
     connection: &mut Connection,

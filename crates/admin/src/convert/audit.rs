@@ -19,5 +19,6 @@ pub(crate) fn entry(row: EntryRow) -> AuditEntry {
         reason: row.reason,
         source: row.source,
         request_id: row.request_id,
+        details: row.details,
     }
 }

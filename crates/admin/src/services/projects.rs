@@ -79,12 +79,15 @@ impl ProjectService for Service {
         let fields = [
             ("max_in_flight", wanted.max_in_flight.is_some()),
             ("max_running_per_desktop", wanted.max_running_per_desktop.is_some()),
+            ("audit_reads", wanted.audit_reads.is_some()),
         ];
         let taken = masked(message.update_mask.as_ref(), &fields).map_err(failed)?;
         let in_flight = taken("max_in_flight").then_some(wanted.max_in_flight);
         let running = taken("max_running_per_desktop").then_some(wanted.max_running_per_desktop);
+        let reads = taken("audit_reads").then(|| wanted.audit_reads.unwrap_or_default());
         let control = self.control.clone();
-        let changed = finished(async move { control.update_limits(&caller, in_flight, running).await });
+        let changed =
+            finished(async move { control.update_limits(&caller, in_flight, running, reads).await });
         let changed = changed.await.map_err(within("limits"))?;
         Ok(Response::new(UpdateLimitsResponse { limits: Some(limits(changed)) }))
     }

@@ -70,6 +70,8 @@ impl RecordService for Service {
         };
         // Fails the call before the stream starts if the task does not exist.
         reader.read().await?;
+        let (control, caller) = (&reader.control, &reader.caller);
+        control.note_outputs(caller, task_id, reader.rows.len()).await.map_err(failed)?;
         Ok(Response::new(Box::pin(stream::unfold(Some(reader), next))))
     }
 }
@@ -108,7 +110,7 @@ async fn next(reader: Option<Reader>) -> Option<(Result<StreamRecordsResponse, S
 impl Reader {
     async fn read(&mut self) -> Result<(), Status> {
         let page =
-            self.control.page_records(&self.caller, self.task_id, self.filter.clone(), RECORDS_PER_LOOK);
+            self.control.stream_records(&self.caller, self.task_id, self.filter.clone(), RECORDS_PER_LOOK);
         let found = self.life.unless_over(page).await?.map_err(failed)?;
         self.is_last = i64::try_from(found.len()).unwrap_or(i64::MAX) < RECORDS_PER_LOOK;
         if let Some(last) = found.last() {

@@ -47,12 +47,19 @@ async fn limits_change_as_far_as_the_mask_goes() {
     let harness = Harness::new().await;
     let mut projects = harness.projects();
     let mut update = async |in_flight, per_desktop, update_mask| {
-        let limits = Some(Limits { max_in_flight: in_flight, max_running_per_desktop: per_desktop });
+        let limits = Some(Limits {
+            max_in_flight: in_flight,
+            max_running_per_desktop: per_desktop,
+            audit_reads: None,
+        });
         let answer = projects.update_limits(UpdateLimitsRequest { limits, update_mask }).await;
         answer.map(|answer| answer.into_inner().limits.unwrap())
     };
-    let set =
-        |in_flight, per_desktop| Limits { max_in_flight: in_flight, max_running_per_desktop: per_desktop };
+    let set = |in_flight, per_desktop| Limits {
+        max_in_flight: in_flight,
+        max_running_per_desktop: per_desktop,
+        audit_reads: Some(false),
+    };
     assert_eq!(update(Some(100), Some(2), None).await.unwrap(), set(Some(100), Some(2)));
     let one = update(Some(50), None, mask(&["max_in_flight"])).await.unwrap();
     assert_eq!(one, set(Some(50), Some(2)), "the other limit stays");

@@ -2,8 +2,8 @@
 
 use futures::TryStreamExt as _;
 use proto::admin::{
-    GetRecordRequest, ListRecordsRequest, Outcome, RecordFilter, RecordStatus, StopMode, StopTaskRequest,
-    StreamRecordsRequest,
+    GetRecordRequest, Limits, ListAuditEntriesRequest, ListRecordsRequest, Outcome, RecordFilter,
+    RecordStatus, StopMode, StopTaskRequest, StreamRecordsRequest, UpdateLimitsRequest,
 };
 use tonic::Code;
 
@@ -81,4 +81,30 @@ async fn what_names_no_records_is_refused() {
     assert_eq!(refused(harness.tasks().stop_task(drain).await).fields, ["mode"]);
     let task = harness.tasks().stop_task(stop).await.unwrap().into_inner().task.unwrap();
     assert_eq!(task.task_id, task_id);
+}
+
+#[tokio::test]
+async fn audited_stream_has_one_entry_for_all_its_pages() {
+    let harness = Harness::new().await;
+    harness.desktops(40).await;
+    let task_id = harness.submit(command_on(40)).await.task_id;
+    harness.run(&task_id, &[0; 40]).await;
+    let limits = Some(Limits { audit_reads: Some(true), ..Default::default() });
+    let update = UpdateLimitsRequest { limits, update_mask: None };
+    let stored = harness.projects().update_limits(update).await.unwrap().into_inner().limits.unwrap();
+    assert!(stored.audit_reads());
+    let request = StreamRecordsRequest { task_id: task_id.clone(), ..Default::default() };
+    let mut records = harness.records();
+    let stream = records.stream_records(request).await.unwrap().into_inner();
+    assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().len(), 40, "more than one page");
+    // A list without outputs has no entry.
+    records
+        .list_records(ListRecordsRequest { task_id: task_id.clone(), ..Default::default() })
+        .await
+        .unwrap();
+    let action = "workspace:scripts:getRecordDetail".to_owned();
+    let listed = ListAuditEntriesRequest { action, ..Default::default() };
+    let entries = harness.audit().list_audit_entries(listed).await.unwrap().into_inner().entries;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].resource, format!("task:{task_id}"));
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use control::{AuditFilter, EntryRow};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -42,6 +43,10 @@ pub(crate) struct AuditEntry {
     /// Client address, `X-Forwarded-For` and user agent.
     source: String,
     request_id: String,
+    /// Details of the action: for an execution its scripts, selection and plan, for a changed object
+    /// its value before and after; `{}` without any. See docs/audit.md.
+    #[schema(value_type = Object)]
+    details: Value,
 }
 
 /// Result of a request.
@@ -79,6 +84,7 @@ impl From<EntryRow> for AuditEntry {
             reason: Some(row.reason).filter(|reason| !reason.is_empty()),
             source: row.source,
             request_id: row.request_id,
+            details: serde_json::from_str(&row.details).unwrap_or_default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Limits of a project across all its tasks.
 
 use axum::Json;
-use control::finished;
+use control::{ProjectLimits, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +21,19 @@ pub(crate) struct Limits {
     /// Maximum number of scripts running at the same time on one desktop.
     #[schema(minimum = 1, maximum = 100)]
     max_running_per_desktop: Option<i64>,
+    /// Whether calls that read the content of scripts or the output of records are audited. A request
+    /// without the field leaves the setting unchanged.
+    audit_reads: Option<bool>,
+}
+
+impl From<ProjectLimits> for Limits {
+    fn from(limits: ProjectLimits) -> Self {
+        Self {
+            max_in_flight: limits.max_in_flight.map(i64::from),
+            max_running_per_desktop: limits.max_running_per_desktop.map(i64::from),
+            audit_reads: Some(limits.audit_reads),
+        }
+    }
 }
 
 /// Show the project's limits.
@@ -29,11 +42,7 @@ pub(crate) struct Limits {
     responses((status = 200, description = "The limits.", body = Limits)),
 )]
 pub(crate) async fn show(Authorized { control, caller }: Authorized) -> Result<Json<Limits>, ApiError> {
-    let limits = control.show_limits(&caller).await?;
-    Ok(Json(Limits {
-        max_in_flight: limits.max_in_flight.map(i64::from),
-        max_running_per_desktop: limits.max_running_per_desktop.map(i64::from),
-    }))
+    Ok(Json(control.show_limits(&caller).await?.into()))
 }
 
 /// Replace the project's limits. Targets already in flight are not affected.
@@ -46,7 +55,9 @@ pub(crate) async fn put(
     Authorized { control, caller }: Authorized,
     Body(limits): Body<Limits>,
 ) -> Result<Json<Limits>, ApiError> {
-    let (in_flight, per_desktop) = (limits.max_in_flight, limits.max_running_per_desktop);
-    finished(async move { control.put_limits(&caller, in_flight, per_desktop).await }).await?;
-    Ok(Json(limits))
+    let Limits { max_in_flight, max_running_per_desktop, audit_reads } = limits;
+    let stored = finished(async move {
+        control.put_limits(&caller, max_in_flight, max_running_per_desktop, audit_reads).await
+    });
+    Ok(Json(stored.await?.into()))
 }

@@ -20,6 +20,7 @@ mod rollout;
 mod scripts;
 mod signatures;
 mod v1_access;
+mod v1_audit;
 mod v1_desktops;
 mod v1_scripts;
 mod v1_tasks;

@@ -305,7 +305,7 @@ async fn limits_hold_over_all_tasks_of_the_project() {
     harness.desktops(3).await;
     assert_eq!(
         harness.native("/limits").await,
-        json!({"max_in_flight": null, "max_running_per_desktop": null})
+        json!({"max_in_flight": null, "max_running_per_desktop": null, "audit_reads": false})
     );
     let put = async |body: &Value| harness.native_as(TOKEN, Method::PUT, "/limits", body).await;
     for (wrong, word) in [
@@ -317,9 +317,11 @@ async fn limits_hold_over_all_tasks_of_the_project() {
         assert_eq!(answer.status, 400, "{wrong}");
         assert!(answer.body["error_msg"].as_str().unwrap().contains(word), "{}", answer.body);
     }
-    let limits = json!({"max_in_flight": 4, "max_running_per_desktop": 2});
+    let limits = json!({"max_in_flight": 4, "max_running_per_desktop": 2, "audit_reads": true});
     assert_eq!(put(&limits).await.body, limits);
     assert_eq!(harness.native("/limits").await, limits);
+    let kept = put(&json!({"max_in_flight": 4, "max_running_per_desktop": 2})).await.body;
+    assert_eq!(kept["audit_reads"], true, "a client that does not know the setting keeps it");
     let (first, second) = (harness.start(3, Value::Null).await, harness.start(3, Value::Null).await);
     let leased = harness.lease(&first).await;
     assert_eq!((leased.batch.members.len(), leased.max_running), (3, Some(2)));

@@ -70,6 +70,7 @@ impl ListItem for AuditEntry {
         Column::text("source").wide(),
         Column::text("request").wide(),
         Column::text("reason").wide(),
+        Column::text("details").wide(),
     ];
 
     fn cells(&self) -> Vec<Cell> {
@@ -83,6 +84,7 @@ impl ListItem for AuditEntry {
             cell(&self.source),
             cell(&self.request_id),
             cell(&self.reason),
+            cell(if self.details == "{}" { "" } else { &self.details }),
         ]
     }
 

@@ -45,7 +45,8 @@ pub struct UnfreezeArgs {
 #[command(after_help = "\
 Examples:
   graywave limits
-  graywave limits --max-in-flight 500 --max-running-per-desktop unlimited")]
+  graywave limits --max-in-flight 500 --max-running-per-desktop unlimited
+  graywave limits --audit-reads true")]
 pub struct LimitsArgs {
     /// Maximum number of desktops running at the same time, over all tasks: 1 to 100000000, or
     /// `unlimited`
@@ -54,6 +55,9 @@ pub struct LimitsArgs {
     /// Maximum number of scripts running on a desktop at the same time: 1 to 100, or `unlimited`
     #[arg(long, value_name = "N", value_parser = limit(MAX_RUNNING_PER_DESKTOP, 2))]
     max_running_per_desktop: Option<Limit>,
+    /// Audit calls that read the content of scripts or the output of records: true or false
+    #[arg(long, value_name = "BOOL")]
+    audit_reads: Option<bool>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -83,13 +87,15 @@ pub(super) async fn limits(arguments: LimitsArgs) -> Result<(), Error> {
         ("max_in_flight", arguments.max_in_flight),
         ("max_running_per_desktop", arguments.max_running_per_desktop),
     ];
-    let paths: Vec<String> =
+    let mut paths: Vec<String> =
         given.iter().filter(|(_, limit)| limit.is_some()).map(|(path, _)| (*path).to_owned()).collect();
+    paths.extend(arguments.audit_reads.map(|_| "audit_reads".to_owned()));
     if !paths.is_empty() {
         let of = |limit: Option<Limit>| limit.and_then(|it| it.0);
         let limits = Limits {
             max_in_flight: of(arguments.max_in_flight),
             max_running_per_desktop: of(arguments.max_running_per_desktop),
+            audit_reads: arguments.audit_reads,
         };
         let request = UpdateLimitsRequest { limits: Some(limits), update_mask: Some(FieldMask { paths }) };
         // The update is idempotent, so a retry is safe.
@@ -118,6 +124,7 @@ fn text(project: &GetProjectResponse) -> String {
         fact("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),
         fact("in flight", number(limits.max_in_flight)),
         fact("per desktop", number(limits.max_running_per_desktop)),
+        fact("audit reads", if limits.audit_reads() { "yes" } else { "no" }),
     ])
 }
 

@@ -3,6 +3,7 @@
 
 use domain::{
     Error, Reason,
+    audit::NO_DETAILS,
     authz::{Action, Resource},
     ids::ProjectId,
 };
@@ -97,11 +98,24 @@ impl Control {
         resource: &str,
         answer: &str,
     ) -> Result<(), Error> {
+        self.managed_with(tx, actor, action, resource, NO_DETAILS, answer).await
+    }
+
+    /// Does the same as [`Self::managed`], with details in the audit entry.
+    pub(super) async fn managed_with(
+        &self,
+        tx: Change,
+        actor: Actor<'_>,
+        action: Action,
+        resource: &str,
+        details: &str,
+        answer: &str,
+    ) -> Result<(), Error> {
         match actor {
-            Actor::Caller(caller) => self.done(tx, caller, action, resource, answer).await,
+            Actor::Caller(caller) => self.done_with(tx, caller, action, resource, details, answer).await,
             Actor::Database(project_id) => {
-                let tx = tx.into_tx();
-                self.done_outside(tx, Outsider::Database, project_id, action.as_str(), resource).await
+                let (tx, by) = (tx.into_tx(), Outsider::Database);
+                self.done_outside_with(tx, by, project_id, action.as_str(), resource, details).await
             }
         }
     }

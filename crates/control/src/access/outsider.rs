@@ -1,6 +1,6 @@
 //! Actors that belong to no project: a database command, or an operator with a certificate.
 
-use domain::{Error, ids::ProjectId};
+use domain::{Error, audit::NO_DETAILS, ids::ProjectId};
 use store::{
     Tx,
     audit::{self, NewEntry},
@@ -54,11 +54,24 @@ impl Control {
     /// Commits a change by an actor outside the project, with an entry in the project's audit.
     pub(super) async fn done_outside(
         &self,
+        tx: Tx,
+        by: Outsider<'_>,
+        project_id: &ProjectId,
+        action: &str,
+        resource: &str,
+    ) -> Result<(), Error> {
+        self.done_outside_with(tx, by, project_id, action, resource, NO_DETAILS).await
+    }
+
+    /// Does the same as [`Self::done_outside`], with details in the entry.
+    pub(super) async fn done_outside_with(
+        &self,
         mut tx: Tx,
         by: Outsider<'_>,
         project_id: &ProjectId,
         action: &str,
         resource: &str,
+        details: &str,
     ) -> Result<(), Error> {
         let entry = by.entry(NewEntry {
             audit_id: self.environment.id(),
@@ -72,6 +85,7 @@ impl Control {
             reason: "",
             source: "",
             request_id: "",
+            details,
         });
         audit::insert(&mut tx, &entry).await?;
         Ok(self.store.commit(tx).await?)

@@ -2,6 +2,7 @@
 
 use domain::{
     Error, Reason,
+    audit::changed,
     authz::{Action, Policy, READY_POLICIES, ready_policy},
     ids::ProjectId,
     limits,
@@ -92,10 +93,12 @@ impl Control {
                 ));
             }
         }
+        let before = project::policies_of(&mut tx, project_id, principal).await?;
         let row =
             project::put_principal(&mut tx, project_id, principal, policies, self.environment.now()).await?;
         let resource = format!("principal:{principal} policies:{}", policies.join(","));
-        self.managed(tx, actor, Action::PutPrincipal, &resource, "").await?;
+        let details = changed(before.as_ref(), Some(&row.policies))?;
+        self.managed_with(tx, actor, Action::PutPrincipal, &resource, &details, "").await?;
         Ok(row)
     }
 
@@ -136,8 +139,11 @@ impl Control {
         let project_id = actor.project_id();
         let Begun::New(mut tx) = self.begin_managed(actor).await? else { return Ok(policy) };
         suspend_project(&mut tx, project_id).await?;
+        let before = project::policy(&mut tx, project_id, name).await?;
         project::put_policy(&mut tx, project_id, name, &policy, self.environment.now()).await?;
-        self.managed(tx, actor, Action::PutPolicy, &format!("policy:{name}"), "").await?;
+        let details = changed(before.as_ref(), Some(&policy))?;
+        let resource = format!("policy:{name}");
+        self.managed_with(tx, actor, Action::PutPolicy, &resource, &details, "").await?;
         Ok(policy)
     }
 
@@ -188,9 +194,12 @@ impl Control {
                 format!("principal {principal:?} has the policy {name:?}: assign other policies to it first");
             return Err(Error::new(Reason::PolicyInUse, message));
         }
-        if project::delete_policy(&mut tx, project_id, name).await? {
-            return self.managed(tx, actor, Action::DeletePolicy, &format!("policy:{name}"), "").await;
+        let before = project::policy(&mut tx, project_id, name).await?;
+        if !project::delete_policy(&mut tx, project_id, name).await? {
+            return Err(missing());
         }
-        Err(missing())
+        let details = changed(before.as_ref(), None)?;
+        let resource = format!("policy:{name}");
+        self.managed_with(tx, actor, Action::DeletePolicy, &resource, &details, "").await
     }
 }

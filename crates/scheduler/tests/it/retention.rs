@@ -75,6 +75,7 @@ async fn audit_entry(harness: &Harness, day: &str) -> Uuid {
         reason: "",
         source: "",
         request_id: "",
+        details: domain::audit::NO_DETAILS,
     };
     store::audit::insert(&mut connection, &entry).await.unwrap();
     entry.audit_id

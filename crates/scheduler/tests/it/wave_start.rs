@@ -436,7 +436,8 @@ async fn interrupted_freeze_is_finished_and_lifted_freeze_is_gone() {
 #[tokio::test]
 async fn no_more_are_in_flight_over_all_tasks_than_the_project_allows() {
     let harness = Harness::new().await;
-    let limits = ProjectLimits { max_in_flight: Some(5), max_running_per_desktop: Some(1) };
+    let limits =
+        ProjectLimits { max_in_flight: Some(5), max_running_per_desktop: Some(1), audit_reads: false };
     let mut connection = harness.store().acquire().await.unwrap();
     project_limit::put(&mut connection, &project(), limits).await.unwrap();
     drop(connection);

@@ -303,7 +303,11 @@ impl Pair {
             }
             Step::SetLimit { project_id, max_in_flight } => {
                 let (max_in_flight, max_running_per_desktop) = (*max_in_flight, None);
-                let limits = project_limit::ProjectLimits { max_in_flight, max_running_per_desktop };
+                let limits = project_limit::ProjectLimits {
+                    max_in_flight,
+                    max_running_per_desktop,
+                    audit_reads: false,
+                };
                 project_limit::put(&mut tx, project_id, limits).await.unwrap();
             }
             Step::Freeze { project_id } => {
