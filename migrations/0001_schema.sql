@@ -796,6 +796,7 @@ CREATE TABLE desktop_revocation (
 -- only: entries leave only when retention drops their month. Partitioned by month.
 CREATE TABLE audit (
     audit_id   uuid        NOT NULL,
+    -- Empty for an entry of the cluster, which belongs to no project.
     project_id text        NOT NULL,
     at         timestamptz NOT NULL,
     -- The principal; or `configuration`, `database`, `enrolment` or `certificate` for a caller that
@@ -827,6 +828,77 @@ END $$;
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
+-- An entry that waits for its seal. The statement that adds an entry adds this row, so that an entry
+-- is found from its commit on, however late that is. A scheduler deletes the row with the seal.
+CREATE TABLE audit_unsealed (
+    project_id text NOT NULL,
+    audit_id   uuid NOT NULL,
+    PRIMARY KEY (project_id, audit_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
+
+-- The last seal of a chain: of a project, or of the cluster with an empty `project_id`. The lock of
+-- the row keeps two schedulers from adding two seals with one number.
+CREATE TABLE audit_chain (
+    project_id text  PRIMARY KEY,
+    -- Number of the last seal; 0 before the first one.
+    seal       int8  NOT NULL CHECK (seal >= 0),
+    -- Hash of the last seal; zeros before the first one.
+    hash       bytea NOT NULL CHECK (octet_length(hash) = 32)
+) WITH (fillfactor = 50);
+
+-- The certificate of a signer of seals or checkpoints. Append only.
+CREATE TABLE audit_signer (
+    sha256      bytea PRIMARY KEY CHECK (octet_length(sha256) = 32),
+    -- In DER.
+    certificate bytea NOT NULL
+);
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_signer
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+
+-- A seal over entries of a chain; see domain::audit::Seal. Append only: seals leave with the entries
+-- of their month. Partitioned by month.
+CREATE TABLE audit_seal (
+    -- UUIDv7 of the time of the seal, greater than the ids of its entries.
+    seal_id       uuid        NOT NULL,
+    project_id    text        NOT NULL,
+    -- Number in the chain, from 1.
+    seal          int8        NOT NULL,
+    at            timestamptz NOT NULL,
+    -- Hash of the seal before it; zeros for the first one.
+    previous_hash bytea       NOT NULL CHECK (octet_length(previous_hash) = 32),
+    hash          bytea       NOT NULL CHECK (octet_length(hash) = 32),
+    -- The sealed entries, and the SHA-256 of each, one after another.
+    audit_ids     uuid[]      NOT NULL,
+    entry_hashes  bytea       NOT NULL,
+    -- The row of `audit_signer`, and the signature; both NULL from a scheduler without TLS.
+    signer_sha256 bytea,
+    signature     bytea,
+    PRIMARY KEY (seal_id),
+    CONSTRAINT audit_seal_signature_complete CHECK ((signer_sha256 IS NULL) = (signature IS NULL))
+) PARTITION BY RANGE (seal_id);
+CREATE INDEX audit_seal_by_chain ON audit_seal (project_id, seal);
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_seal
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+
+-- The start of a chain without its deleted months; see domain::audit::Checkpoint. Stored before they
+-- are deleted. Append only, and never deleted.
+CREATE TABLE audit_checkpoint (
+    project_id    text        NOT NULL,
+    -- First id of the oldest month that is kept.
+    kept_from     uuid        NOT NULL,
+    at            timestamptz NOT NULL,
+    -- Number and hash of the last seal with a smaller id; 0 and zeros without one.
+    seal          int8        NOT NULL,
+    hash          bytea       NOT NULL CHECK (octet_length(hash) = 32),
+    -- As in `audit_seal`.
+    signer_sha256 bytea,
+    signature     bytea,
+    PRIMARY KEY (project_id, kept_from),
+    CONSTRAINT audit_checkpoint_signature_complete CHECK ((signer_sha256 IS NULL) = (signature IS NULL))
+);
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_checkpoint
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+
 
 -- Partitions of the months around now -----------------------------------------------------------
 
@@ -846,12 +918,14 @@ BEGIN
         FROM generate_series(date_trunc('month', now() AT TIME ZONE 'UTC' - interval '1 day'),
                              now() AT TIME ZONE 'UTC' + interval '3 months', '1 month') AS start
     LOOP
-        FOREACH whole IN ARRAY ARRAY['target', 'record', 'audit'] LOOP
+        FOREACH whole IN ARRAY ARRAY['target', 'record', 'audit', 'audit_seal'] LOOP
             EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
                 whole || month.suffix, whole, month.first_id, month.next_id);
         END LOOP;
         -- The trigger of the whole table does not fire for a statement that names a partition.
-        EXECUTE format('CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
-                        FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()', 'audit' || month.suffix);
+        FOREACH whole IN ARRAY ARRAY['audit', 'audit_seal'] LOOP
+            EXECUTE format('CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
+                            FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()', whole || month.suffix);
+        END LOOP;
     END LOOP;
 END $$;

@@ -89,7 +89,7 @@ impl Control {
     pub(crate) fn entry<'a>(&self, caller: &'a Caller, action: Action) -> NewEntry<'a> {
         NewEntry {
             audit_id: self.environment.id(),
-            project_id: caller.project_id(),
+            project_id: Some(caller.project_id()),
             at: self.environment.now(),
             principal: &caller.identity.principal,
             credential: &caller.identity.credential,
@@ -150,7 +150,7 @@ impl Control {
     ) -> Result<Vec<EntryRow>, Error> {
         caller.check(Action::ListAudit, [Resource::Everything])?;
         self.list(caller.project_id(), async |connection| {
-            Ok(audit::list(connection, caller.project_id(), filter, limit).await?)
+            Ok(audit::list(connection, Some(caller.project_id()), filter, limit).await?)
         })
         .await
     }

@@ -198,7 +198,7 @@ impl Scheduler {
         stored::insert_certificate(&mut tx, &new, now - REVOCATION_RETENTION).await?;
         let entry = NewEntry {
             audit_id: id_at(now),
-            project_id,
+            project_id: Some(project_id),
             at: now,
             principal: ENROLMENT,
             credential,
@@ -225,8 +225,8 @@ fn public_key(request: &Request) -> [u8; 32] {
     Sha256::digest(request.public_key()).into()
 }
 
-/// UUIDv7 of a moment: the audit log's monthly partitions are ranges of ids.
-fn id_at(now: Timestamp) -> Uuid {
+/// UUIDv7 of a moment: the monthly partitions of the audit and its seals are ranges of ids.
+pub(crate) fn id_at(now: Timestamp) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
     Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
 }

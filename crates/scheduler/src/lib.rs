@@ -17,6 +17,7 @@ mod retention;
 mod rollout;
 mod rpc;
 mod scheduler;
+mod sealing;
 mod session_keys;
 mod spec_cache;
 mod wakeups;

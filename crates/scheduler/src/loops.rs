@@ -19,6 +19,8 @@ use crate::{Retention, Scheduler, Wakes, metrics};
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 /// Interval of the retention sweep.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
+/// Interval of the seals of the audit.
+const SEAL_EVERY: Duration = Duration::from_secs(1);
 /// Interval of the gauge update, close to the usual scrape interval of collectors.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Pause before a failed listener reconnects.
@@ -43,6 +45,10 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
                 store::partition::ensure(&mut *store.acquire().await?, scheduler.now()).await
             })
         }),
+        every(SEAL_EVERY, by_the_clock(), &stop, "seal", || store.unless_silent(async {
+            while scheduler.seal_all(scheduler.now()).await? && !stop.is_cancelled() {}
+            Ok(())
+        })),
         every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(metrics::refresh(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
             store.unless_silent(async {

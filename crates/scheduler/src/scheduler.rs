@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use domain::Timestamp;
+use mtls::Signer;
 use proto::types::Time;
 use store::Store;
 
@@ -22,6 +23,8 @@ pub struct Scheduler {
     /// Permits of reports: they must leave connections for other work.
     pub(crate) report_permits: ReportPermits,
     pub(crate) session_keys: SessionKeys,
+    /// Signer of the audit's seals; `None` without TLS.
+    pub(crate) signer: Option<Signer>,
 }
 
 impl Scheduler {
@@ -29,7 +32,7 @@ impl Scheduler {
     pub fn new(store: Store, config: Config) -> Self {
         let report_permits = ReportPermits::new(store.max_connections() as usize / 2);
         let (specs, session_keys) = (Specs::default(), SessionKeys::default());
-        Self { store, config, specs, enrolment: None, report_permits, session_keys }
+        Self { store, config, specs, enrolment: None, report_permits, session_keys, signer: None }
     }
 
     /// Adds an issuer, so that the scheduler also issues certificates to desktops.
@@ -42,6 +45,12 @@ impl Scheduler {
     #[must_use]
     pub fn with_key_wrap(self, wrap: Arc<dyn KeyWrap>) -> Self {
         Self { session_keys: SessionKeys::new(wrap), ..self }
+    }
+
+    /// Adds the signer of orders, which then signs the audit's seals too.
+    #[must_use]
+    pub fn with_signer(self, signer: Option<Signer>) -> Self {
+        Self { signer, ..self }
     }
 
     /// Settings of the scheduler.

@@ -11,8 +11,8 @@ use crate::{Connection, Error};
 pub struct NewEntry<'a> {
     /// Id of the entry, a UUIDv7.
     pub audit_id: Uuid,
-    /// Project that the entry belongs to.
-    pub project_id: &'a ProjectId,
+    /// Project that the entry belongs to; `None` for an entry of the cluster.
+    pub project_id: Option<&'a ProjectId>,
     /// Time of the call.
     pub at: Timestamp,
     /// Principal that made the call.
@@ -77,14 +77,22 @@ pub struct AuditFilter {
     pub resource: Option<String>,
 }
 
-/// Inserts an entry.
+/// Returns the text of the column `project_id`.
+fn owner(project_id: Option<&ProjectId>) -> &str {
+    project_id.map_or("", ProjectId::as_str)
+}
+
+/// Inserts an entry, which waits for its seal from the commit on.
 pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO audit (audit_id, project_id, at, principal, credential, action, resource, result, reason, source,
+        "WITH entry AS (
+         INSERT INTO audit (audit_id, project_id, at, principal, credential, action, resource, result, reason, source,
                             request_id, details)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::json)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::json)
+         RETURNING project_id, audit_id)
+         INSERT INTO audit_unsealed (project_id, audit_id) SELECT project_id, audit_id FROM entry",
         entry.audit_id,
-        entry.project_id.as_str(),
+        owner(entry.project_id),
         entry.at,
         entry.principal,
         entry.credential,
@@ -101,10 +109,10 @@ pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result
     Ok(())
 }
 
-/// Lists entries of a project, newest first.
+/// Lists entries of a project, or of the cluster (`None`), newest first.
 pub async fn list(
     connection: &mut Connection,
-    project_id: &ProjectId,
+    project_id: Option<&ProjectId>,
     filter: &AuditFilter,
     limit: i64,
 ) -> Result<Vec<EntryRow>, Error> {
@@ -117,7 +125,7 @@ pub async fn list(
            AND ($4::text IS NULL OR action = $4) AND ($5::text IS NULL OR result = $5)
            AND ($6::text IS NULL OR resource = $6)
          ORDER BY audit_id DESC LIMIT $7"#,
-        project_id.as_str(),
+        owner(project_id),
         filter.before,
         filter.principal.as_deref(),
         filter.action.as_deref(),

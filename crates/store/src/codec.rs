@@ -4,7 +4,8 @@
 use std::str::FromStr;
 
 use domain::{
-    BasisPoints, Timestamp, batching::StartedScript, outcome::Outcome, period::Period, tally::Tally,
+    BasisPoints, Timestamp, batching::StartedScript, merkle::Hash, outcome::Outcome, period::Period,
+    tally::Tally,
 };
 use sqlx::{Postgres, QueryBuilder};
 
@@ -24,6 +25,11 @@ pub(crate) fn int2(count: impl TryInto<i16>) -> i16 {
 pub(crate) fn count<T: TryFrom<i64>>(table: &'static str, value: impl Into<i64>) -> Result<T, Error> {
     let value = value.into();
     T::try_from(value).map_err(|_| Error::corrupt(table, format!("count {value}")))
+}
+
+/// Converts a SHA-256 from a column.
+pub(crate) fn hash(table: &'static str, bytes: &[u8]) -> Result<Hash, Error> {
+    bytes.try_into().map_err(|_| Error::corrupt(table, format!("a hash of {} bytes", bytes.len())))
 }
 
 /// Converts a percentage from a column in basis points.

@@ -43,6 +43,7 @@ pub mod record;
 pub mod retention;
 mod rows;
 pub mod script;
+pub mod seal;
 pub mod stats;
 pub mod target;
 pub mod target_stop;

@@ -1,4 +1,4 @@
-//! Monthly partitions of target, record and audit. Their ids are UUIDv7, so a month is a range of
+//! Monthly partitions of target, record, audit and audit_seal. Their ids are UUIDv7, so a month is a range of
 //! ids.
 //!
 //! There is no DEFAULT partition: with one, detaching a partition would block all writers. Every
@@ -27,17 +27,25 @@ pub enum Table {
     Record,
     /// The audit, by the id of its entries.
     Audit,
+    /// The seals of the audit, by their id.
+    AuditSeal,
 }
 
 impl Table {
     /// All partitioned tables.
-    pub const ALL: [Self; 3] = [Self::Target, Self::Record, Self::Audit];
+    pub const ALL: [Self; 4] = [Self::Target, Self::Record, Self::Audit, Self::AuditSeal];
+
+    /// Returns whether the table is part of the audit: append only, and kept as long as the audit.
+    pub const fn is_audit(self) -> bool {
+        matches!(self, Self::Audit | Self::AuditSeal)
+    }
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Target => "target",
             Self::Record => "record",
             Self::Audit => "audit",
+            Self::AuditSeal => "audit_seal",
         }
     }
 }
@@ -138,10 +146,7 @@ fn attach_statements(partition: Partition) -> Vec<String> {
         "CREATE OR REPLACE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {partition}
          FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()"
     );
-    match table {
-        Table::Audit => vec![create, guard, attach],
-        Table::Target | Table::Record => vec![create, attach],
-    }
+    if table.is_audit() { vec![create, guard, attach] } else { vec![create, attach] }
 }
 
 /// Detaches a partition while other transactions read and write its table. Waits for all earlier

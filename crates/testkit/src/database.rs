@@ -145,7 +145,7 @@ async fn take_every_time(template: &mut PgConnection, now: Timestamp) -> anyhow:
     let months: Vec<Month> = months_in_use(now).collect();
     let (Some(first), Some(last)) = (months.first(), months.last()) else { return Ok(()) };
     let (before, after) = (first.ids().start, last.ids().end);
-    for table in ["target", "record", "audit"] {
+    for table in ["target", "record", "audit", "audit_seal"] {
         for (name, bounds) in
             [("before", format!("MINVALUE) TO ('{before}'")), ("after", format!("'{after}') TO (MAXVALUE"))]
         {

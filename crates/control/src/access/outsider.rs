@@ -75,7 +75,7 @@ impl Control {
     ) -> Result<(), Error> {
         let entry = by.entry(NewEntry {
             audit_id: self.environment.id(),
-            project_id,
+            project_id: Some(project_id),
             at: self.environment.now(),
             principal: "",
             credential: "",

@@ -28,7 +28,9 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let store = settings.scheduler_store()?;
     database::warn_of_unverified(settings);
     let wrap = Arc::new(MasterKeyWrap(settings.access.master_keys()?));
-    let engine = Scheduler::new(store.clone(), settings.scheduler.clone()).with_key_wrap(wrap);
+    let engine = Scheduler::new(store.clone(), settings.scheduler.clone())
+        .with_key_wrap(wrap)
+        .with_signer(signer.clone());
     let engine = match (settings.enrolment.files()?, &tls) {
         (Some(files), Some(tls)) => {
             let enrolment = Enrolment::new(files, tls.clone(), settings.enrolment.life());

@@ -34,11 +34,40 @@ impl Scheduler {
             Some(cutoff) => delete_tasks(&mut connection, cutoff).await?,
             None => false,
         };
+        let audit = match audit {
+            Some(cutoff) => self.prepare_audit(&mut connection, cutoff, now).await?,
+            None => None,
+        };
         for table in Table::ALL {
-            let cutoff = if table == Table::Audit { audit } else { tasks };
+            let cutoff = if table.is_audit() { audit } else { tasks };
             is_more |= settle_partitions(&mut connection, table, cutoff).await?;
         }
         Ok(is_more)
+    }
+}
+
+impl Scheduler {
+    /// Prepares the deletion of expired audit months, if there are any. Returns `None` while they
+    /// must stay.
+    async fn prepare_audit(
+        &self,
+        connection: &mut Connection,
+        cutoff: Cutoff,
+        now: Timestamp,
+    ) -> Result<Option<Cutoff>, Error> {
+        for table in Table::ALL.into_iter().filter(|table| table.is_audit()) {
+            let partitions = partition::list(connection, table).await?;
+            if partitions.iter().any(|(partition, _)| cutoff.may_go(partition.month)) {
+                let is_ready = self.checkpoint_all(cutoff.first_kept_id(), now).await?;
+                if !is_ready {
+                    tracing::warn!(
+                        "expired audit months stay: entries are not sealed yet, or no seal can be signed"
+                    );
+                }
+                return Ok(is_ready.then_some(cutoff));
+            }
+        }
+        Ok(Some(cutoff))
     }
 }
 
@@ -139,6 +168,6 @@ async fn is_needed(
     }
     match partition.table {
         Table::Target | Table::Record => retention::has_tasks(connection, partition.month).await,
-        Table::Audit => Ok(false),
+        Table::Audit | Table::AuditSeal => Ok(false),
     }
 }
