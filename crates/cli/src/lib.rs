@@ -16,7 +16,7 @@ mod sanitize;
 mod task_arg;
 mod tui;
 
-pub use commands::Command;
+pub use commands::{AuditVerifyArgs, Command, VerdictFormat};
 pub use error::Error;
 pub use exit_status::ExitStatus;
 pub use number::number;

@@ -29,6 +29,7 @@ mod shares;
 mod stop;
 mod stop_mode;
 mod task_queries;
+mod verify_audit;
 mod warnings;
 mod watch;
 mod what_if;
@@ -67,12 +68,14 @@ pub use store::{
     project_limit::{FreezeRow, ProjectLimits},
     record::{RecordFilter, RecordRow},
     script::{RevisionRow, RevisionSelector, ScriptFilter, ScriptRow},
+    seal::Signature,
     target::ListedTarget,
     task::{POOL_GROUP, PinnedScript, RetryOf, Selection, TaskFilter, TaskRow},
     wave::WaveRow,
     worker::WorkerRow,
 };
 pub use task_queries::{TaskEntry, TaskProgress};
+pub use verify_audit::{ChainVerdict, SignatureVerifier};
 pub use watch::{Poll, Progress, TaskUpdate, Watch};
 
 /// Default limits of a task whose request sets none.

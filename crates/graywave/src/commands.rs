@@ -131,6 +131,11 @@ fn parse_from(words: &[OsString]) -> Result<Arguments, clap::Error> {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     if let Command::Operator(command) = arguments.command {
+        if let Some(verification) = command.audit_verification() {
+            let settings = Settings::load(arguments.config.as_deref())?;
+            let (text, ended) = db_commands::verify_audit(verification, &settings).await?;
+            return Ok(print(&text).map(|()| ended)?);
+        }
         return Ok(command.run().await?);
     }
     maintain(arguments).await.map(|()| ExitStatus::Success)

@@ -42,6 +42,6 @@ pub use proxy::{Proxy, ProxySettings, TUNNEL_WITHIN};
 pub use rustls::pki_types::CertificateDer;
 pub use server::{Accepted, accept};
 pub use session::{SessionKey, SessionOffer};
-pub use signer::{NotSigned, Shown, Signer, SignerFiles, SignerFilesGiven, verify_signed};
+pub use signer::{NotSigned, SealRoots, Shown, Signer, SignerFiles, SignerFilesGiven, verify_signed};
 pub use tls::{Error, Tls};
 pub use web::{WebFiles, WebTls};

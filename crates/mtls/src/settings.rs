@@ -74,7 +74,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Trusted CAs and their subjects.
-fn roots(pem: &[u8]) -> Result<(Arc<RootCertStore>, Vec<String>), String> {
+pub(crate) fn roots(pem: &[u8]) -> Result<(Arc<RootCertStore>, Vec<String>), String> {
     let (mut roots, mut subjects) = (RootCertStore::empty(), Vec::new());
     for certificate in read_certificates(pem)? {
         let facts = read_facts(&certificate)?;

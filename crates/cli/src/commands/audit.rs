@@ -1,6 +1,9 @@
 //! `graywave audit`.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use domain::ids::ProjectId;
 use proto::{
     admin::{AuditEntry, AuditResult, ListAuditEntriesRequest},
     word,
@@ -14,13 +17,17 @@ use crate::{
     output::{Cell, Column, ListItem, Paging, cell, pages},
 };
 
-/// Arguments of `graywave audit`.
+/// Arguments of `graywave audit`; without a subcommand, the entries are listed.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
+  graywave audit verify --ca-file ca.crt
   graywave audit --limit 20
   graywave audit --principal ann --result REFUSED -o wide
-  graywave audit --resource task:ID")]
+  graywave audit --resource task:ID"
+)]
 pub struct AuditArgs {
     /// Only entries of this principal
     #[arg(long, value_name = "NAME", default_value_t, hide_default_value = true)]
@@ -38,10 +45,64 @@ pub struct AuditArgs {
     paging: Paging,
     #[command(flatten)]
     common: CommonArgs,
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
+}
+
+/// Subcommands of `graywave audit`.
+#[derive(Debug, Clone, Subcommand)]
+enum AuditCommand {
+    /// Verify the seals of the audit in the database: no entry was changed, removed or added
+    #[command(after_help = "\
+Reads the database of DATABASE_URL, and every entry of the audit in it.
+Exits with 1 if a chain of seals is broken.
+
+Examples:
+  graywave audit verify --ca-file ca.crt
+  graywave audit verify --project acme --ca-file ca.crt --output json")]
+    Verify(AuditVerifyArgs),
+}
+
+/// Arguments of `graywave audit verify`, a command on the database.
+#[derive(Debug, Clone, Args)]
+pub struct AuditVerifyArgs {
+    /// Only the chain of this project [default: all projects, and the cluster]
+    #[arg(long, value_name = "ID")]
+    pub project: Option<ProjectId>,
+    /// Certificates of the CAs that certified the signers of seals [default: tls.ca_file]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Accept seals without a signature, as schedulers without TLS make them
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: VerdictFormat,
+}
+
+/// Output format of `graywave audit verify`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum VerdictFormat {
+    /// A table, and a sentence for each broken chain.
+    #[default]
+    Table,
+    /// A JSON object.
+    Json,
+}
+
+impl AuditArgs {
+    /// Returns the arguments of the verification, which needs the database instead of the control
+    /// plane; `None` for the list.
+    pub(super) const fn verification(&self) -> Option<&AuditVerifyArgs> {
+        match &self.command {
+            Some(AuditCommand::Verify(arguments)) => Some(arguments),
+            None => None,
+        }
+    }
 }
 
 pub(super) async fn audit(arguments: AuditArgs) -> Result<(), Error> {
-    let AuditArgs { principal, action, result, resource, paging, common } = arguments;
+    let AuditArgs { principal, action, result, resource, paging, common, .. } = arguments;
     let (session, mut console) = common.open().await?;
     pages(&mut console, &paging, "no matching audit entries", async |page_size, page_token| {
         let request = ListAuditEntriesRequest {

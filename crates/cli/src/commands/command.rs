@@ -57,7 +57,7 @@ pub enum Command {
     Unfreeze(project::UnfreezeArgs),
     /// Show or change the limits of the project
     Limits(project::LimitsArgs),
-    /// List the audit log: changes and refused calls
+    /// List the audit log (changes and refused calls), or verify its seals
     Audit(audit::AuditArgs),
     /// Save a control plane's address and a credential for it
     Login(login::LoginArgs),
@@ -66,6 +66,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the arguments of `audit verify`, which runs on the database; `None` for commands that
+    /// call the control plane.
+    pub const fn audit_verification(&self) -> Option<&audit::AuditVerifyArgs> {
+        match self {
+            Self::Audit(arguments) => arguments.verification(),
+            _ => None,
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors

@@ -20,5 +20,6 @@ mod tasks;
 mod what_if;
 mod workers;
 
+pub use audit::{AuditVerifyArgs, VerdictFormat};
 pub use command::Command;
 use common_args::{CommonArgs, TaskArgs};

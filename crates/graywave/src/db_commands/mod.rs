@@ -1,6 +1,8 @@
 //! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: access and enrolment,
-//! managed directly in the database. Access to the database is the only credential.
+//! managed directly in the database; and `graywave audit verify`. Access to the database is the only
+//! credential.
 
+mod audit;
 mod command;
 mod credentials;
 mod enrolment_tokens;
@@ -9,6 +11,7 @@ mod principals;
 mod project;
 mod projects;
 
+pub(crate) use audit::verify_audit;
 pub(crate) use command::{DatabaseCommand, run};
 pub(crate) use credentials::{Keys, Tokens};
 pub(crate) use enrolment_tokens::EnrolmentTokens;

@@ -20,7 +20,7 @@ use crate::{
     tls::{Error, Tls},
 };
 
-pub use verify::{NotSigned, verify_signed};
+pub use verify::{NotSigned, SealRoots, verify_signed};
 
 #[cfg(test)]
 mod tests;

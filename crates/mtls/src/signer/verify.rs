@@ -1,6 +1,9 @@
 //! Verification of order signatures.
 
+use std::{sync::Arc, time::Duration};
+
 use rustls::{
+    RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, UnixTime},
 };
@@ -9,6 +12,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use crate::{
     certificate::read_facts,
     identity::{Identity, Role},
+    settings::roots,
     tls::Tls,
 };
 
@@ -45,6 +49,49 @@ pub fn verify_signed(
     message: &[u8],
     signature: &[u8],
 ) -> Result<Identity, NotSigned> {
+    verify(&tls.roots(), certificate, message, signature, UnixTime::now())
+}
+
+/// CAs that verify signatures of the past, such as the seals of an audit.
+#[derive(Debug, Clone)]
+pub struct SealRoots(Arc<RootCertStore>);
+
+impl SealRoots {
+    /// Reads the certificates of CAs in PEM. After a rotation, the file needs the old CA too, as long
+    /// as signatures of its signers are kept.
+    ///
+    /// # Errors
+    ///
+    /// When a certificate cannot be read, or is not a CA's.
+    pub fn read(pem: &[u8]) -> Result<Self, String> {
+        roots(pem).map(|(roots, _)| Self(roots))
+    }
+
+    /// Does the same as [`verify_signed`] at a time in Unix seconds: the certificate must have been
+    /// valid then, and may have expired since.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify_signed`].
+    pub fn verify_signed_at(
+        &self,
+        certificate: &[u8],
+        message: &[u8],
+        signature: &[u8],
+        at_unix: u64,
+    ) -> Result<Identity, NotSigned> {
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(at_unix));
+        verify(&self.0, certificate, message, signature, at)
+    }
+}
+
+fn verify(
+    roots: &RootCertStore,
+    certificate: &[u8],
+    message: &[u8],
+    signature: &[u8],
+    at: UnixTime,
+) -> Result<Identity, NotSigned> {
     let wrong = |reason: String| NotSigned::Certificate(reason);
     let der = CertificateDer::from(certificate);
     let facts = read_facts(&der).map_err(|reason| wrong(format!("the signer's certificate {reason}")))?;
@@ -56,8 +103,8 @@ pub fn verify_signed(
     }
     let read = EndEntityCert::try_from(&der).map_err(|error| wrong(words(&error)))?;
     let algorithms = ring::default_provider().signature_verification_algorithms.all;
-    let (roots, usage) = (tls.roots(), KeyUsage::required(CODE_SIGNING));
-    read.verify_for_usage(algorithms, &roots.roots, &[], UnixTime::now(), usage, None, None)
+    let usage = KeyUsage::required(CODE_SIGNING);
+    read.verify_for_usage(algorithms, &roots.roots, &[], at, usage, None, None)
         .map_err(|error| wrong(words(&error)))?;
     read.verify_signature(webpki::ring::ED25519, message, signature).map_err(|_| NotSigned::Signature)?;
     Ok(identity)

@@ -23,5 +23,6 @@ mod replaced;
 mod report_fencing;
 mod reports;
 mod retention;
+mod sealing;
 mod stops;
 mod wave_start;
