@@ -16,8 +16,15 @@ random() { od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n'; }
 
 secrets=/out/secrets
 once $secrets/master-keys random
-once $secrets/postgres-password random
-once $secrets/pgpass echo "postgres:5432:graywave:graywave:$(cat $secrets/postgres-password)"
+# The owner of the database, the runtime role and the role that owns the partitions. Each service
+# gets the passwords of its own roles.
+for role in graywave graywave_app graywave_parts; do
+    once /out/postgres/$role random
+done
+pgpass() { echo "postgres:5432:graywave:$1:$(cat /out/postgres/$1)"; }
+pgpass graywave > /out/migrate/pgpass
+pgpass graywave_app > $secrets/pgpass
+{ pgpass graywave_app; pgpass graywave_parts; } > /out/scheduler/pgpass
 
 [ -s /ca/ca.key ] || graywave ca init --dir /ca
 graywave ca issue --dir /ca --role scheduler --name compose --dns scheduler --dns localhost --out /out/scheduler
@@ -38,8 +45,8 @@ for file in crt key; do
 done
 cp /ca/ca.crt /out/trust/ca.crt
 
-# Roles run as user 65532. Postgres reads its password file as root before it changes its user.
+# Roles run as user 65532. Postgres reads the passwords as its own user.
 chown -R 65532:65532 /out
 chmod -R u=rwX,go= /out
-chmod 0755 /out/trust /out/secrets
-chmod 0644 /out/trust/ca.crt $secrets/postgres-password
+chmod 0755 /out/trust /out/secrets /out/postgres
+chmod 0644 /out/trust/ca.crt /out/postgres/graywave*

@@ -51,7 +51,7 @@ enum Command {
     /// Serve agents, and dispatch scripts to them
     Worker,
     /// Migrate the database schema to this version
-    Migrate,
+    Migrate(roles::MigrateArgs),
     /// Validate settings, addresses and certificates
     CheckConfig,
     /// Check whether the local role is ready
@@ -168,7 +168,7 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
         Command::Api => serve(Role::Api, &settings()?).await,
         Command::Scheduler => serve(Role::Scheduler, &settings()?).await,
         Command::Worker => serve(Role::Worker, &settings()?).await,
-        Command::Migrate => serve(Role::Migrate, &settings()?).await,
+        Command::Migrate(arguments) => serve(Role::Migrate(arguments), &settings()?).await,
     }
 }
 
@@ -182,7 +182,7 @@ enum Role {
     Api,
     Scheduler,
     Worker,
-    Migrate,
+    Migrate(roles::MigrateArgs),
 }
 
 impl Role {
@@ -193,7 +193,7 @@ impl Role {
             Self::Api => "graywave-api",
             Self::Scheduler => "graywave-scheduler",
             Self::Worker => "graywave-worker",
-            Self::Migrate => "graywave-migrate",
+            Self::Migrate(_) => "graywave-migrate",
         }
     }
 }
@@ -206,7 +206,7 @@ async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
         Role::Api => Box::pin(roles::api(settings, stop)).await,
         Role::Scheduler => Box::pin(roles::scheduler(settings, stop)).await,
         Role::Worker => Box::pin(roles::worker(settings, stop)).await,
-        Role::Migrate => roles::migrate(settings).await,
+        Role::Migrate(arguments) => roles::migrate(settings, &arguments).await,
     };
     telemetry.shutdown().await;
     outcome

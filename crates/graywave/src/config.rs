@@ -37,12 +37,18 @@ pub(crate) struct Settings {
 /// Maximum number of connections that a scheduler reserves for the signs of life of workers.
 const MAX_LIVENESS_CONNECTIONS: u32 = 4;
 
+/// Maximum number of connections of the role that owns the partitions: one creates them, one drops
+/// them.
+const PARTITION_CONNECTIONS: u32 = 2;
+
 /// The database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Database {
     /// URL of the database: `postgres://user:password@host:port/database`.
     pub(crate) url: String,
+    /// URL with the role that owns the partitions, for schedulers; empty if the role of `url` does.
+    pub(crate) partition_url: String,
     /// Maximum number of connections of one process.
     pub(crate) max_connections: u32,
     /// Time that a call waits for a free connection before it fails.
@@ -190,7 +196,13 @@ pub(crate) struct Tasks {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: String::new(), max_connections: 20, acquire_timeout_ms: 5_000, list_timeout_ms: 20_000 }
+        Self {
+            url: String::new(),
+            partition_url: String::new(),
+            max_connections: 20,
+            acquire_timeout_ms: 5_000,
+            list_timeout_ms: 20_000,
+        }
     }
 }
 
@@ -315,12 +327,7 @@ impl Settings {
         if self.database.url.is_empty() {
             bail!("no database is configured: set DATABASE_URL or database.url");
         }
-        let scheme = self.database.url.split_once("://").map(|(scheme, _)| scheme);
-        if let Some(other) = scheme.filter(|scheme| !["postgres", "postgresql"].contains(scheme)) {
-            bail!(
-                "database.url is not valid: the scheme is {other}; use postgres://user:password@host:port/database"
-            );
-        }
+        check_scheme("database.url", &self.database.url)?;
         let options = PoolOptions {
             max_connections: self.database.max_connections,
             liveness_connections,
@@ -330,6 +337,21 @@ impl Settings {
             ..PoolOptions::new(&self.database.url)
         };
         Store::connect(&options).context("database.url is not valid")
+    }
+
+    /// Creates the pool with which a scheduler creates and drops partitions; `None` if the role of
+    /// `database.url` does.
+    pub(crate) fn partition_store(&self) -> anyhow::Result<Option<Store>> {
+        if self.database.partition_url.is_empty() {
+            return Ok(None);
+        }
+        check_scheme("database.partition_url", &self.database.partition_url)?;
+        let options = PoolOptions {
+            max_connections: PARTITION_CONNECTIONS,
+            acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
+            ..PoolOptions::new(&self.database.partition_url)
+        };
+        Store::connect(&options).map(Some).context("database.partition_url is not valid")
     }
 
     /// Returns the configured credentials and the master keys for those in the database.
@@ -382,6 +404,14 @@ impl Settings {
 /// connections reserve none.
 pub(crate) const fn list_connections(max_connections: u32) -> u32 {
     max_connections / 4
+}
+
+fn check_scheme(key: &str, url: &str) -> anyhow::Result<()> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if let Some(other) = scheme.filter(|scheme| !["postgres", "postgresql"].contains(scheme)) {
+        bail!("{key} is not valid: the scheme is {other}; use postgres://user:password@host:port/database");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

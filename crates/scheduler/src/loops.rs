@@ -42,7 +42,8 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
         every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &liveness, began)),
         every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || {
             store.unless_silent(async {
-                store::partition::ensure(&mut *store.acquire().await?, scheduler.now()).await
+                let mut connection = scheduler.partition_store().acquire().await?;
+                store::partition::ensure(&mut connection, scheduler.now()).await
             })
         }),
         every(SEAL_EVERY, by_the_clock(), &stop, "seal", || store.unless_silent(async {

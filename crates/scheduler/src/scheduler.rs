@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     pub(crate) store: Store,
+    /// The database under the role that owns the partitions; `None` if the role of `store` does.
+    pub(crate) partition_store: Option<Store>,
     pub(crate) config: Config,
     pub(crate) specs: Specs,
     pub(crate) enrolment: Option<Arc<Enrolment>>,
@@ -31,8 +33,16 @@ impl Scheduler {
     /// Creates a scheduler without an issuer of certificates.
     pub fn new(store: Store, config: Config) -> Self {
         let report_permits = ReportPermits::new(store.max_connections() as usize / 2);
-        let (specs, session_keys) = (Specs::default(), SessionKeys::default());
-        Self { store, config, specs, enrolment: None, report_permits, session_keys, signer: None }
+        Self {
+            store,
+            partition_store: None,
+            config,
+            specs: Specs::default(),
+            enrolment: None,
+            report_permits,
+            session_keys: SessionKeys::default(),
+            signer: None,
+        }
     }
 
     /// Adds an issuer, so that the scheduler also issues certificates to desktops.
@@ -45,6 +55,12 @@ impl Scheduler {
     #[must_use]
     pub fn with_key_wrap(self, wrap: Arc<dyn KeyWrap>) -> Self {
         Self { session_keys: SessionKeys::new(wrap), ..self }
+    }
+
+    /// Uses another role for the creation and the deletion of partitions.
+    #[must_use]
+    pub fn with_partition_store(self, partition_store: Option<Store>) -> Self {
+        Self { partition_store, ..self }
     }
 
     /// Adds the signer of orders, which then signs the audit's seals too.
@@ -70,5 +86,10 @@ impl Scheduler {
 
     pub(crate) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Returns the database under the role that owns the partitions.
+    pub(crate) fn partition_store(&self) -> &Store {
+        self.partition_store.as_ref().unwrap_or(&self.store)
     }
 }

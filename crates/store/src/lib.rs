@@ -41,6 +41,7 @@ pub mod project;
 pub mod project_limit;
 pub mod record;
 pub mod retention;
+pub mod roles;
 mod rows;
 pub mod script;
 pub mod seal;

@@ -40,7 +40,7 @@ impl Table {
         matches!(self, Self::Audit | Self::AuditSeal)
     }
 
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Target => "target",
             Self::Record => "record",
@@ -124,10 +124,32 @@ async fn missing(connection: &mut Connection, now: Timestamp) -> Result<Vec<Part
 
 /// Attaches a partition to its table, and creates it first if it is missing.
 pub async fn attach(connection: &mut Connection, partition: Partition) -> Result<(), Error> {
-    for statement in attach_statements(partition) {
+    let mut statements = attach_statements(partition).into_iter();
+    if let Some(create) = statements.next() {
+        execute(connection, create).await?;
+    }
+    give_to_owner(connection, partition).await?;
+    for statement in statements {
         execute(connection, statement).await?;
     }
     Ok(())
+}
+
+/// Gives a partition that another role created to the owner of its table, who will drop it.
+async fn give_to_owner(connection: &mut Connection, partition: Partition) -> Result<(), Error> {
+    let owner = sqlx::query_scalar!(
+        r#"SELECT quote_ident(pg_get_userbyid(p.relowner)) AS "owner!"
+           FROM pg_class p JOIN pg_class c ON c.oid = to_regclass($2) AND c.relowner <> p.relowner
+           WHERE p.oid = to_regclass($1)"#,
+        partition.table.as_str(),
+        partition.to_string(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    match owner {
+        Some(owner) => execute(connection, format!("ALTER TABLE {partition} OWNER TO {owner}")).await,
+        None => Ok(()),
+    }
 }
 
 /// Creates the partition as a separate table first. Creating it as a partition directly would block

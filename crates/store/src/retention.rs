@@ -19,17 +19,20 @@ const OTHERS_WITHIN: Duration = Duration::from_secs(30);
 /// Maximum time that a statement waits for a lock.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Returns a connection for retention; `None` while another process holds the retention lock. The
-/// connection is detached from the pool. When it closes, its lock and its settings end with it,
-/// even if its owner was interrupted.
+/// Returns a connection for retention; `None` while another process holds the retention lock. When
+/// the connection closes, its lock ends with it, even if its owner was interrupted.
 pub async fn exclusive(store: &Store) -> Result<Option<Connection>, Error> {
-    let mut connection = store.acquire().await?.detach();
+    let mut connection = patient(store).await?;
     let mine = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "mine!""#, LOCK)
         .fetch_one(&mut connection)
         .await?;
-    if !mine {
-        return Ok(None);
-    }
+    Ok(mine.then_some(connection))
+}
+
+/// Returns a connection that waits longer for other transactions than the work of callers. It is
+/// detached from the pool, and its settings end with it.
+pub async fn patient(store: &Store) -> Result<Connection, Error> {
+    let mut connection = store.acquire().await?.detach();
     sqlx::query!(
         "SELECT set_config('statement_timeout', $1, false) AS statement, set_config('lock_timeout', $2, false) AS lock",
         OTHERS_WITHIN.as_millis().to_string(),
@@ -37,7 +40,7 @@ pub async fn exclusive(store: &Store) -> Result<Option<Connection>, Error> {
     )
     .fetch_one(&mut connection)
     .await?;
-    Ok(Some(connection))
+    Ok(connection)
 }
 
 /// Lists tasks to delete, oldest first: their whole month is over the retention age, and they ended

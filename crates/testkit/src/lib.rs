@@ -7,6 +7,8 @@ mod build;
 mod clock;
 #[cfg(feature = "in-process")]
 mod database;
+#[cfg(feature = "in-process")]
+mod database_roles;
 mod dev_cluster;
 #[cfg(feature = "in-process")]
 mod environment;
@@ -20,6 +22,8 @@ pub use build::{Submit, desktop, desktop_id, project, submit};
 pub use clock::TestClock;
 #[cfg(feature = "in-process")]
 pub use database::{TestDatabase, database, empty_database};
+#[cfg(feature = "in-process")]
+pub use database_roles::DatabaseRoles;
 pub use dev_cluster::{DevCluster, Ready};
 #[cfg(feature = "in-process")]
 pub use environment::{TestEnvironment, script_report};

@@ -11,6 +11,11 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     # No TCP connections until the database is complete.
     pg_ctl --wait --options='-c listen_addresses=' start
     psql --username="$POSTGRES_USER" --dbname=postgres --command="CREATE DATABASE \"$POSTGRES_DB\""
+    for script in /docker-entrypoint-initdb.d/*.sh; do
+        if [ -f "$script" ]; then
+            sh "$script"
+        fi
+    done
     pg_ctl --wait stop
 fi
 exec "$@" -c listen_addresses='*'

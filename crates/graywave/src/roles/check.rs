@@ -14,6 +14,7 @@ pub(crate) async fn check(settings: &Settings) -> anyhow::Result<String> {
     if !settings.database.url.is_empty() {
         settings.store()?;
     }
+    settings.partition_store()?;
     let api = listen("api.listen", settings.api.address()).await?;
     certificates::https(&settings.api, api).context("api.listen")?;
     listen("telemetry.listen", settings.telemetry.address()).await?;

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use clap::Args;
 use control::{Control, DatabaseClock};
 use store::Store;
 use telemetry::metric;
@@ -43,9 +44,38 @@ pub(crate) fn unverified(settings: &Settings) -> Option<String> {
     ))
 }
 
-/// Migrates the schema to this version.
-pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    migrate_store(&settings.store()?).await?;
+/// Arguments of `graywave migrate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  graywave migrate
+  graywave migrate --runtime-role graywave_app --partition-role graywave_parts")]
+pub(crate) struct MigrateArgs {
+    /// Role of the API, the schedulers and the database commands: it cannot change the audit. Created
+    /// without a password if it does not exist
+    #[arg(long, value_name = "NAME", requires = "partition_role", value_parser = role_name)]
+    runtime_role: Option<String>,
+    /// Role that owns the partitions, for `database.partition_url` of schedulers
+    #[arg(long, value_name = "NAME", requires = "runtime_role", value_parser = role_name)]
+    partition_role: Option<String>,
+}
+
+fn role_name(text: &str) -> Result<String, String> {
+    if store::roles::is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("use ASCII letters, digits, _ and -".into())
+    }
+}
+
+/// Migrates the schema to this version, and gives the database roles their rights.
+pub(crate) async fn migrate(settings: &Settings, arguments: &MigrateArgs) -> anyhow::Result<()> {
+    let store = settings.store()?;
+    migrate_store(&store).await?;
+    if let (Some(runtime), Some(partition)) = (&arguments.runtime_role, &arguments.partition_role) {
+        store::roles::grant(&mut *store.acquire().await?, runtime, partition).await?;
+        tracing::info!(runtime, partition, "the database roles have their rights");
+    }
     tracing::info!("the schema is up to date");
     Ok(())
 }

@@ -13,6 +13,6 @@ mod worker;
 
 pub(crate) use api::{api, serve_api};
 pub(crate) use check::check;
-pub(crate) use database::{bind, control, database_answers, migrate, migrate_store, watched};
+pub(crate) use database::{MigrateArgs, bind, control, database_answers, migrate, migrate_store, watched};
 pub(crate) use scheduler::{Admin, RoleServer, scheduler, serve_scheduler};
 pub(crate) use worker::worker;

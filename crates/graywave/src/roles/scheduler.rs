@@ -30,7 +30,8 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let wrap = Arc::new(MasterKeyWrap(settings.access.master_keys()?));
     let engine = Scheduler::new(store.clone(), settings.scheduler.clone())
         .with_key_wrap(wrap)
-        .with_signer(signer.clone());
+        .with_signer(signer.clone())
+        .with_partition_store(settings.partition_store()?);
     let engine = match (settings.enrolment.files()?, &tls) {
         (Some(files), Some(tls)) => {
             let enrolment = Enrolment::new(files, tls.clone(), settings.enrolment.life());

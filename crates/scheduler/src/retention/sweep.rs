@@ -27,7 +27,8 @@ impl Scheduler {
     /// Deletes expired data up to the limits of one tick. Returns true if more remains, and false
     /// without work while another scheduler holds the retention lock.
     pub async fn retain(&self, keep: &Retention, now: Timestamp) -> Result<bool, Error> {
-        let Some(mut connection) = retention::exclusive(&self.store).await? else { return Ok(false) };
+        let Some(mut owner) = retention::exclusive(self.partition_store()).await? else { return Ok(false) };
+        let mut connection = retention::patient(&self.store).await?;
         let tasks = Cutoff::new(keep.tasks_days, now);
         let audit = Cutoff::new(keep.audit_days, now);
         let mut is_more = match tasks {
@@ -35,12 +36,12 @@ impl Scheduler {
             None => false,
         };
         let audit = match audit {
-            Some(cutoff) => self.prepare_audit(&mut connection, cutoff, now).await?,
+            Some(cutoff) => self.prepare_audit(&mut owner, cutoff, now).await?,
             None => None,
         };
         for table in Table::ALL {
             let cutoff = if table.is_audit() { audit } else { tasks };
-            is_more |= settle_partitions(&mut connection, table, cutoff).await?;
+            is_more |= settle_partitions(&mut owner, &mut connection, table, cutoff).await?;
         }
         Ok(is_more)
     }
@@ -92,13 +93,14 @@ async fn delete_tasks(connection: &mut Connection, cutoff: Cutoff) -> Result<boo
 }
 
 /// Drops expired partitions of a table and finishes detachments that an earlier tick began. Returns
-/// true if more remain.
+/// true if more remain. `owner` is a connection of the role that owns the partitions.
 async fn settle_partitions(
+    owner: &mut Connection,
     connection: &mut Connection,
     table: Table,
     cutoff: Option<Cutoff>,
 ) -> Result<bool, Error> {
-    let mut partitions = partition::list(connection, table).await?;
+    let mut partitions = partition::list(owner, table).await?;
     // Postgres detaches at most one partition of a table at a time, so a pending detachment comes
     // first.
     partitions.sort_by_key(|(_, standing)| *standing != PartitionState::Detaching);
@@ -107,7 +109,7 @@ async fn settle_partitions(
         if dropped == DROPS_PER_TICK {
             return Ok(true);
         }
-        match settle(connection, partition, standing, cutoff).await? {
+        match settle(owner, connection, partition, standing, cutoff).await? {
             Settled::Stays => {}
             Settled::Gone => {
                 tracing::info!(%partition, "expired partition dropped");
@@ -134,6 +136,7 @@ enum Settled {
 /// partition is needed. A detached partition accepts no rows, so the last check before the drop is
 /// final.
 async fn settle(
+    owner: &mut Connection,
     connection: &mut Connection,
     partition: Partition,
     mut standing: PartitionState,
@@ -143,13 +146,13 @@ async fn settle(
         let in_time = match next_step(standing, is_needed(connection, partition, cutoff).await?) {
             Step::Keep => return Ok(Settled::Stays),
             Step::Attach => {
-                partition::attach(connection, partition).await?;
+                partition::attach(owner, partition).await?;
                 return Ok(Settled::Stays);
             }
-            Step::Drop if partition::drop(connection, partition).await? => return Ok(Settled::Gone),
+            Step::Drop if partition::drop(owner, partition).await? => return Ok(Settled::Gone),
             Step::Drop => false,
-            Step::Detach => partition::detach(connection, partition).await?,
-            Step::FinishDetaching => partition::finish_detaching(connection, partition).await?,
+            Step::Detach => partition::detach(owner, partition).await?,
+            Step::FinishDetaching => partition::finish_detaching(owner, partition).await?,
         };
         if !in_time {
             return Ok(Settled::Waits);

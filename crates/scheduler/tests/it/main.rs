@@ -23,6 +23,7 @@ mod replaced;
 mod report_fencing;
 mod reports;
 mod retention;
+mod roles;
 mod sealing;
 mod stops;
 mod wave_start;

@@ -14,7 +14,7 @@ use crate::harness::{Harness, result, worker};
 
 const KEEP: Retention = Retention { tasks_days: 90, audit_days: 90 };
 
-fn at(day: &str) -> Timestamp {
+pub(crate) fn at(day: &str) -> Timestamp {
     format!("{day}T12:00:00Z").parse().unwrap()
 }
 
@@ -55,14 +55,13 @@ async fn end(harness: &Harness, task_id: TaskId, ended: &str) {
     assert_eq!(harness.task(task_id).await.ended_at, Some(at(ended)));
 }
 
-async fn ended(harness: &Harness, made: &str, ended: &str) -> TaskId {
+pub(crate) async fn ended(harness: &Harness, made: &str, ended: &str) -> TaskId {
     let task_id = running(harness, made).await;
     end(harness, task_id, ended).await;
     task_id
 }
 
-async fn audit_entry(harness: &Harness, day: &str) -> Uuid {
-    let mut connection = harness.database.connection().await.unwrap();
+pub(crate) async fn audit_entry(connection: &mut PgConnection, day: &str) -> Uuid {
     let entry = store::audit::NewEntry {
         audit_id: id_at(at(day)),
         project_id: Some(&project()),
@@ -77,7 +76,7 @@ async fn audit_entry(harness: &Harness, day: &str) -> Uuid {
         request_id: "",
         details: domain::audit::NO_DETAILS,
     };
-    store::audit::insert(&mut connection, &entry).await.unwrap();
+    store::audit::insert(connection, &entry).await.unwrap();
     entry.audit_id
 }
 
@@ -239,9 +238,9 @@ async fn retry_outlives_the_task_that_it_retries() {
 async fn the_audit_has_an_age_of_its_own_and_stays_append_only() {
     let harness = harness().await;
     let task_id = ended(&harness, "2020-01-10", "2020-01-10").await;
-    audit_entry(&harness, "2020-01-10").await;
-    audit_entry(&harness, "2020-02-29").await;
-    let kept = audit_entry(&harness, "2020-03-01").await;
+    audit_entry(&mut harness.database.connection().await.unwrap(), "2020-01-10").await;
+    audit_entry(&mut harness.database.connection().await.unwrap(), "2020-02-29").await;
+    let kept = audit_entry(&mut harness.database.connection().await.unwrap(), "2020-03-01").await;
     retain(&harness, Retention { tasks_days: 0, audit_days: 90 }, "2020-06-15").await;
     let mut connection = harness.database.connection().await.unwrap();
     let listed =
@@ -361,7 +360,7 @@ async fn nobody_waits_for_a_tick_that_waits_for_an_older_transaction() {
         let others = impatient(&harness);
         let task_id = ended(&others, "2020-06-10", "2020-06-10").await;
         assert_eq!(rows(&others, task_id).await["record"], 2, "{table}");
-        audit_entry(&others, "2020-06-10").await;
+        audit_entry(&mut others.database.connection().await.unwrap(), "2020-06-10").await;
         let mut connection = others.store().acquire().await.unwrap();
         let listed =
             store::audit::list(&mut connection, Some(&project()), &store::audit::AuditFilter::default(), 10)

@@ -8,6 +8,7 @@ mod lifecycle;
 mod migration;
 mod partition;
 mod records;
+mod roles;
 mod standby;
 
 use std::time::Duration;
