@@ -45,3 +45,18 @@ pub(crate) fn extract_operator<T>(request: Request<T>) -> Result<(Operator, T), 
 fn nobody() -> Status {
     failed(Error::internal().with_source("the call bypassed the gate"))
 }
+
+/// Principal of a call that a cluster operator may make, and a caller of a project as far as the use
+/// case allows it.
+pub(crate) enum Principal {
+    Caller(Caller),
+    Operator(Operator),
+}
+
+/// Extracts the principal and the message.
+pub(crate) fn extract_principal<T>(request: Request<T>) -> Result<(Principal, T), Status> {
+    if request.extensions().get::<Operator>().is_some() {
+        return extract_operator(request).map(|(operator, message)| (Principal::Operator(operator), message));
+    }
+    extract(request).map(|(caller, message)| (Principal::Caller(caller), message))
+}

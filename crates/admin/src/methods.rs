@@ -43,7 +43,7 @@ const fn changes(name: &'static str, action: Action) -> Method {
     Method { name, open: Access::Token(action), changes: true, is_large: false, is_urgent: false }
 }
 
-const fn of_workers(name: &'static str, action: Action, changes: bool) -> Method {
+const fn of_cluster(name: &'static str, action: Action, changes: bool) -> Method {
     Method { name, open: Access::TokenOrCertificate(action), changes, is_large: false, is_urgent: false }
 }
 
@@ -90,9 +90,9 @@ pub(crate) const METHODS: &[Method] = &[
     urgent(outside("ProjectService/RevokeProject", true)),
     outside("ProjectService/UnrevokeProject", true),
     urgent(outside("ProjectService/StopProject", true)),
-    of_workers("WorkerService/ListWorkers", Action::ListWorkers, false),
-    of_workers("WorkerService/DrainWorker", Action::DrainWorker, true),
-    of_workers("WorkerService/UndrainWorker", Action::UndrainWorker, true),
+    of_cluster("WorkerService/ListWorkers", Action::ListWorkers, false),
+    of_cluster("WorkerService/DrainWorker", Action::DrainWorker, true),
+    of_cluster("WorkerService/UndrainWorker", Action::UndrainWorker, true),
     reads("DesktopService/ListDesktops", Action::ListDesktopsDetail),
     reads("DesktopService/GetDesktop", Action::ListDesktopsDetail),
     changes("DesktopService/TagDesktop", Action::TagDesktop),
@@ -119,7 +119,7 @@ pub(crate) const METHODS: &[Method] = &[
     reads("AccessService/ListKeys", Action::ListKeys),
     changes("AccessService/CreateKey", Action::CreateKey),
     changes("AccessService/RevokeKey", Action::DeleteKey),
-    reads("AuditService/ListAuditEntries", Action::ListAudit),
+    of_cluster("AuditService/ListAuditEntries", Action::ListAudit, false),
 ];
 
 /// Finds the method of a path like `/graywave.admin.v1.TaskService/GetTask`.

@@ -13,7 +13,7 @@ use store::{
     task::{NewTask, Selection},
 };
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, Operator};
 
 /// Maximum length of a source or a resource in an audit entry.
 const MAX_KEPT_CHARS: usize = 256;
@@ -139,6 +139,16 @@ impl Control {
         let reason = reason.replace(char::is_control, "?");
         let entry = NewEntry { resource, result, reason: &reason, ..self.entry(caller, action) };
         Ok(audit::insert(&mut *self.store.acquire().await?, &entry).await?)
+    }
+
+    /// Lists entries of the cluster, which belong to no project, newest first.
+    pub async fn list_cluster_audit(
+        &self,
+        _: &Operator,
+        filter: &AuditFilter,
+        limit: i64,
+    ) -> Result<Vec<EntryRow>, Error> {
+        Ok(audit::list(&mut *self.store.acquire().await?, None, filter, limit).await?)
     }
 
     /// Lists entries of the caller's project, newest first.

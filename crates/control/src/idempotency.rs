@@ -70,18 +70,29 @@ impl Control {
     /// Does the same as [`Self::done`], with details in the audit entry.
     pub(crate) async fn done_with(
         &self,
-        mut tx: Change,
+        tx: Change,
         caller: &Caller,
         action: Action,
         resource: &str,
         details: &str,
         answer: &str,
     ) -> Result<(), Error> {
+        let entry = NewEntry { resource, details, ..self.entry(caller, action) };
+        self.done_as(tx, caller, &entry, answer).await
+    }
+
+    /// Does the same as [`Self::done`], with this audit entry.
+    pub(crate) async fn done_as(
+        &self,
+        mut tx: Change,
+        caller: &Caller,
+        entry: &NewEntry<'_>,
+        answer: &str,
+    ) -> Result<(), Error> {
         if let Some(idempotency) = &caller.idempotency {
             idempotency::finish(&mut tx, key(caller, idempotency), answer).await?;
         }
-        let entry = NewEntry { resource, details, ..self.entry(caller, action) };
-        audit::insert(&mut tx, &entry).await?;
+        audit::insert(&mut tx, entry).await?;
         Ok(self.store.commit(tx.into_tx()).await?)
     }
 }

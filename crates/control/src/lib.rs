@@ -35,7 +35,7 @@ mod watch;
 mod what_if;
 mod workers;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use access::LoginGuard;
 pub use access::{
@@ -46,6 +46,7 @@ pub use approve::ApprovedVersion;
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
+use domain::ids::ProjectId;
 pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;
 pub use preview::{Preview, PreviewedWave};
@@ -111,12 +112,28 @@ pub struct Control {
     access: Access,
     login_guard: Arc<LoginGuard>,
     shares: Arc<Shares>,
+    cluster_admins: Arc<BTreeSet<(ProjectId, String)>>,
 }
 
 impl Control {
     /// Creates the use cases on a database.
     pub fn new(store: Store, defaults: Defaults, environment: Arc<dyn Environment>, access: Access) -> Self {
-        Self { store, defaults, environment, access, login_guard: Arc::default(), shares: Arc::default() }
+        Self {
+            store,
+            defaults,
+            environment,
+            access,
+            login_guard: Arc::default(),
+            shares: Arc::default(),
+            cluster_admins: Arc::default(),
+        }
+    }
+
+    /// Names the principals, each with its project, that administer the cluster with a token or a key:
+    /// they act on workers, which serve all projects.
+    #[must_use]
+    pub fn with_cluster_admins(self, admins: impl IntoIterator<Item = (ProjectId, String)>) -> Self {
+        Self { cluster_admins: Arc::new(admins.into_iter().collect()), ..self }
     }
 
     /// Returns the current time of the use cases' environment.

@@ -7,6 +7,7 @@ use domain::{
 };
 use store::{
     Connection, Tx,
+    audit::NewEntry,
     worker::{self, WorkerRow},
 };
 
@@ -17,15 +18,15 @@ fn missing(worker_id: &WorkerId) -> Error {
 }
 
 impl Control {
-    /// Lists all workers. They serve every project.
+    /// Lists all workers. They serve every project, so only an administrator of the cluster may.
     pub async fn list_workers(&self, caller: &Caller) -> Result<Vec<WorkerRow>, Error> {
-        caller.check(Action::ListWorkers, [Resource::Everything])?;
+        self.check_cluster(caller, Action::ListWorkers)?;
         Ok(worker::list(&mut *self.store.acquire().await?).await?)
     }
 
     /// Requests that a worker drains, or cancels the request. After this call no new batch is
     /// formed for a draining worker. The worker receives the request with its next heartbeat.
-    /// Returns the updated worker.
+    /// Returns the updated worker. The cluster's audit has the entry.
     pub async fn want_drain(
         &self,
         caller: &Caller,
@@ -33,13 +34,20 @@ impl Control {
         wanted: bool,
     ) -> Result<WorkerRow, Error> {
         let action = if wanted { Action::DrainWorker } else { Action::UndrainWorker };
-        caller.check(action, [Resource::Everything])?;
+        self.check_cluster(caller, action)?;
         let mut tx = match self.begin_change(caller).await? {
             Begun::New(tx) => tx,
             Begun::Repeated(_) => return find(&mut *self.store.acquire().await?, worker_id).await,
         };
-        let found = self.wish(&mut tx, &caller.identity.principal, worker_id, wanted).await?;
-        self.done(tx, caller, action, &format!("worker:{worker_id}"), "").await?;
+        let principal = format!("{}/{}", caller.project_id(), caller.identity.principal);
+        let found = self.wish(&mut tx, &principal, worker_id, wanted).await?;
+        let entry = NewEntry {
+            project_id: None,
+            principal: &principal,
+            resource: &format!("worker:{worker_id}"),
+            ..self.entry(caller, action)
+        };
+        self.done_as(tx, caller, &entry, "").await?;
         Ok(found)
     }
 
@@ -48,8 +56,23 @@ impl Control {
         Ok(worker::list(&mut *self.store.acquire().await?).await?)
     }
 
-    /// Does the same as [`Self::want_drain`] on behalf of an operator. A worker belongs to no
-    /// project, so the change goes to the log and not to an audit.
+    /// Checks that the caller administers the cluster: no policy of a project gives rights over the
+    /// workers of all projects.
+    fn check_cluster(&self, caller: &Caller, action: Action) -> Result<(), Error> {
+        caller.check(action, [Resource::Everything])?;
+        let name = (caller.project_id().clone(), caller.identity.principal.clone());
+        if self.cluster_admins.contains(&name) {
+            return Ok(());
+        }
+        let message = format!(
+            "workers serve all projects: use a certificate of the role admin without a token, or add \"{}:{}\" to \
+             access.cluster_admins",
+            name.0, name.1
+        );
+        Err(Error::new(Reason::AdminCertificateRequired, message))
+    }
+
+    /// Does the same as [`Self::want_drain`] on behalf of an operator.
     pub async fn want_drain_by(
         &self,
         operator: &Operator,
@@ -58,7 +81,9 @@ impl Control {
     ) -> Result<WorkerRow, Error> {
         let mut tx = self.store.begin().await?;
         let found = self.wish(&mut tx, &operator.certificate, worker_id, wanted).await?;
-        self.store.commit(tx).await?;
+        let action = if wanted { Action::DrainWorker } else { Action::UndrainWorker };
+        let resource = format!("worker:{worker_id}");
+        self.done_in_cluster(tx, operator, action, &resource).await?;
         Ok(found)
     }
 

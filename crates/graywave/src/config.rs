@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
 use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, RequestLimits, Token};
-use domain::limits::MAX_CERTIFICATE_DAYS;
+use domain::{ids::ProjectId, limits::MAX_CERTIFICATE_DAYS};
 use mtls::{FilesGiven, IssuerFiles, WebFiles};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
@@ -117,9 +117,25 @@ pub(crate) struct AccessSettings {
     pub(crate) master_keys: Vec<String>,
     /// File with further keys, one per line. They follow those of `master_keys`.
     pub(crate) master_key_file: Option<PathBuf>,
+    /// Principals that administer the cluster with a token or a key, each `project_id:principal`.
+    pub(crate) cluster_admins: Vec<String>,
 }
 
 impl AccessSettings {
+    /// Parses the principals that administer the cluster.
+    pub(crate) fn cluster_admins(&self) -> anyhow::Result<Vec<(ProjectId, String)>> {
+        let parse = |text: &String| {
+            let (project_id, principal) =
+                text.split_once(':').filter(|(_, principal)| !principal.is_empty())?;
+            Some((project_id.parse().ok()?, principal.to_owned()))
+        };
+        let parsed = self.cluster_admins.iter().map(|text| {
+            parse(text)
+                .with_context(|| format!("access.cluster_admins: {text:?} is not project_id:principal"))
+        });
+        parsed.collect()
+    }
+
     /// Reads the keys from the settings and the file.
     pub(crate) fn master_keys(&self) -> anyhow::Result<MasterKeys> {
         let mut keys = self.master_keys.clone();
@@ -262,6 +278,7 @@ impl Settings {
             .with_list_parse_key("api.tokens")
             .with_list_parse_key("api.keys")
             .with_list_parse_key("access.master_keys")
+            .with_list_parse_key("access.cluster_admins")
             .with_list_parse_key("worker.scheduler_urls");
         let mut settings: Self = builder
             .add_source(environment)
@@ -277,6 +294,7 @@ impl Settings {
 
     fn check(&self) -> anyhow::Result<()> {
         self.access()?;
+        self.access.cluster_admins()?;
         if self.api.max_in_flight == 0 {
             bail!("api.max_in_flight must be at least 1");
         }
@@ -472,6 +490,7 @@ mod tests {
         assert!(wrong("[api]\nkeys = [\"p:ak\"]").contains("project_id:access_key:secret_key"));
         assert!(wrong("[api]\nrate_per_second = 0").contains("rate_per_second"));
         assert!(wrong("[access]\nmaster_keys = [\"abc\"]").contains("64 hex digits"));
+        assert!(wrong("[access]\ncluster_admins = [\"p\"]").contains("project_id:principal"));
         assert!(wrong("[access]\nmaster_key_file = \"/nowhere\"").contains("/nowhere"));
         assert!(wrong("[api]\ntls_key_file = \"k\"").contains("api.tls_cert_file"));
         assert!(wrong("[database]\nlist_timeout_ms = 0").contains("list_timeout_ms"));

@@ -33,7 +33,8 @@ impl TestEnvironment {
         let database = database().await?;
         let access = Access { fixed, master_keys: MasterKeys::new(["5".repeat(64)])? };
         let clock = Arc::new(TestClock::default());
-        let control = Control::new(database.store.clone(), Defaults::default(), clock, access);
+        let control = Control::new(database.store.clone(), Defaults::default(), clock, access)
+            .with_cluster_admins([(project(), "configuration".to_owned())]);
         let engine = Scheduler::new(database.store.clone(), Config::default());
         Ok(Self { database, control, engine })
     }

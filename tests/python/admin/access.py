@@ -9,10 +9,12 @@ from .reflected import Admin
 from .steps import person
 
 ACCESS = "AccessService"
-# Read-only calls that the policy `reader` does not allow: the audit and access control.
+# Read-only calls that the policy `reader` does not allow: the audit, access control, and workers, which
+# serve all projects.
 NOT_FOR_READERS = {
     "AccessService/ListKeys", "AccessService/ListPolicies", "AccessService/ListPrincipals", "AccessService/ListTokens",
     "AuditService/ListAuditEntries", "EnrolmentService/ListEnrolmentTokens", "ProjectService/ListProjects",
+    "WorkerService/ListWorkers",
 }
 LOOKING = ("Get", "List", "Watch", "Stream", "Explain", "WhatIf")
 

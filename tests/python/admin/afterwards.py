@@ -6,12 +6,11 @@ from .checks import INVALID, PATIENCE_S, TOO_MANY, UNAVAILABLE, check, details, 
 from .reflected import PACKAGE
 from .steps import person
 
-# Actions of all calls that change state.
+# Actions of all calls that change state of the project. Drains are in the audit of the cluster.
 ACTIONS = """
     workspace:scripts: create delete execute put retry stop
     graywave:tasks: approve pause resume setConcurrency
     graywave:project: freeze putLimits unfreeze
-    graywave:workers: drain undrain
     graywave:desktops: retire revoke tag unretire
     graywave:enrolmentTokens: create delete
     graywave:principals: put

@@ -19,7 +19,7 @@ pub(crate) fn limits(limits: ProjectLimits) -> Limits {
     Limits {
         max_in_flight: limits.max_in_flight.map(i64::from),
         max_running_per_desktop: limits.max_running_per_desktop.map(i64::from),
-        audit_reads: Some(limits.audit_reads),
+        audit_reads: limits.audit_reads.then_some(true),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         audit::entry,
         value::{filter, word},
     },
-    extract::extract,
+    extract::{Principal, extract_principal},
     page,
     status::failed,
 };
@@ -23,7 +23,7 @@ impl AuditService for Service {
         &self,
         request: Request<ListAuditEntriesRequest>,
     ) -> Result<Response<ListAuditEntriesResponse>, Status> {
-        let (caller, message) = extract(request)?;
+        let (principal, message) = extract_principal(request)?;
         let (size, before) = page::read(message.page_size, &message.page_token).map_err(failed)?;
         let result = word::<AuditResult>("result", message.result).map_err(failed)?;
         let wanted = AuditFilter {
@@ -33,7 +33,11 @@ impl AuditService for Service {
             result: result.map(str::to_owned),
             resource: filter("resource", message.resource).map_err(failed)?,
         };
-        let found = self.control.list_audit(&caller, &wanted, size).await.map_err(failed)?;
+        let found = match principal {
+            Principal::Caller(caller) => self.control.list_audit(&caller, &wanted, size).await,
+            Principal::Operator(operator) => self.control.list_cluster_audit(&operator, &wanted, size).await,
+        };
+        let found = found.map_err(failed)?;
         let (entries, next_page_token) =
             page::of(found.into_iter().map(entry), size, |it| it.audit_id.clone());
         Ok(Response::new(ListAuditEntriesResponse { entries, next_page_token }))

@@ -1,6 +1,6 @@
 //! The worker service: list, drain and undrain workers.
 
-use control::{Caller, Operator, finished};
+use control::finished;
 use domain::ids::WorkerId;
 use proto::admin::{
     DrainWorkerRequest, DrainWorkerResponse, ListWorkersRequest, ListWorkersResponse, UndrainWorkerRequest,
@@ -11,24 +11,9 @@ use tonic::{Request, Response, Status};
 use crate::{
     Service,
     convert::worker::worker,
-    extract::{extract, extract_operator},
+    extract::{Principal, extract_principal},
     status::failed,
 };
-
-/// Principal of a worker call. Workers serve all projects: a policy may allow a project's caller to
-/// manage them, and a cluster operator always may.
-enum Principal {
-    Caller(Caller),
-    Operator(Operator),
-}
-
-/// Extracts the principal and the message.
-fn extract_principal<T>(request: Request<T>) -> Result<(Principal, T), Status> {
-    if request.extensions().get::<Operator>().is_some() {
-        return extract_operator(request).map(|(operator, message)| (Principal::Operator(operator), message));
-    }
-    extract(request).map(|(caller, message)| (Principal::Caller(caller), message))
-}
 
 impl Service {
     async fn want_drain(

@@ -58,7 +58,7 @@ async fn limits_change_as_far_as_the_mask_goes() {
     let set = |in_flight, per_desktop| Limits {
         max_in_flight: in_flight,
         max_running_per_desktop: per_desktop,
-        audit_reads: Some(false),
+        audit_reads: None,
     };
     assert_eq!(update(Some(100), Some(2), None).await.unwrap(), set(Some(100), Some(2)));
     let one = update(Some(50), None, mask(&["max_in_flight"])).await.unwrap();

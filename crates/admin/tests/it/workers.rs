@@ -1,8 +1,11 @@
 //! Workers and desktops.
 
+use control::RequestLimits;
+use mtls::{Identity, Role};
 use proto::admin::{
-    DrainWorkerRequest, GetDesktopRequest, ListDesktopsRequest, ListWorkersRequest, Presence,
-    UndrainWorkerRequest,
+    DrainWorkerRequest, GetDesktopRequest, ListAuditEntriesRequest, ListDesktopsRequest, ListWorkersRequest,
+    Presence, UndrainWorkerRequest, audit_service_client::AuditServiceClient,
+    worker_service_client::WorkerServiceClient,
 };
 use scheduler::DueTimes;
 use tonic::Code;
@@ -18,7 +21,9 @@ async fn draining_worker_gets_no_orders_until_it_is_resumed() {
     assert_eq!((listed.len(), listed[0].desktops, listed[0].draining), (1, 2, false));
     let drain = DrainWorkerRequest { worker_id: "worker-1".into() };
     let worker = workers.drain_worker(drain).await.unwrap().into_inner().worker.unwrap();
-    assert!(worker.draining && worker.drain_requested && worker.drain_requested_by == "configuration");
+    assert!(
+        worker.draining && worker.drain_requested && worker.drain_requested_by == "project-1/configuration"
+    );
 
     // The worker has not received the drain request yet.
     let heard = async |draining| {
@@ -41,6 +46,52 @@ async fn draining_worker_gets_no_orders_until_it_is_resumed() {
 
     let nobody = DrainWorkerRequest { worker_id: "worker-9".into() };
     assert_eq!(refused(workers.drain_worker(nobody).await).code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn policies_of_a_project_give_no_rights_over_workers() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let tenant = harness.token("boss", &["admin"]).await;
+    let mut workers = WorkerServiceClient::new(harness.channel(Some(&tenant)));
+    let worker_id = || "worker-1".to_owned();
+    let refusals = [
+        refused(workers.list_workers(ListWorkersRequest {}).await),
+        refused(workers.drain_worker(DrainWorkerRequest { worker_id: worker_id() }).await),
+        refused(workers.undrain_worker(UndrainWorkerRequest { worker_id: worker_id() }).await),
+    ];
+    for refusal in refusals {
+        assert_eq!(refusal.code, Code::PermissionDenied);
+        assert!(refusal.message.contains("access.cluster_admins"), "{}", refusal.message);
+    }
+    let listed = harness.workers().list_workers(ListWorkersRequest {}).await.unwrap().into_inner();
+    assert!(!listed.workers[0].drain_requested);
+    // The refused changes are in the tenant's own audit.
+    let own = "SELECT count(*)::text FROM audit WHERE project_id = 'project-1' AND principal = 'boss'
+               AND action LIKE 'graywave:workers:%' AND result = 'REFUSED'";
+    assert_eq!(harness.text(own).await, "3");
+}
+
+#[tokio::test]
+async fn drains_are_in_the_audit_of_the_cluster() {
+    let ann = Identity::role(Role::Admin, "ann").unwrap();
+    let harness = Harness::with(RequestLimits::default(), Some(ann)).await;
+    harness.desktops(1).await;
+    let drain = || DrainWorkerRequest { worker_id: "worker-1".into() };
+    harness.workers().drain_worker(drain()).await.unwrap();
+    WorkerServiceClient::new(harness.channel(None)).drain_worker(drain()).await.unwrap();
+    // Without a token, the certificate reads the cluster's audit.
+    let mut cluster = AuditServiceClient::new(harness.channel(None));
+    let entries = cluster.list_audit_entries(ListAuditEntriesRequest::default()).await.unwrap();
+    let entries = entries.into_inner().entries;
+    let shown = entries.iter().map(|it| (it.principal.as_str(), it.action.as_str(), it.resource.as_str()));
+    let action = "graywave:workers:drain";
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        [("certificate", action, "worker:worker-1"), ("project-1/configuration", action, "worker:worker-1")]
+    );
+    let own = harness.audit().list_audit_entries(ListAuditEntriesRequest::default()).await.unwrap();
+    assert!(own.into_inner().entries.is_empty(), "a tenant sees none of them");
 }
 
 #[tokio::test]

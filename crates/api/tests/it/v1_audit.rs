@@ -115,3 +115,16 @@ async fn reads_are_audited_only_where_the_project_asks() {
     assert_eq!(records[1]["resource"], format!("record:{record_id}"));
     assert_eq!(records[0]["resource"], format!("task:{task_id}"));
 }
+
+#[tokio::test]
+async fn list_of_workers_belongs_to_the_cluster() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let listed = harness.native("/workers").await;
+    assert_eq!(listed["workers"].as_array().unwrap().len(), 1, "an administrator of the cluster");
+    let tenant = harness.token("boss", &["admin"]).await;
+    let refused = harness.call_as(&tenant, Method::GET, "/v1/projects/project-1/workers", None).await;
+    assert_eq!(refused.status, 403);
+    let message = refused.body["error_msg"].as_str().unwrap();
+    assert!(message.contains("access.cluster_admins"), "{message}");
+}

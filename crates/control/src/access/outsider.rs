@@ -1,6 +1,6 @@
 //! Actors that belong to no project: a database command, or an operator with a certificate.
 
-use domain::{Error, audit::NO_DETAILS, ids::ProjectId};
+use domain::{Error, audit::NO_DETAILS, authz::Action, ids::ProjectId};
 use store::{
     Tx,
     audit::{self, NewEntry},
@@ -51,6 +51,43 @@ impl<'a> Outsider<'a> {
 }
 
 impl Control {
+    /// Commits a change by an operator that belongs to no project, with an entry in the cluster's
+    /// audit.
+    pub(crate) async fn done_in_cluster(
+        &self,
+        mut tx: Tx,
+        operator: &Operator,
+        action: Action,
+        resource: &str,
+    ) -> Result<(), Error> {
+        let entry = self.outside_entry(None, action.as_str(), resource, NO_DETAILS);
+        audit::insert(&mut tx, &Outsider::Operator(operator).entry(entry)).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    fn outside_entry<'a>(
+        &self,
+        project_id: Option<&'a ProjectId>,
+        action: &'a str,
+        resource: &'a str,
+        details: &'a str,
+    ) -> NewEntry<'a> {
+        NewEntry {
+            audit_id: self.environment.id(),
+            project_id,
+            at: self.environment.now(),
+            principal: "",
+            credential: "",
+            action,
+            resource,
+            result: "DONE",
+            reason: "",
+            source: "",
+            request_id: "",
+            details,
+        }
+    }
+
     /// Commits a change by an actor outside the project, with an entry in the project's audit.
     pub(super) async fn done_outside(
         &self,
@@ -73,20 +110,7 @@ impl Control {
         resource: &str,
         details: &str,
     ) -> Result<(), Error> {
-        let entry = by.entry(NewEntry {
-            audit_id: self.environment.id(),
-            project_id: Some(project_id),
-            at: self.environment.now(),
-            principal: "",
-            credential: "",
-            action,
-            resource,
-            result: "DONE",
-            reason: "",
-            source: "",
-            request_id: "",
-            details,
-        });
+        let entry = by.entry(self.outside_entry(Some(project_id), action, resource, details));
         audit::insert(&mut tx, &entry).await?;
         Ok(self.store.commit(tx).await?)
     }

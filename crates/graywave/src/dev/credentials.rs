@@ -69,6 +69,13 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// Returns the principal of the credentials, as `access.cluster_admins` names it.
+    pub(crate) fn principal(&self) -> String {
+        format!("{}:{PRINCIPAL}", self.project_id)
+    }
+}
+
 /// Reads or creates the master key for secret keys in the database. The file has mode 0600.
 pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
     match std::fs::read_to_string(path) {

@@ -172,6 +172,7 @@ async fn over_database(
         let master_key_file = home.data_dir.join("master.key");
         let mut settings = settings.clone();
         settings.access.master_keys.push(credentials::load_or_make_master_key(&master_key_file)?);
+        settings.access.cluster_admins.push(home.credentials.principal());
         let control = roles::control(&settings, store.clone())?;
         home.credentials.import(&control).await?;
         let _environment = credentials::EnvironmentFile::write(

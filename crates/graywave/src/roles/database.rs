@@ -24,7 +24,8 @@ pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListene
 /// Creates the use cases on a database.
 pub(crate) fn control(settings: &Settings, store: Store) -> anyhow::Result<Control> {
     let clock = Arc::new(DatabaseClock::new(&store));
-    Ok(Control::new(store, settings.defaults(), clock, settings.access()?))
+    let control = Control::new(store, settings.defaults(), clock, settings.access()?);
+    Ok(control.with_cluster_admins(settings.access.cluster_admins()?))
 }
 
 /// Warns of a database on another machine that is not authenticated.

@@ -133,6 +133,10 @@ impl Cluster {
         cluster
     }
 
+    pub(crate) fn database_url(&self) -> &str {
+        self.database.url()
+    }
+
     /// Creates the project, so that it may have principals and credentials in the database.
     pub(crate) fn create_project(&self) {
         self.command(&["projects", "create", PROJECT]);
@@ -312,7 +316,12 @@ fn api_process(url: &str, address: &str, environment: &[(String, String)], log: 
 /// Builds the command of a role on the database, with these settings and the project's token.
 fn database_role(name: &str, url: &str, settings: &[(&str, &str)]) -> Command {
     let token = format!("{PROJECT}:{TOKEN}");
-    let common = [("DATABASE__ACQUIRE_TIMEOUT_MS", "1000"), ("API__TOKENS", &token)];
+    let admins = format!("{PROJECT}:configuration");
+    let common = [
+        ("DATABASE__ACQUIRE_TIMEOUT_MS", "1000"),
+        ("API__TOKENS", &token),
+        ("ACCESS__CLUSTER_ADMINS", &admins),
+    ];
     let mut command = testkit::role(name, &[&common[..], settings].concat()).unwrap();
     command.env("DATABASE_URL", url);
     command
