@@ -748,8 +748,8 @@ CREATE TABLE enrolment_token (
     project_id text        NOT NULL REFERENCES project,
     -- The one desktop that may enrol; NULL: any desktop of the project.
     desktop_id text,
-    -- SHA-256 of the token; the token itself is stored nowhere.
-    sha256     bytea       NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
+    -- Ed25519 key that the token's secret derives; the secret is stored nowhere.
+    public_key bytea       NOT NULL CHECK (octet_length(public_key) = 32),
     max_uses   int4        NOT NULL CHECK (max_uses > 0),
     uses       int4        NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL,

@@ -66,9 +66,7 @@ pub const DEFAULT_ENROLMENT_TOKEN_HOURS: i64 = 24;
 pub const DEFAULT_ENROLMENT_TOKEN_USES: i64 = 1;
 /// Maximum number of desktops that one enrolment token enrols.
 pub const MAX_ENROLMENT_TOKEN_USES: i64 = 100_000;
-/// Maximum number of characters in a presented enrolment token.
-pub const MAX_ENROLMENT_TOKEN_CHARS: usize = 128;
-/// Maximum bytes of an enrolment message: a token, an id and a certificate request.
+/// Maximum bytes of an enrolment message: ids, a certificate request and a signature.
 pub const MAX_ENROLMENT_BYTES: usize = 8 << 10;
 /// Maximum validity of a desktop's certificate, in days, if the configuration overrides the default
 /// of thirty.

@@ -22,6 +22,8 @@ use tonic::transport::Uri;
 use tower::service_fn;
 
 use crate::{
+    certificate::Certified,
+    denied::{DenyList, UntilDenied},
     files,
     identity::{Identity, Role},
     proxy::{Proxy, ProxySettings},
@@ -33,8 +35,8 @@ use crate::{
 /// Time limit for one of several addresses to accept a connection.
 const ADDRESS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Connection to a peer with a verified identity.
-pub type Dialled = TlsStream<TcpStream>;
+/// Connection to a peer with a verified identity; it ends when the peer's certificate is denied.
+pub type Dialled = UntilDenied<TlsStream<TcpStream>>;
 
 /// Client without a certificate that trusts some CAs; servers accept it only for enrolment.
 #[derive(Debug, Clone)]
@@ -84,6 +86,14 @@ impl Dialling {
             Self::Anonymous(stranger) => Arc::clone(&stranger.client),
         }
     }
+
+    /// Deny-list of the client; a client without a certificate has none.
+    fn deny_list(&self) -> DenyList {
+        match self {
+            Self::Known(tls) => tls.deny_list().clone(),
+            Self::Anonymous(_) => DenyList::default(),
+        }
+    }
 }
 
 /// Connects to a control plane process. Its certificate must contain the host name and the role.
@@ -119,12 +129,12 @@ async fn connect_in_turn(
     stream.set_nodelay(true)?;
     let handshake = TlsConnector::from(who.client()).connect(name, stream);
     let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
-    let identity = peer(stream.get_ref().1.peer_certificates())?.identity;
+    let Certified { identity, serial, .. } = peer(stream.get_ref().1.peer_certificates())?;
     if !identity.has_role(role) {
         let reason = format!("{identity} does not have the role {role}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
-    Ok((stream, identity))
+    Ok((UntilDenied::new(stream, &who.deny_list(), Some(&serial)), identity))
 }
 
 /// Host without the brackets of an IPv6 address.

@@ -26,6 +26,9 @@ fn words(error: &Error) -> String {
         Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError) => {
             "the peer reports that this certificate is from another CA"
         }
+        Error::AlertReceived(AlertDescription::CertificateRevoked) => {
+            "the peer reports that this certificate is denied"
+        }
         Error::AlertReceived(AlertDescription::CertificateRequired) => "the peer requires a certificate",
         Error::InvalidMessage(_) => "the peer does not speak TLS",
         other => return other.to_string(),
@@ -42,7 +45,7 @@ fn certificate(reason: &CertificateError) -> String {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate is from another CA"
         }
-        CertificateError::Revoked => "its certificate is revoked",
+        CertificateError::Revoked => "its certificate is denied",
         other => return format!("its certificate is not valid: {other}"),
     };
     said.to_owned()

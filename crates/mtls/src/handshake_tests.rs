@@ -209,3 +209,24 @@ async fn one_that_says_nothing_is_waited_for_a_bounded_time() {
     let (here, _silent) = tokio::io::duplex(64);
     assert!(why(&accept(&scheduler, AnonymousPeers::Refused, here).await.unwrap_err()).contains("timed out"));
 }
+
+#[tokio::test]
+async fn denied_certificate_is_refused_by_both_sides() {
+    let ca = Ca::new();
+    let (scheduler, _at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
+    let (worker, _at_too) = tls(&ca, &ca, WORKER, &[], 1);
+    let (serial_of_scheduler, serial_of_worker) = (scheduler.facts().serial, worker.facts().serial);
+    scheduler.deny_list().replace([serial_of_worker.as_str()]);
+    let (seen, made) = meet(&scheduler, &worker).await;
+    assert_eq!(why(&seen.unwrap_err()), "its certificate is denied");
+    assert_eq!(why(&made.unwrap_err()), "the peer reports that this certificate is denied");
+    scheduler.deny_list().replace([]);
+    worker.deny_list().replace([serial_of_scheduler.as_str()]);
+    let (seen, made) = meet(&scheduler, &worker).await;
+    assert_eq!(why(&made.unwrap_err()), "its certificate is denied");
+    assert!(seen.is_err());
+    worker.deny_list().replace([]);
+    let (seen, made) = meet(&scheduler, &worker).await;
+    seen.unwrap();
+    made.unwrap();
+}

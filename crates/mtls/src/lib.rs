@@ -4,10 +4,13 @@
 mod anonymous;
 mod certificate;
 mod client;
+mod denied;
+mod enrolment_token;
 mod files;
 mod handshake_error;
 mod identity;
 mod issue;
+mod possession;
 mod proof;
 mod proxy;
 mod server;
@@ -33,10 +36,13 @@ pub use client::{
     Anonymous, Connect, Connecting, Dialled, DialledPeer, Dialling, check_url, connect, connector,
     connector_through, connector_to_peer,
 };
+pub use denied::{DenyList, UntilDenied, canonical_serial};
+pub use enrolment_token::{EnrolmentToken, TOKEN_KEY_BYTES, is_signed_by_token};
 pub use files::{Files, FilesGiven};
 pub use handshake_error::why;
 pub use identity::{Identity, NotAnIdentity, Role};
 pub use issue::{Issued, Issuer, IssuerFiles, NewKey, Request, params};
+pub use possession::verify_possession;
 pub use proof::{Proof, verify_proof};
 pub use proxy::{Proxy, ProxySettings, TUNNEL_WITHIN};
 pub use rustls::pki_types::CertificateDer;

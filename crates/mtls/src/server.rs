@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{anonymous::AnonymousPeers, certificate::Certified, tls::Tls};
+use crate::{anonymous::AnonymousPeers, certificate::Certified, denied::UntilDenied, tls::Tls};
 
 /// Time limit of a handshake.
 pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -13,8 +13,8 @@ pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// Accepted connection.
 #[derive(Debug)]
 pub struct Accepted<S> {
-    /// Encrypted stream.
-    pub stream: TlsStream<S>,
+    /// Encrypted stream; it ends when the peer's certificate is denied.
+    pub stream: UntilDenied<TlsStream<S>>,
     /// Identity of the peer; `None` for an anonymous peer.
     pub who: Option<Certified>,
 }
@@ -37,6 +37,8 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         AnonymousPeers::LetIn if shown.is_none() => None,
         AnonymousPeers::LetIn | AnonymousPeers::Refused => Some(peer(shown)?),
     };
+    let serial = who.as_ref().map(|certified: &Certified| certified.serial.as_str());
+    let stream = UntilDenied::new(stream, tls.deny_list(), serial);
     Ok(Accepted { stream, who })
 }
 

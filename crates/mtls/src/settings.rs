@@ -14,6 +14,7 @@ use rustls::{
 use crate::{
     anonymous::AnonymousPeers,
     certificate::{Facts, read_certificates, read_facts},
+    denied::DenyList,
     files::Contents,
     identity::Identity,
     verify::{ClientVerifier, ServerVerifier},
@@ -44,7 +45,8 @@ pub(crate) enum Wrong {
 }
 
 impl Settings {
-    pub(crate) fn from_contents(contents: &Contents) -> Result<Self, Wrong> {
+    /// Builds the settings. Handshakes check the deny-list as it is at that time.
+    pub(crate) fn from_contents(contents: &Contents, deny_list: &DenyList) -> Result<Self, Wrong> {
         let (roots, trusted) = roots(&contents.ca).map_err(Wrong::Ca)?;
         let chain = read_certificates(&contents.cert).map_err(Wrong::Cert)?;
         let key = PrivateKeyDer::from_pem_slice(&contents.key)
@@ -54,11 +56,11 @@ impl Settings {
             .identity
             .clone()
             .map_err(|error| Wrong::Cert(format!("contains no Graywave identity: {error}")))?;
-        let server = |strangers| server(&roots, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
+        let server = |strangers| server(&roots, deny_list, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
         let (server, open_server) = (server(AnonymousPeers::Refused)?, server(AnonymousPeers::LetIn)?);
         let own = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider())
             .map_err(|error| Wrong::Key(does_not_fit(error)))?;
-        let client = Arc::new(client(&roots, chain, key).map_err(Wrong::Key)?);
+        let client = Arc::new(client(&roots, deny_list, chain, key).map_err(Wrong::Key)?);
         Ok(Self { identity, facts, trusted, roots, server, open_server, client, own: Arc::new(own) })
     }
 }
@@ -66,7 +68,7 @@ impl Settings {
 /// Client settings without a certificate that trust these CAs.
 pub(crate) fn stranger(ca: &[u8]) -> Result<ClientConfig, String> {
     let (roots, _) = roots(ca)?;
-    Ok(dialling(dials(&roots)?.with_no_client_auth()))
+    Ok(dialling(dials(&roots, &DenyList::default())?.with_no_client_auth()))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -89,6 +91,7 @@ pub(crate) fn roots(pem: &[u8]) -> Result<(Arc<RootCertStore>, Vec<String>), Str
 
 fn server(
     roots: &Arc<RootCertStore>,
+    deny_list: &DenyList,
     strangers: AnonymousPeers,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
@@ -96,7 +99,7 @@ fn server(
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| error.to_string())?
-        .with_client_cert_verifier(Arc::new(ClientVerifier::new(roots, strangers, provider())?))
+        .with_client_cert_verifier(Arc::new(ClientVerifier::new(roots, deny_list.clone(), strangers, provider())?))
         .with_single_cert(chain.to_vec(), key.clone_key())
         .map_err(does_not_fit)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -107,18 +110,22 @@ fn server(
 
 fn client(
     roots: &Arc<RootCertStore>,
+    deny_list: &DenyList,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ClientConfig, String> {
-    Ok(dialling(dials(roots)?.with_client_auth_cert(chain, key).map_err(does_not_fit)?))
+    Ok(dialling(dials(roots, deny_list)?.with_client_auth_cert(chain, key).map_err(does_not_fit)?))
 }
 
-fn dials(roots: &Arc<RootCertStore>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
+fn dials(
+    roots: &Arc<RootCertStore>,
+    deny_list: &DenyList,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let versions: ConfigBuilder<ClientConfig, WantsVerifier> =
         ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| error.to_string())?;
-    let verifier = ServerVerifier::new(roots, provider())?;
+    let verifier = ServerVerifier::new(roots, deny_list.clone(), provider())?;
     Ok(versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 

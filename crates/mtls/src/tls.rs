@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, sign::CertifiedKey};
 use crate::{
     anonymous::AnonymousPeers,
     certificate::Facts,
+    denied::DenyList,
     files::{Contents, Files},
     identity::Identity,
     settings::{Settings, Wrong},
@@ -56,6 +57,7 @@ struct Inner {
     /// Last contents read, valid or not, so that an error is logged only once.
     seen: Mutex<Option<Contents>>,
     identity: Identity,
+    deny_list: DenyList,
 }
 
 /// Result of reading the files.
@@ -79,13 +81,15 @@ impl Tls {
     /// When a file cannot be read, or the files do not match.
     pub fn load(files: Files) -> Result<Self, Error> {
         let contents = read(&files)?;
-        let settings = settings(&files, &contents)?;
+        let deny_list = DenyList::default();
+        let settings = settings(&files, &contents, &deny_list)?;
         let identity = settings.identity.clone();
         let inner = Inner {
             files,
             current: RwLock::new(Arc::new(settings)),
             seen: Mutex::new(Some(contents)),
             identity,
+            deny_list,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -94,6 +98,11 @@ impl Tls {
     /// refused.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    /// Certificates that this process refuses although they are valid.
+    pub fn deny_list(&self) -> &DenyList {
+        &self.inner.deny_list
     }
 
     /// Facts of the certificate in use.
@@ -163,7 +172,7 @@ impl Tls {
         }
     }
 
-    fn current(&self) -> Arc<Settings> {
+    pub(crate) fn current(&self) -> Arc<Settings> {
         Arc::clone(&self.inner.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -178,7 +187,7 @@ impl Tls {
         if seen.as_ref() == Some(&found) {
             return Ok(Look::Same);
         }
-        let settings = settings(&self.inner.files, &found);
+        let settings = settings(&self.inner.files, &found, &self.inner.deny_list);
         *seen = Some(found);
         let settings = settings?;
         if settings.identity != self.inner.identity {
@@ -194,8 +203,8 @@ fn read(files: &Files) -> Result<Contents, Error> {
     files.read().map_err(|(path, source)| Error::Read { path, source })
 }
 
-fn settings(files: &Files, contents: &Contents) -> Result<Settings, Error> {
-    Settings::from_contents(contents).map_err(|wrong| {
+fn settings(files: &Files, contents: &Contents, deny_list: &DenyList) -> Result<Settings, Error> {
+    Settings::from_contents(contents, deny_list).map_err(|wrong| {
         let (path, reason) = match wrong {
             Wrong::Ca(reason) => (&files.ca, reason),
             Wrong::Cert(reason) => (&files.cert, reason),

@@ -1,10 +1,10 @@
-//! Rules for certificate chains. Only a trusted CA may certify control plane processes; an issuer
+//! Rules for certificate chains, and the deny-list. Only a trusted CA may certify control plane processes; an issuer
 //! below it may certify desktops too. So a stolen issuer key can impersonate desktops only.
 
 use std::sync::Arc;
 
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -17,7 +17,11 @@ use rustls::{
     },
 };
 
-use crate::{anonymous::AnonymousPeers, certificate::Certified};
+use crate::{
+    anonymous::AnonymousPeers,
+    certificate::{Certified, read_facts},
+    denied::DenyList,
+};
 
 /// Methods that both verifiers delegate.
 macro_rules! signatures_are_checked_by_inner {
@@ -46,23 +50,34 @@ macro_rules! signatures_are_checked_by_inner {
     };
 }
 
+/// Refuses a valid certificate that is denied.
+fn check_denied(deny_list: &DenyList, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+    let facts = read_facts(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    if deny_list.contains(&facts.serial) {
+        return Err(CertificateError::Revoked.into());
+    }
+    Ok(())
+}
+
 /// Verifier of clients.
 #[derive(Debug)]
 pub(crate) struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
+    deny_list: DenyList,
     strangers: AnonymousPeers,
 }
 
 impl ClientVerifier {
     pub(crate) fn new(
         roots: &Arc<RootCertStore>,
+        deny_list: DenyList,
         strangers: AnonymousPeers,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let inner = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { inner, strangers })
+        Ok(Self { inner, deny_list, strangers })
     }
 }
 
@@ -83,7 +98,9 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let is_desktop = Certified::read(end_entity).is_ok_and(|certified| certified.identity.is_desktop());
         let between = if is_desktop { intermediates } else { &[] };
-        self.inner.verify_client_cert(end_entity, between, now)
+        let verified = self.inner.verify_client_cert(end_entity, between, now)?;
+        check_denied(&self.deny_list, end_entity)?;
+        Ok(verified)
     }
 
     signatures_are_checked_by_inner!();
@@ -93,14 +110,19 @@ impl ClientCertVerifier for ClientVerifier {
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
     inner: Arc<WebPkiServerVerifier>,
+    deny_list: DenyList,
 }
 
 impl ServerVerifier {
-    pub(crate) fn new(roots: &Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+    pub(crate) fn new(
+        roots: &Arc<RootCertStore>,
+        deny_list: DenyList,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { inner })
+        Ok(Self { inner, deny_list })
     }
 }
 
@@ -113,7 +135,10 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.inner.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+        let verified =
+            self.inner.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)?;
+        check_denied(&self.deny_list, end_entity)?;
+        Ok(verified)
     }
 
     signatures_are_checked_by_inner!();

@@ -1,5 +1,6 @@
 //! gRPC types and services of Graywave, generated from `proto/`, with conversions to domain values.
 
+pub mod certificate_signing;
 mod convert;
 mod enum_names;
 pub mod order_signing;

@@ -8,11 +8,12 @@ use domain::{
     ids::{DesktopId, ProjectId},
 };
 use mtls::{Identity, Issuer, Request};
+use proto::certificate_signing;
 use sha2::{Digest as _, Sha256};
 use store::{
     Tx, audit,
     audit::NewEntry,
-    enrolment::{self as stored, NewCertificate},
+    enrolment::{self as stored, HeldToken, NewCertificate},
     project,
 };
 use telemetry::metric;
@@ -32,6 +33,8 @@ const REVOCATION_RETENTION: TimeDelta = TimeDelta::days(7);
 pub struct AskedBy<'a> {
     /// PKCS#10 request in DER.
     pub request: &'a [u8],
+    /// Signature over the request, with the key of the token or of the current certificate.
+    pub signature: &'a [u8],
     /// Source address of the call, for the audit log.
     pub source: &'a str,
 }
@@ -64,27 +67,36 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// When the token is not valid for this desktop now, the request is malformed, or the cluster
-    /// has no issuer.
+    /// When the request is not signed with the token, or is malformed. When the token is not valid
+    /// for this desktop now, or the cluster has no issuer.
     pub async fn enrol(
         &self,
-        token: &str,
+        token_id: &str,
         desktop_id: &DesktopId,
         asked: AskedBy<'_>,
         now: Timestamp,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let enrolment = self.enrolment()?;
-        enrolment::check_token_text(token)?;
+        let token_id = Uuid::try_parse(token_id).map_err(|_| enrolment::unknown_token())?;
         let request = Request::read(asked.request).map_err(not_a_request)?;
         let issuer = enrolment.issuer().await?;
         let mut tx = self.store.begin().await?;
-        let hash: [u8; 32] = Sha256::digest(token).into();
-        let (project_id, row) =
-            stored::hold_token(&mut tx, &hash).await?.ok_or_else(enrolment::unknown_token)?;
-        let token_id = row.token_id;
+        let HeldToken { project_id, token, public_key: token_key } =
+            stored::hold_token(&mut tx, token_id).await?.ok_or_else(enrolment::unknown_token)?;
+        // The worker in between sees the signature, which fits this request of this desktop only.
+        let text_id = token_id.simple().to_string();
+        let message = certificate_signing::enrolment(&text_id, desktop_id.as_str(), asked.request);
+        if !mtls::is_signed_by_token(&token_key, &message, asked.signature) {
+            metric::ENROLMENTS_REFUSED.increment(1, &[]);
+            tracing::warn!(
+                %project_id, %desktop_id, token_id = text_id, source = asked.source,
+                "enrolment refused: the request is not signed with the token"
+            );
+            return Err(enrolment::unknown_token());
+        }
         stored::hold_desktop(&mut tx, &project_id, desktop_id).await?;
         let standing = stored::standing(&mut tx, &project_id, desktop_id).await?;
-        if row.token.revoked_at.is_none() {
+        if token.revoked_at.is_none() {
             let key = public_key(&request);
             let before =
                 stored::signed_before(&mut tx, &project_id, desktop_id, &key, Some(token_id), now).await?;
@@ -96,7 +108,7 @@ impl Scheduler {
                 return Ok(chain);
             }
         }
-        enrolment::check(&row.token, desktop_id, standing, now).inspect_err(|error| {
+        enrolment::check(&token, desktop_id, standing, now).inspect_err(|error| {
             let (token_id, reason) = (token_id.simple(), error.to_string());
             metric::ENROLMENTS_REFUSED.increment(1, &[]);
             tracing::warn!(
@@ -120,8 +132,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// When that certificate is revoked, too new or not from an enrolment, the request is
-    /// malformed, or the cluster has no issuer.
+    /// When the request is not signed with that certificate's key, or is malformed. When the
+    /// certificate is revoked, too new or not from an enrolment, or the cluster has no issuer.
     pub async fn renew_certificate(
         &self,
         project_id: &ProjectId,
@@ -138,7 +150,24 @@ impl Scheduler {
             return Err(Error::new(Reason::ProjectRevoked, format!("project {project_id} is revoked")));
         }
         stored::hold_desktop(&mut tx, project_id, desktop_id).await?;
-        let known: Option<Issued> = stored::issued(&mut tx, project_id, desktop_id, serial).await?;
+        let known = stored::issued(&mut tx, project_id, desktop_id, serial).await?;
+        // Otherwise a stolen worker could certify a key of its own.
+        if let Some((_, certificate)) = &known {
+            let message =
+                certificate_signing::renewal(project_id.as_str(), desktop_id.as_str(), serial, asked.request);
+            mtls::verify_possession(certificate, &message, asked.signature).map_err(|reason| {
+                metric::ENROLMENTS_REFUSED.increment(1, &[]);
+                tracing::warn!(
+                    %project_id, %desktop_id, serial, reason, source = asked.source,
+                    "certificate renewal refused: its request is not signed by the desktop"
+                );
+                Error::new(
+                    Reason::EnrolmentRefused,
+                    "the renewal is not signed with the key of the desktop's current certificate",
+                )
+            })?;
+        }
+        let known: Option<Issued> = known.map(|(known, _)| known);
         let is_good = known.is_some_and(|known| known.revoked_at.is_none() && known.not_after > now);
         if is_good {
             let key = public_key(&request);

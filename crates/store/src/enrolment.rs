@@ -52,20 +52,20 @@ impl TryFrom<RawToken> for EnrolmentTokenRow {
     }
 }
 
-/// Stores a new token by its hash.
+/// Stores a new token with the public key of its secret.
 pub async fn insert_token(
     connection: &mut Connection,
     project_id: &ProjectId,
     row: &EnrolmentTokenRow,
-    sha256: &[u8; 32],
+    public_key: &[u8; 32],
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO enrolment_token (token_id, project_id, desktop_id, sha256, max_uses, created_at, expires_at)
+        "INSERT INTO enrolment_token (token_id, project_id, desktop_id, public_key, max_uses, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         row.token_id,
         project_id.as_str(),
         row.token.desktop_id.as_ref().map(DesktopId::as_str),
-        &sha256[..],
+        &public_key[..],
         int4(row.token.max_uses),
         row.token.created_at,
         row.token.expires_at,
@@ -114,17 +114,26 @@ pub async fn revoke_token(
     Ok(done.rows_affected() == 1)
 }
 
-/// Locks the token with this hash and returns it with its project. `None` if it is unknown or its
-/// project is revoked. Concurrent enrolments with the same token wait until the transaction ends.
-pub async fn hold_token(
-    connection: &mut Connection,
-    sha256: &[u8; 32],
-) -> Result<Option<(ProjectId, EnrolmentTokenRow)>, Error> {
+/// A token that is locked until the end of the transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldToken {
+    /// Project of the token.
+    pub project_id: ProjectId,
+    /// Limits and uses of the token.
+    pub token: EnrolmentToken,
+    /// Key that verifies the token's signatures.
+    pub public_key: [u8; 32],
+}
+
+/// Locks a token. `None` if it is unknown or its project is revoked. Concurrent enrolments with the
+/// same token wait until the transaction ends.
+pub async fn hold_token(connection: &mut Connection, token_id: Uuid) -> Result<Option<HeldToken>, Error> {
     let row = sqlx::query!(
-        "SELECT t.project_id, t.token_id, t.desktop_id, t.created_at, t.expires_at, t.revoked_at, t.max_uses, t.uses
+        "SELECT t.project_id, t.token_id, t.desktop_id, t.created_at, t.expires_at, t.revoked_at, t.max_uses, t.uses,
+                t.public_key
          FROM enrolment_token t JOIN project p USING (project_id)
-         WHERE t.sha256 = $1 AND p.revoked_at IS NULL FOR UPDATE OF t",
-        &sha256[..],
+         WHERE t.token_id = $1 AND p.revoked_at IS NULL FOR UPDATE OF t",
+        token_id,
     )
     .fetch_optional(connection)
     .await?;
@@ -138,7 +147,11 @@ pub async fn hold_token(
             max_uses: row.max_uses,
             uses: row.uses,
         };
-        Ok((text_id("enrolment_token", row.project_id)?, raw.try_into()?))
+        let project_id = text_id("enrolment_token", row.project_id)?;
+        let EnrolmentTokenRow { token, .. } = raw.try_into()?;
+        let public_key = <[u8; 32]>::try_from(row.public_key)
+            .map_err(|key| Error::corrupt("enrolment_token", format!("public key of {} bytes", key.len())))?;
+        Ok(HeldToken { project_id, token, public_key })
     })
     .transpose()
 }
@@ -285,23 +298,27 @@ pub async fn signed_before(
     .await?)
 }
 
-/// Returns the stored state of a certificate; `None` for a manually issued one.
+/// Returns the stored state of a certificate, and the certificate in DER; `None` for a manually
+/// issued one.
 pub async fn issued(
     connection: &mut Connection,
     project_id: &ProjectId,
     desktop_id: &DesktopId,
     serial: &str,
-) -> Result<Option<Issued>, Error> {
-    Ok(sqlx::query_as!(
-        Issued,
-        "SELECT issued_at, not_after, revoked_at FROM desktop_certificate
-         WHERE project_id = $1 AND desktop_id = $2 AND serial = $3",
+) -> Result<Option<(Issued, Vec<u8>)>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT issued_at, not_after, revoked_at, chain[1] AS "certificate!" FROM desktop_certificate
+           WHERE project_id = $1 AND desktop_id = $2 AND serial = $3"#,
         project_id.as_str(),
         desktop_id.as_str(),
         serial,
     )
     .fetch_optional(connection)
-    .await?)
+    .await?;
+    Ok(row.map(|row| {
+        let (issued_at, not_after, revoked_at) = (row.issued_at, row.not_after, row.revoked_at);
+        (Issued { issued_at, not_after, revoked_at }, row.certificate)
+    }))
 }
 
 /// Result of a revocation.

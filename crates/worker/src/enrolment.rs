@@ -90,10 +90,16 @@ fn network(address: IpAddr) -> IpAddr {
 impl EnrolmentService for Door {
     async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
         let (_permit, source) = self.enter(&request)?;
-        let EnrolRequest { token, certificate_request, desktop_id } = request.into_inner();
+        let EnrolRequest { token_id, certificate_request, desktop_id, signature } = request.into_inner();
         let worker_id = self.worker.worker_id.clone();
-        let question =
-            asked::EnrolRequest { worker_id, token, certificate_request, desktop_id, source: source.clone() };
+        let question = asked::EnrolRequest {
+            worker_id,
+            token_id,
+            certificate_request,
+            desktop_id,
+            source: source.clone(),
+            signature,
+        };
         let answer = self.client().enrol(with_deadline(question, CALL_TIMEOUT)).await;
         let answer = answer.map_err(|status| refused(&status, &source))?.into_inner();
         Ok(Response::new(EnrolResponse { certificate: answer.certificate }))
@@ -106,12 +112,14 @@ impl EnrolmentService for Door {
         else {
             return Err(Status::permission_denied("a renewal requires a desktop's certificate"));
         };
+        let RenewRequest { certificate_request, signature } = request.into_inner();
         let question = asked::RenewCertificateRequest {
             worker_id: self.worker.worker_id.clone(),
             desktop: Some(DesktopKey { project_id, desktop_id }),
             serial,
-            certificate_request: request.into_inner().certificate_request,
+            certificate_request,
             source: source.clone(),
+            signature,
         };
         let answer = self.client().renew_certificate(with_deadline(question, CALL_TIMEOUT)).await;
         let answer = answer.map_err(|status| refused(&status, &source))?.into_inner();

@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("proto", &["domain"]),
     ("engine", &["domain"]),
     ("store", &["time-sync", "domain", "engine", "telemetry"]),
-    ("control", &["domain", "engine", "store", "telemetry"]),
+    ("control", &["domain", "engine", "mtls", "store", "telemetry"]),
     ("api", &["control", "domain", "telemetry"]),
     ("admin", &["control", "domain", "mtls", "proto", "telemetry"]),
     ("scheduler", &["domain", "engine", "mtls", "store", "proto", "telemetry"]),

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use mtls::{Anonymous, Dialling, NewKey, ProxySettings, Role, Tls};
+use mtls::{Anonymous, Dialling, EnrolmentToken, Facts, NewKey, ProxySettings, Role, Tls};
 use proto::{
     agent::{EnrolRequest, RenewRequest, enrolment_service_client::EnrolmentServiceClient},
+    certificate_signing,
     types::IssuedCertificate,
 };
 use time_sync::{Backoff, Clock};
@@ -120,8 +121,10 @@ impl Enrolled {
         let stranger = Anonymous::load(&self.enrolment.ca_file)
             .map_err(|error| Status::failed_precondition(error.to_string()))?;
         let token = self.token()?;
-        let request = |certificate_request| EnrolRequest {
-            token: token.clone(),
+        let key = EnrolmentToken::read(&token).map_err(Status::unauthenticated)?;
+        let request = |certificate_request: Vec<u8>| EnrolRequest {
+            token_id: key.id().to_owned(),
+            signature: key.sign(&certificate_signing::enrolment(key.id(), desktop_id, &certificate_request)),
             certificate_request,
             desktop_id: desktop_id.to_owned(),
         };
@@ -137,8 +140,16 @@ impl Enrolled {
 
     /// Requests the next certificate from one worker.
     async fn renew(&self, endpoint: &Endpoint, tls: &Tls) -> Result<(), Status> {
+        let mtls::Identity::Desktop { project_id, desktop_id } = tls.identity() else {
+            return Err(Status::failed_precondition("the certificate is not a desktop's"));
+        };
         self.ask(endpoint, tls.clone().into(), async |mut client, certificate_request| {
-            Ok(client.renew(RenewRequest { certificate_request }).await?.into_inner().certificate)
+            let message = |current: &Facts| {
+                certificate_signing::renewal(project_id, desktop_id, &current.serial, &certificate_request)
+            };
+            let signature = tls.sign(message).map_err(Status::internal)?;
+            let request = RenewRequest { certificate_request, signature };
+            Ok(client.renew(request).await?.into_inner().certificate)
         })
         .await
     }

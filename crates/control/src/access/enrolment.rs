@@ -8,7 +8,6 @@ use domain::{
     ids::DesktopId,
     limits,
 };
-use sha2::{Digest as _, Sha256};
 use store::{
     enrolment,
     enrolment::{EnrolmentTokenRow, Revoked},
@@ -28,7 +27,7 @@ use crate::{Control, change::Begun};
 pub struct NewEnrolmentToken {
     /// Stored row of the token, with its id and its limits.
     pub row: EnrolmentTokenRow,
-    /// Secret text that an agent presents.
+    /// Secret text with which an agent signs; its beginning is the id.
     pub token: String,
 }
 
@@ -62,11 +61,11 @@ impl Control {
                 desktop_id,
             },
         };
-        let token = random(TOKEN_CHARS);
-        let hash: [u8; 32] = Sha256::digest(&token).into();
+        let token = format!("{}{}", row.token_id.simple(), random(TOKEN_CHARS));
+        let public_key = mtls::EnrolmentToken::read(&token).map_err(Error::unreadable)?.public_key();
         let mut tx = self.begin_unrepeatable(actor).await?;
         suspend_project(&mut tx, actor.project_id()).await?;
-        enrolment::insert_token(&mut tx, actor.project_id(), &row, &hash).await?;
+        enrolment::insert_token(&mut tx, actor.project_id(), &row, &public_key).await?;
         let desktop = row.token.desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
         let resource = format!("enrolmentToken:{} desktop:{desktop}", row.token_id.simple());
         self.managed(tx, actor, Action::CreateEnrolmentToken, &resource, "").await?;

@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mtls::{Anonymous, Dialling, Files, Role, read_certificates, read_facts};
+use mtls::{Anonymous, Dialling, EnrolmentToken, Facts, Files, Role, read_certificates, read_facts};
 use proto::{
     agent::{
         AttachRequest, EnrolRequest, Hello, RenewRequest, agent_service_client::AgentServiceClient,
         attach_request, enrolment_service_client::EnrolmentServiceClient,
     },
+    certificate_signing,
     scheduler::{HeartbeatRequest, scheduler_service_client::SchedulerServiceClient},
     types::Desktop,
 };
@@ -27,11 +28,11 @@ use crate::{
 };
 
 /// Longer than any test.
-const LONG: f64 = 30.0;
+pub(crate) const LONG: f64 = 30.0;
 const SECOND: f64 = 1.0 / 86_400.0;
 
 /// Creates a token and stores it in a file.
-fn token(cluster: &Cluster, name: &str, more: &[&str]) -> (PathBuf, Value) {
+pub(crate) fn token(cluster: &Cluster, name: &str, more: &[&str]) -> (PathBuf, Value) {
     let arguments = ["enrolment-tokens", "create", "--project", PROJECT];
     let made: Value = serde_json::from_str(&cluster.command(&[&arguments[..], more].concat())).unwrap();
     let path = cluster.directory.path().join(name);
@@ -43,16 +44,16 @@ fn log(cluster: &Cluster, name: &str) -> String {
     fs::read_to_string(cluster.log(name)).unwrap_or_default()
 }
 
-fn wait_until_said(cluster: &Cluster, name: &str, what: &str) {
+pub(crate) fn wait_until_said(cluster: &Cluster, name: &str, what: &str) {
     wait_for(what, || log(cluster, name).contains(what).then_some(()));
 }
 
 /// Returns the path of an agent's certificate.
-fn certificate(cluster: &Cluster, name: &str) -> PathBuf {
+pub(crate) fn certificate(cluster: &Cluster, name: &str) -> PathBuf {
     cluster.directory.path().join(name).join("identity/certificate.pem")
 }
 
-fn serial(path: &Path) -> String {
+pub(crate) fn serial(path: &Path) -> String {
     read_facts(&read_certificates(&fs::read(path).unwrap()).unwrap()[0]).unwrap().serial
 }
 
@@ -61,7 +62,7 @@ fn runs_on(cluster: &Cluster, desktop: &str) {
     assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
 }
 
-fn enrolled(cluster: &Cluster, name: &str, token: &Path) -> Process {
+pub(crate) fn enrolled(cluster: &Cluster, name: &str, token: &Path) -> Process {
     let agent = cluster.enrolling(name, Some(name), token);
     wait_until_said(cluster, name, "attached");
     agent
@@ -101,9 +102,18 @@ fn machine_enrols_once_and_runs_as_its_certificates_name() {
     }
 }
 
-async fn dial(address: &str, who: Dialling, role: Role) -> Channel {
+pub(crate) async fn dial(address: &str, who: Dialling, role: Role) -> Channel {
     let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
     endpoint.connect_with_connector(mtls::connector(who, role)).await.unwrap()
+}
+
+/// Request of a machine that has a token.
+pub(crate) fn enrol_request(token: &str, desktop: &str, key: &mtls::NewKey) -> EnrolRequest {
+    let (token, desktop_id) = (EnrolmentToken::read(token).unwrap(), desktop.to_owned());
+    let certificate_request = key.request().unwrap();
+    let signed = certificate_signing::enrolment(token.id(), desktop, &certificate_request);
+    let (token_id, signature) = (token.id().to_owned(), token.sign(&signed));
+    EnrolRequest { token_id, certificate_request, desktop_id, signature }
 }
 
 async fn enrol(
@@ -112,8 +122,7 @@ async fn enrol(
     desktop: &str,
     key: &mtls::NewKey,
 ) -> Result<Vec<Vec<u8>>, Status> {
-    let (token, desktop_id) = (token.to_owned(), desktop.to_owned());
-    let request = EnrolRequest { token, desktop_id, certificate_request: key.request().unwrap() };
+    let request = enrol_request(token, desktop, key);
     let answer = EnrolmentServiceClient::new(worker.clone()).enrol(request).await?.into_inner();
     Ok(answer.certificate.unwrap().chain)
 }
@@ -140,7 +149,7 @@ async fn attach_as(
 }
 
 /// Writes the files of a manual enrolment.
-fn files(cluster: &Cluster, key: &mtls::NewKey, chain: &[Vec<u8>]) -> Files {
+pub(crate) fn files(cluster: &Cluster, key: &mtls::NewKey, chain: &[Vec<u8>]) -> Files {
     let file = cluster.directory.path().join("enrolled.pem");
     let certificates = chain.iter().map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice())));
     fs::write(&file, std::iter::once(key.pem()).chain(certificates).collect::<String>()).unwrap();
@@ -166,7 +175,8 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         let worker = dial(&cluster.workers[0].0, stranger.clone().into(), Role::Worker).await;
         let status = attach(&worker, "pc-1").await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{status}");
-        let renewal = RenewRequest { certificate_request: key.request().unwrap() };
+        let certificate_request = key.request().unwrap();
+        let renewal = RenewRequest { certificate_request, signature: Vec::new() };
         let status = EnrolmentServiceClient::new(worker.clone()).renew(renewal).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{status}");
         // A scheduler refuses it, too.
@@ -175,19 +185,31 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         let beat = HeartbeatRequest { worker_id: "worker-x".into(), capacity: 1, ..Default::default() };
         SchedulerServiceClient::new(scheduler).heartbeat(beat).await.unwrap_err();
 
+        let nobodys = "0".repeat(80);
         refused(
-            enrol(&worker, "nobodystoken", "pc-1", &key).await,
+            enrol(&worker, &nobodys, "pc-1", &key).await,
             Code::Unauthenticated,
             "unknown enrolment token",
         );
-        refused(enrol(&worker, "", "pc-1", &key).await, Code::Unauthenticated, "unknown enrolment token");
+        let mistyped = format!("{}x", text(&bound));
+        refused(
+            enrol(&worker, &mistyped, "pc-1", &key).await,
+            Code::Unauthenticated,
+            "unknown enrolment token",
+        );
+        let without_id = EnrolRequest::default();
+        let status = EnrolmentServiceClient::new(worker.clone()).enrol(without_id).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         refused(
             enrol(&worker, &text(&bound), "pc-2", &key).await,
             Code::PermissionDenied,
             "for desktop pc-1",
         );
-        let large = "x".repeat(20_000);
-        assert!(enrol(&worker, &large, "pc-1", &key).await.is_err());
+        let large = EnrolRequest {
+            signature: vec![0; 20_000],
+            ..enrol_request(&text(&bound), "pc-1", &key)
+        };
+        assert!(EnrolmentServiceClient::new(worker.clone()).enrol(large).await.is_err());
         // After a lost response, the same key receives its certificate again. Another key does not.
         let chain = enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap();
         assert_eq!(enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap(), chain);
@@ -202,12 +224,16 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         enrol(&worker, &text(&many), "pc-3", &other).await.unwrap();
 
         // The certificate is valid for its desktop only and cannot be renewed immediately.
-        let desktop =
-            dial(&cluster.workers[0].0, loaded(files(&cluster, &key, &chain)).into(), Role::Worker).await;
+        let tls = loaded(files(&cluster, &key, &chain));
+        let desktop = dial(&cluster.workers[0].0, tls.clone().into(), Role::Worker).await;
         let status = attach(&desktop, "pc-3").await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{status}");
         attach(&desktop, "pc-1").await.unwrap();
-        let renewal = RenewRequest { certificate_request: other.request().unwrap() };
+        let certificate_request = other.request().unwrap();
+        let message =
+            |facts: &Facts| certificate_signing::renewal(PROJECT, "pc-1", &facts.serial, &certificate_request);
+        let signature = tls.sign(message).unwrap();
+        let renewal = RenewRequest { certificate_request, signature };
         let status = EnrolmentServiceClient::new(desktop).renew(renewal).await.unwrap_err();
         assert!(status.message().contains("too new"), "{status}");
     });

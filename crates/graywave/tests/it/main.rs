@@ -23,6 +23,7 @@ mod overload;
 mod peers;
 mod pki;
 mod processes;
+mod proof_of_possession;
 mod proxy;
 mod retire;
 mod secrets;

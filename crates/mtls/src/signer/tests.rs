@@ -137,3 +137,19 @@ fn the_two_files_go_together() {
     let one = SignerFilesGiven { cert_file: Some("c".into()), ..none };
     assert!(one.both_or_none().unwrap_err().contains("both"));
 }
+
+#[test]
+fn denied_signer_signs_nothing_that_counts() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let (tls, _at) = trusting(&ca);
+    let loaded = Signer::load(put(dir.path(), &signer(&ca, SIGNER, 1, |_| {})), tls.clone()).unwrap();
+    let Shown { certificate, signature } = loaded.sign(b"orders").unwrap();
+    tls.deny_list().replace([loaded.key().facts.serial.as_str()]);
+    let refused = verify_signed(&tls, &certificate, b"orders", &signature).unwrap_err();
+    assert!(refused.to_string().contains("is denied"), "{refused}");
+    loaded.judge();
+    assert!(loaded.sign(b"orders").unwrap_err().contains("is denied"));
+    tls.deny_list().replace([]);
+    loaded.judge();
+    loaded.sign(b"orders").unwrap();
+}

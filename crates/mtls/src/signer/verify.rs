@@ -42,7 +42,7 @@ impl NotSigned {
 ///
 /// # Errors
 ///
-/// When the certificate is not accepted, or the signature does not match.
+/// When the certificate is denied or not accepted, or the signature does not match.
 pub fn verify_signed(
     tls: &Tls,
     certificate: &[u8],
@@ -100,6 +100,9 @@ fn verify(
         .map_err(|error| wrong(format!("the signer's certificate contains no Graywave identity: {error}")))?;
     if !identity.has_role(Role::Signer) {
         return Err(wrong(format!("{identity} does not have the role signer")));
+    }
+    if tls.deny_list().contains(&facts.serial) {
+        return Err(wrong("the signer's certificate is denied".into()));
     }
     let read = EndEntityCert::try_from(&der).map_err(|error| wrong(words(&error)))?;
     let algorithms = ring::default_provider().signature_verification_algorithms.all;

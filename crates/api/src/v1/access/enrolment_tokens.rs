@@ -43,7 +43,8 @@ pub(crate) struct EnrolmentTokens {
     next_page_token: Option<String>,
 }
 
-/// An enrolment token without its secret. The server stores only a hash of the secret.
+/// An enrolment token without its secret. The server stores only the secret's
+/// public key.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ListedEnrolmentToken {
     token_id: String,
