@@ -789,6 +789,27 @@ CREATE TABLE desktop_revocation (
     PRIMARY KEY (project_id, desktop_id)
 );
 
+-- A certificate that every process refuses although it is valid. Deleted when its certificate has
+-- expired, at the next change of the list.
+CREATE TABLE denied_certificate (
+    -- In hex: lower case, without colons and leading zeros.
+    serial     text        PRIMARY KEY CHECK (serial ~ '^[0-9a-f]{1,40}$'),
+    -- As in the certificate; empty if the operator did not name it.
+    identity   text        NOT NULL,
+    reason     text        NOT NULL,
+    denied_by  text        NOT NULL,
+    denied_at  timestamptz NOT NULL,
+    -- Of the certificate, or an upper bound.
+    expires_at timestamptz NOT NULL
+);
+
+-- The version of the list, in one row. Each change of the list raises it.
+CREATE TABLE deny_list (
+    is_only_row bool PRIMARY KEY DEFAULT true CHECK (is_only_row),
+    version     int8 NOT NULL DEFAULT 0
+);
+INSERT INTO deny_list DEFAULT VALUES;
+
 
 -- Audit -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 17] = [
+const FILES: [&str; 18] = [
     "graywave/types/v1/types.proto",
     "graywave/order/v1/order.proto",
     "graywave/scheduler/v1/scheduler.proto",
@@ -22,6 +22,7 @@ const FILES: [&str; 17] = [
     "graywave/admin/v1/script_service.proto",
     "graywave/admin/v1/access_service.proto",
     "graywave/admin/v1/audit_service.proto",
+    "graywave/admin/v1/certificate_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -7,10 +7,11 @@ use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
 use domain::limits::{MAX_BODY_BYTES, MAX_MESSAGE_BYTES};
 use proto::admin::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
-    desktop_service_server::DesktopServiceServer, enrolment_service_server::EnrolmentServiceServer,
-    insight_service_server::InsightServiceServer, project_service_server::ProjectServiceServer,
-    record_service_server::RecordServiceServer, script_service_server::ScriptServiceServer,
-    task_service_server::TaskServiceServer, worker_service_server::WorkerServiceServer,
+    certificate_service_server::CertificateServiceServer, desktop_service_server::DesktopServiceServer,
+    enrolment_service_server::EnrolmentServiceServer, insight_service_server::InsightServiceServer,
+    project_service_server::ProjectServiceServer, record_service_server::RecordServiceServer,
+    script_service_server::ScriptServiceServer, task_service_server::TaskServiceServer,
+    worker_service_server::WorkerServiceServer,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -25,9 +26,10 @@ use crate::{
 };
 
 /// Full names of all services, for health checks.
-pub const SERVICES: [&str; 10] = [
+pub const SERVICES: [&str; 11] = [
     "graywave.admin.v1.AccessService",
     "graywave.admin.v1.AuditService",
+    "graywave.admin.v1.CertificateService",
     "graywave.admin.v1.DesktopService",
     "graywave.admin.v1.EnrolmentService",
     "graywave.admin.v1.InsightService",
@@ -75,7 +77,8 @@ pub fn routes(
         .add_service(served!(EnrolmentServiceServer, MAX_BODY_BYTES))
         .add_service(served!(ScriptServiceServer, MAX_BODY_BYTES))
         .add_service(served!(AccessServiceServer, MAX_BODY_BYTES))
-        .add_service(served!(AuditServiceServer, MAX_BODY_BYTES));
+        .add_service(served!(AuditServiceServer, MAX_BODY_BYTES))
+        .add_service(served!(CertificateServiceServer, MAX_BODY_BYTES));
     let guarded = routes
         .into_axum_router()
         // Without this layer, a panic ends every call of the connection.

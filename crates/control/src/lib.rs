@@ -39,7 +39,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::LoginGuard;
 pub use access::{
-    Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT,
+    Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT, NewDenial,
     NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::ApprovedVersion;
@@ -61,6 +61,7 @@ use store::Store;
 pub use store::{
     audit::{AuditFilter, EntryRow},
     credential::CredentialRow,
+    deny_list::DeniedCertificate,
     desktop::{DesktopFilter, DesktopOrder, DesktopRow, Retired},
     enrolment::{EnrolmentTokenRow, Revoked},
     event::EventRow,

@@ -127,6 +127,25 @@ text_id! {
     WorkerId, "worker", WorkerNotFound
 }
 
+impl ProjectId {
+    /// Prefix of ids that belong to Graywave itself: no project can have one.
+    const RESERVED: &str = "graywave:";
+
+    /// The id under which changes of the whole cluster are audited.
+    pub fn cluster() -> Self {
+        Self(format!("{}cluster", Self::RESERVED))
+    }
+
+    /// Checks that a new project may have this id.
+    pub fn check_new(&self) -> Result<(), Error> {
+        if !self.0.starts_with(Self::RESERVED) {
+            return Ok(());
+        }
+        let message = format!("the id of a project must not begin with {}", Self::RESERVED);
+        Err(Error::unreadable(message).within("project_id"))
+    }
+}
+
 impl DesktopId {
     /// Returns the id in lower case and Unicode form NFC. Ids with the same canonical form name one
     /// desktop.
@@ -182,6 +201,13 @@ mod tests {
     fn a_bad_id_is_quoted_but_shortened() {
         let message = "x".repeat(500).parse::<TaskId>().unwrap_err().to_string();
         assert!(message.len() < 160, "{message}");
+    }
+
+    #[test]
+    fn reserved_id_is_no_new_projects() {
+        assert!(ProjectId::cluster().check_new().is_err());
+        let project: ProjectId = "graywave".parse().unwrap();
+        project.check_new().unwrap();
     }
 
     #[test]

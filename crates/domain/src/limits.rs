@@ -68,6 +68,10 @@ pub const DEFAULT_ENROLMENT_TOKEN_USES: i64 = 1;
 pub const MAX_ENROLMENT_TOKEN_USES: i64 = 100_000;
 /// Maximum bytes of an enrolment message: ids, a certificate request and a signature.
 pub const MAX_ENROLMENT_BYTES: usize = 8 << 10;
+/// Maximum number of certificates on the deny-list.
+pub const MAX_DENIED_CERTIFICATES: usize = 10_000;
+/// Maximum bytes of an encoded deny-list: at most 22 bytes for each certificate.
+pub const MAX_DENY_LIST_BYTES: usize = 256 << 10;
 /// Maximum validity of a desktop's certificate, in days, if the configuration overrides the default
 /// of thirty.
 pub const MAX_CERTIFICATE_DAYS: f64 = 3_650.0;

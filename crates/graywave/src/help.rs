@@ -10,7 +10,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Intervene",
         &["pause", "resume", "approve", "stop", "retry", "concurrency", "freeze", "unfreeze", "limits"],
     ),
-    ("Manage the fleet", &["scripts", "desktops", "workers", "audit"]),
+    ("Manage the fleet", &["scripts", "desktops", "workers", "certificates", "audit"]),
     ("Configure the CLI", &["login", "config", "errors", "completion", "man"]),
     ("Operate a cluster", &CLUSTER),
 ];

@@ -134,7 +134,7 @@ async fn connect_in_turn(
         let reason = format!("{identity} does not have the role {role}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
-    Ok((UntilDenied::new(stream, &who.deny_list(), Some(&serial)), identity))
+    Ok((UntilDenied::new(stream, &who.deny_list(), Some(&serial), Duration::ZERO), identity))
 }
 
 /// Host without the brackets of an IPv6 address.

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
@@ -73,10 +74,17 @@ impl<S: std::fmt::Debug> std::fmt::Debug for UntilDenied<S> {
 }
 
 impl<S> UntilDenied<S> {
-    /// Ends `stream` when the certificate with this serial number is denied; never without one.
-    pub(crate) fn new(stream: S, deny_list: &DenyList, serial: Option<&str>) -> Self {
+    /// Ends `stream` at `grace` after the certificate with this serial number is denied; never
+    /// without one.
+    pub(crate) fn new(stream: S, deny_list: &DenyList, serial: Option<&str>, grace: Duration) -> Self {
         let denied = serial.map(|serial| -> Pin<Box<dyn Future<Output = ()> + Send>> {
-            Box::pin(deny_list.until_denied(serial))
+            let until_denied = deny_list.until_denied(serial);
+            Box::pin(async move {
+                until_denied.await;
+                if !grace.is_zero() {
+                    tokio::time::sleep(grace).await;
+                }
+            })
         });
         Self { stream, denied }
     }
@@ -167,8 +175,8 @@ mod tests {
         let list = DenyList::default();
         let (near, mut far) = duplex(64);
         let (other, mut far_of_other) = duplex(64);
-        let mut stream = UntilDenied::new(near, &list, Some("01:02"));
-        let mut anonymous = UntilDenied::new(other, &list, None);
+        let mut stream = UntilDenied::new(near, &list, Some("01:02"), Duration::ZERO);
+        let mut anonymous = UntilDenied::new(other, &list, None, Duration::ZERO);
         far.write_all(b"x").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'x');
         list.replace(["aa"]);
@@ -183,5 +191,15 @@ mod tests {
         assert_eq!(reading.await.unwrap(), (denied, denied));
         far_of_other.write_all(b"z").await.unwrap();
         assert_eq!(anonymous.read_u8().await.unwrap(), b'z');
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn denied_worker_has_a_grace_to_pass_the_list_on() {
+        let (list, begun) = (DenyList::default(), tokio::time::Instant::now());
+        let (near, _far) = duplex(64);
+        let mut stream = UntilDenied::new(near, &list, Some("1"), Duration::from_secs(5));
+        list.replace(["1"]);
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
     }
 }

@@ -5,10 +5,15 @@ use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{anonymous::AnonymousPeers, certificate::Certified, denied::UntilDenied, tls::Tls};
+use crate::{
+    anonymous::AnonymousPeers, certificate::Certified, denied::UntilDenied, identity::Role, tls::Tls,
+};
 
 /// Time limit of a handshake.
 pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// Time that the connection of a denied worker stays open, so that an honest one gets the list with
+/// its next heartbeat and its agents leave it.
+const WORKER_GRACE: Duration = Duration::from_secs(5);
 
 /// Accepted connection.
 #[derive(Debug)]
@@ -38,7 +43,9 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         AnonymousPeers::LetIn | AnonymousPeers::Refused => Some(peer(shown)?),
     };
     let serial = who.as_ref().map(|certified: &Certified| certified.serial.as_str());
-    let stream = UntilDenied::new(stream, tls.deny_list(), serial);
+    let is_worker = who.as_ref().is_some_and(|certified| certified.identity.has_role(Role::Worker));
+    let grace = if is_worker { WORKER_GRACE } else { Duration::ZERO };
+    let stream = UntilDenied::new(stream, tls.deny_list(), serial, grace);
     Ok(Accepted { stream, who })
 }
 

@@ -56,7 +56,8 @@ impl Settings {
             .identity
             .clone()
             .map_err(|error| Wrong::Cert(format!("contains no Graywave identity: {error}")))?;
-        let server = |strangers| server(&roots, deny_list, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
+        let server =
+            |strangers| server(&roots, deny_list, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
         let (server, open_server) = (server(AnonymousPeers::Refused)?, server(AnonymousPeers::LetIn)?);
         let own = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider())
             .map_err(|error| Wrong::Key(does_not_fit(error)))?;
@@ -99,7 +100,12 @@ fn server(
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| error.to_string())?
-        .with_client_cert_verifier(Arc::new(ClientVerifier::new(roots, deny_list.clone(), strangers, provider())?))
+        .with_client_cert_verifier(Arc::new(ClientVerifier::new(
+            roots,
+            deny_list.clone(),
+            strangers,
+            provider(),
+        )?))
         .with_single_cert(chain.to_vec(), key.clone_key())
         .map_err(does_not_fit)?;
     config.alpn_protocols = vec![b"h2".to_vec()];

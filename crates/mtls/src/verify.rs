@@ -135,8 +135,7 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.inner.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)?;
+        let verified = self.inner.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)?;
         check_denied(&self.deny_list, end_entity)?;
         Ok(verified)
     }

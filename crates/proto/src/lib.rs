@@ -2,6 +2,7 @@
 
 pub mod certificate_signing;
 mod convert;
+pub mod deny_list;
 mod enum_names;
 pub mod order_signing;
 mod result;

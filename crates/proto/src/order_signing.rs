@@ -64,6 +64,7 @@ mod tests {
             signature: None,
             revoked: Vec::new(),
             scripts: Vec::new(),
+            deny_list: None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod attach;
 mod config;
+mod deny_list;
 mod enrolment;
 mod issuing;
 mod loops;

@@ -9,8 +9,8 @@ use proto::types::Time;
 use store::Store;
 
 use crate::{
-    Config, KeyWrap, issuing::Enrolment, report_permits::ReportPermits, session_keys::SessionKeys,
-    spec_cache::Specs,
+    Config, KeyWrap, deny_list::DenyLists, issuing::Enrolment, report_permits::ReportPermits,
+    session_keys::SessionKeys, spec_cache::Specs,
 };
 
 /// Scheduler over one database. Cheap to clone.
@@ -22,6 +22,7 @@ pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) specs: Specs,
     pub(crate) enrolment: Option<Arc<Enrolment>>,
+    pub(crate) deny_lists: DenyLists,
     /// Permits of reports: they must leave connections for other work.
     pub(crate) report_permits: ReportPermits,
     pub(crate) session_keys: SessionKeys,
@@ -39,6 +40,7 @@ impl Scheduler {
             config,
             specs: Specs::default(),
             enrolment: None,
+            deny_lists: DenyLists::default(),
             report_permits,
             session_keys: SessionKeys::default(),
             signer: None,

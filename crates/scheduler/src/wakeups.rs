@@ -9,6 +9,7 @@ pub struct Wakes {
     pub(crate) ready: watch::Sender<()>,
     pub(crate) presence: watch::Sender<()>,
     pub(crate) stop: watch::Sender<()>,
+    pub(crate) deny_list: watch::Sender<()>,
 }
 
 impl Default for Wakes {
@@ -18,6 +19,7 @@ impl Default for Wakes {
             ready: watch::Sender::new(()),
             presence: watch::Sender::new(()),
             stop: watch::Sender::new(()),
+            deny_list: watch::Sender::new(()),
         }
     }
 }
@@ -30,11 +32,13 @@ impl Wakes {
             Wake::Ready => self.ready.send_replace(()),
             Wake::Presence => self.presence.send_replace(()),
             Wake::Stop => self.stop.send_replace(()),
+            Wake::DenyList => self.deny_list.send_replace(()),
             Wake::Everything => {
                 self.admit.send_replace(());
                 self.ready.send_replace(());
                 self.presence.send_replace(());
                 self.stop.send_replace(());
+                self.deny_list.send_replace(());
             }
         }
     }

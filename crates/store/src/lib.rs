@@ -25,6 +25,7 @@ mod connection_watchdog;
 pub mod credential;
 mod decision;
 mod deferred_target;
+pub mod deny_list;
 pub mod desktop;
 mod duty;
 pub mod effect;

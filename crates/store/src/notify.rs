@@ -18,6 +18,8 @@ pub enum Wake {
     Presence,
     /// A target that a worker holds is stopped.
     Stop,
+    /// The deny-list of certificates has changed.
+    DenyList,
     /// Any change: the listener was disconnected for a while.
     Everything,
 }
@@ -29,6 +31,7 @@ impl Wake {
             Self::Ready => "ready",
             Self::Presence => "presence",
             Self::Stop => "stop",
+            Self::DenyList => "deny_list",
             Self::Everything => "everything",
         }
     }
@@ -87,7 +90,7 @@ impl Listener {
         let Some(notification) = self.store.unless_silent(received).await? else {
             return Ok(Wake::Everything);
         };
-        Ok([Wake::Admit, Wake::Ready, Wake::Presence, Wake::Stop]
+        Ok([Wake::Admit, Wake::Ready, Wake::Presence, Wake::Stop, Wake::DenyList]
             .into_iter()
             .find(|wake| wake.payload() == notification.payload())
             .unwrap_or(Wake::Everything))

@@ -155,6 +155,11 @@ async fn hand_out(
     if worker.registry.is_full(&desktop, session) {
         return Err(NotSent::Full);
     }
+    // An agent refuses orders that are ahead of its deny-list.
+    let list = signed.and_then(|_| worker.deny_lists.for_agents());
+    if !worker.registry.show_deny_list(&desktop, session, list.as_ref()) {
+        return Err(NotSent::Full);
+    }
     // Reserves the channel first: a target recorded as in flight is certain to be sent, after its
     // signer.
     let place = match to_agent.reserve(&worker.order_room, &order, signed.is_some(), may_wait).await {

@@ -153,6 +153,10 @@ async fn serve(worker: &Worker, mut inbound: Streaming<AttachRequest>, to_agent:
     if let Some(older) = replaced {
         give_back(worker, older).await;
     }
+    let list = worker.deny_lists.for_agents();
+    if !worker.registry.show_deny_list(&key, session, list.as_ref()) {
+        tracing::debug!(desktop_id = key.desktop_id, "deny-list not sent yet");
+    }
     let mut expiry = std::pin::pin!(expired(worker, desktop.certificate.clone()));
     let agent_id = desktop.agent_id.clone();
     worker.presence.connected(key.clone(), desktop);

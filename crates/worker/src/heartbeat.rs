@@ -76,6 +76,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             address: worker.address.clone(),
             capacity: worker.config.capacity,
             draining: worker.is_draining(),
+            deny_list_version: worker.deny_lists.known_version(Instant::now()),
         };
         let asked = worker.clock.asks();
         let began = Instant::now();
@@ -86,6 +87,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                     worker.observe_time(asked, TimeSample { now, error });
                 }
                 worker.end_revoked(answer.revoked);
+                worker.take_deny_list(answer.deny_list);
                 worker.want_drain(answer.drain);
                 if resync.answered(answer.resync) {
                     worker.presence.queue_all(&worker.registry);

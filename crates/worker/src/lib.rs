@@ -6,6 +6,7 @@
 
 mod address;
 mod config;
+mod deny_list;
 mod dispatch;
 mod drain;
 mod enrolment;

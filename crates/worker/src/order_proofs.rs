@@ -111,6 +111,7 @@ mod tests {
             batches: vec![batch(1, &[10, 11, 12]), batch(2, &[20, 21])],
             revoked: Vec::new(),
             scripts: Vec::new(),
+            deny_list: None,
             signature: Some(Signature { certificate: b"c".to_vec(), signature: b"s".to_vec() }),
         };
         let whole = Answer::new(&mut answer).unwrap();

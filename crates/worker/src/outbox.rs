@@ -84,6 +84,8 @@ struct Room {
 #[derive(Debug)]
 enum Queued {
     Response(Box<Response>),
+    /// Message that many agents get.
+    Shared(Arc<AttachResponse>),
     Order(Box<SharedOrder>, Room),
 }
 
@@ -157,6 +159,11 @@ impl ToAgent {
     /// Queues a message without waiting.
     pub(crate) fn try_send(&self, response: Response) -> Result<(), NotQueued> {
         self.sender.try_send(Queued::Response(Box::new(response))).map_err(|error| cause(&error))
+    }
+
+    /// Queues a message that many agents get, without waiting.
+    pub(crate) fn try_send_shared(&self, message: Arc<AttachResponse>) -> Result<(), NotQueued> {
+        self.sender.try_send(Queued::Shared(message)).map_err(|error| cause(&error))
     }
 
     /// Queues a message; waits while the channel is full. False if the connection has ended.
@@ -259,6 +266,7 @@ impl Outbox {
         self.shared.taken.fetch_add(1, Ordering::Relaxed);
         match queued {
             Queued::Response(response) => *response,
+            Queued::Shared(message) => Ok(Arc::unwrap_or_clone(message)),
             Queued::Order(order, room) => {
                 *lock(&self.shared.sending) = Some(room);
                 Ok(order.message())

@@ -1,6 +1,9 @@
 //! Pulls batches while there is capacity.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use proto::{scheduler::PullRequest, types::Script};
 
@@ -30,13 +33,19 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             continue;
         }
         let wait_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
-        let request = PullRequest { worker_id: worker.worker_id.clone(), capacity: room, wait_ms };
+        let request = PullRequest {
+            worker_id: worker.worker_id.clone(),
+            capacity: room,
+            wait_ms,
+            deny_list_version: worker.deny_lists.known_version(Instant::now()),
+        };
         match client.pull(with_deadline(request, WAIT + CALL_TIMEOUT)).await {
             Ok(answer) => {
                 backoff.reset();
                 let mut answer = answer.into_inner();
-                // First, so that no order reaches a revoked desktop.
+                // First, so that no order reaches a revoked desktop, or an agent before its list.
                 worker.end_revoked(std::mem::take(&mut answer.revoked));
+                worker.take_deny_list(answer.deny_list.take());
                 let signed = Answer::new(&mut answer);
                 let scripts: Vec<Arc<Script>> =
                     std::mem::take(&mut answer.scripts).into_iter().map(Arc::new).collect();

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use crate::{
+    deny_list::ForAgents,
     order_proofs::ShownSigners,
     outbox::ToAgent,
     room::{Progress, Room},
@@ -37,6 +38,8 @@ struct Session {
     /// Whether a scheduler has accepted the connection.
     known: watch::Sender<bool>,
     shown: ShownSigners,
+    /// Version of the deny-list that the agent was sent.
+    deny_list_version: u64,
     room: Room,
     progress: Progress,
 }
@@ -58,6 +61,18 @@ impl Session {
         let identity =
             |desktop: &Desktop| (desktop.agent_id.clone(), desktop.incarnation, desktop.run_id.clone());
         identity(&self.desktop) != identity(desktop) && !self.to_agent.is_closed()
+    }
+
+    /// Sends the deny-list unless the agent has it; false if the channel is full.
+    fn show_deny_list(&mut self, list: &ForAgents) -> bool {
+        if self.deny_list_version >= list.version {
+            return true;
+        }
+        let is_sent = self.to_agent.try_send_shared(Arc::clone(&list.message)).is_ok();
+        if is_sent {
+            self.deny_list_version = list.version;
+        }
+        is_sent
     }
 
     /// Refuses a claim of another process while this connection is alive. Sends the name of that
@@ -151,6 +166,7 @@ impl Registry {
                 to_agent,
                 known: accepted,
                 shown: ShownSigners::default(),
+                deny_list_version: 0,
                 room: Room::default(),
                 progress: Progress::default(),
             },
@@ -321,6 +337,25 @@ impl Registry {
         let mut sessions = self.lock();
         let session = sessions.get_mut(key).filter(|session| session.id == id);
         session.is_some_and(|session| session.shown.is_new(signer))
+    }
+
+    /// Sends the deny-list to a connection that has an older one. False if the agent's channel is
+    /// full, or the connection has ended.
+    pub(crate) fn show_deny_list(&self, key: &DesktopKey, id: SessionId, list: Option<&ForAgents>) -> bool {
+        let Some(list) = list else { return true };
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(key).filter(|session| session.id == id);
+        session.is_some_and(|session| session.show_deny_list(list))
+    }
+
+    /// Sends the deny-list to all connections. One with a full channel gets it before its next
+    /// order.
+    pub(crate) fn send_deny_list(&self, list: &ForAgents) {
+        for session in self.lock().values_mut() {
+            if !session.show_deny_list(list) {
+                tracing::debug!(desktop_id = session.desktop.desktop_id, "deny-list not sent: channel full");
+            }
+        }
     }
 
     /// All connected desktops, for a resync.

@@ -67,7 +67,7 @@ pub async fn run(
     }
     let client = scheduler::connect(&config.scheduler_urls, tls.as_ref()).map_err(Error::SchedulerUrl)?;
     let address = listener.local_addr().map(address::for_people).unwrap_or_default();
-    let worker = Arc::new(Worker::new(config, address, tls.as_ref().map(Tls::identity)));
+    let worker = Arc::new(Worker::new(config, address, tls.as_ref()));
     tracing::info!(worker_id = worker.worker_id, address = worker.address, "worker starts");
 
     let mut parts = spawn_parts(&worker, &client, ready);

@@ -5,18 +5,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use mtls::Identity;
-use proto::scheduler::RevokedConnection;
+use mtls::Tls;
+use proto::{order::SignedDenyList, scheduler::RevokedConnection};
 use time_sync::{Clock, SampleStart, TimeSample};
 use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, in_flight::InFlight, outbox::OrderRoom, presence::Presence, registry::Registry,
-    report_queue::Reports, started::Started,
+    Config, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom, presence::Presence,
+    registry::Registry, report_queue::Reports, started::Started,
 };
 
 /// Shared state of one run of the worker.
@@ -26,6 +26,8 @@ pub(crate) struct Worker {
     pub(crate) address: String,
     pub(crate) config: Config,
     pub(crate) registry: Registry,
+    /// Certificates that this worker and its agents refuse.
+    pub(crate) deny_lists: DenyLists,
     pub(crate) in_flight: InFlight,
     /// Room for orders that wait for agents.
     pub(crate) order_room: OrderRoom,
@@ -55,16 +57,17 @@ impl Drop for ReportInFlight {
 }
 
 impl Worker {
-    pub(crate) fn new(config: Config, address: String, identity: Option<&Identity>) -> Self {
+    pub(crate) fn new(config: Config, address: String, tls: Option<&Tls>) -> Self {
         // One id for each run: leases of an earlier run do not belong to this one.
         let run = Uuid::now_v7().simple().to_string();
         Self {
-            worker_id: identity
-                .and_then(|identity| identity.worker_id(&run))
+            worker_id: tls
+                .and_then(|tls| tls.identity().worker_id(&run))
                 .unwrap_or_else(|| format!("worker-{run}")),
             address,
             config,
             registry: Registry::default(),
+            deny_lists: DenyLists::new(tls.cloned()),
             in_flight: InFlight::default(),
             order_room: OrderRoom::default(),
             presence: Presence::default(),
@@ -110,6 +113,13 @@ impl Worker {
             if !self.registry.is_connected(&key) {
                 self.presence.disconnected(key);
             }
+        }
+    }
+
+    /// Takes a deny-list from a scheduler, and sends a new one to all agents.
+    pub(crate) fn take_deny_list(&self, list: Option<SignedDenyList>) {
+        if let Some(list) = list.and_then(|list| self.deny_lists.take(list, Instant::now())) {
+            self.registry.send_deny_list(&list);
         }
     }
 

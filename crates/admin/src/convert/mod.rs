@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod audit;
+pub(crate) mod certificate;
 pub(crate) mod desktop;
 pub(crate) mod enrolment;
 pub(crate) mod insight;

@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod certificates;
 mod desktops;
 mod enrolment;
 mod insight;

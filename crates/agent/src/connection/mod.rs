@@ -1,6 +1,7 @@
 //! Connection to a worker.
 
 mod attaches;
+mod deny_list;
 mod order_verifier;
 mod started;
 mod status_file;

@@ -4,6 +4,7 @@
 
 use std::{
     collections::VecDeque,
+    path::Path,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -17,9 +18,11 @@ use proto::{
     types::{Desktop, Script},
 };
 
+use super::deny_list::DenyLists;
+
 #[cfg(test)]
 #[path = "order_verifier_tests.rs"]
-mod tests;
+pub(super) mod tests;
 
 /// Number of cached signer certificates; workers assume half as many.
 const CACHE_CAPACITY: usize = 16;
@@ -37,16 +40,24 @@ pub(crate) struct OrderVerifier {
     /// Certificates received from workers with their hashes, newest last. Each is verified with
     /// each order.
     signers: Mutex<VecDeque<(Hash, Vec<u8>)>>,
+    deny_lists: DenyLists,
 }
 
 impl OrderVerifier {
-    pub(crate) fn new(tls: Tls, desktop: &Desktop) -> Self {
+    /// Reads the deny-list of an earlier run from the data directory.
+    pub(crate) fn new(tls: Tls, desktop: &Desktop, data_dir: &Path) -> Self {
         Self {
+            deny_lists: DenyLists::open(tls.clone(), data_dir),
             tls,
             project_id: desktop.project_id.clone(),
             desktop_id: desktop.desktop_id.clone(),
             signers: Mutex::default(),
         }
+    }
+
+    /// The deny-list of this agent.
+    pub(crate) fn deny_lists(&self) -> &DenyLists {
+        &self.deny_lists
     }
 
     /// Caches a certificate. It is verified when an order refers to it.
@@ -80,6 +91,13 @@ impl OrderVerifier {
         let target = TargetTerms::decode(signed.target.as_slice()).map_err(unreadable)?;
         if batch.project_id != self.project_id || target.desktop_id != self.desktop_id {
             return Err("the order is signed for another desktop".into());
+        }
+        let (needed, own) = (batch.deny_list_version, self.deny_lists.version());
+        if needed > own {
+            return Err(format!(
+                "the worker withholds the deny-list of certificates: the order needs version {needed}, and this \
+                 agent has {own}"
+            ));
         }
         if is_long_past(batch.deliver_by_unix_ms, SystemTime::now()) {
             return Err(

@@ -12,16 +12,26 @@ use super::*;
 use crate::connection::test_certificates::{Certificates, certificates};
 
 /// A CA, a desktop that trusts it, and a signer.
-struct Rig {
-    dir: TempDir,
+pub(in crate::connection) struct Rig {
+    pub(in crate::connection) dir: TempDir,
     guard: OrderVerifier,
-    signer: Signer,
+    pub(in crate::connection) signer: Signer,
+    files: Files,
 }
 
-fn rig() -> Rig {
+impl Rig {
+    /// The desktop's certificates, loaded again as after a restart.
+    pub(in crate::connection) fn tls(&self) -> Tls {
+        Tls::load(self.files.clone()).unwrap()
+    }
+}
+
+pub(in crate::connection) fn rig() -> Rig {
     let Certificates { dir, tls, signer } = certificates();
+    let at = |name: &str| dir.path().join(name);
+    let files = Files { ca: at("ca.crt"), cert: at("tls.crt"), key: at("tls.key") };
     let desktop = Desktop { project_id: "p".into(), desktop_id: "d".into(), ..Desktop::default() };
-    Rig { guard: OrderVerifier::new(tls, &desktop), dir, signer }
+    Rig { guard: OrderVerifier::new(tls, &desktop, dir.path()), dir, signer, files }
 }
 
 fn script() -> Script {
@@ -56,8 +66,7 @@ impl Rig {
         };
         let targets = vec![target(0, "before"), target(1, desktop_id), target(2, "after")];
         let batch = Batch { signed_terms: terms.encode_to_vec(), targets, ..Batch::default() };
-        let answer =
-            PullResponse { batches: vec![batch], signature: None, revoked: Vec::new(), scripts: Vec::new() };
+        let answer = PullResponse { batches: vec![batch], ..PullResponse::default() };
         let tree = tree(&answer).unwrap();
         let Shown { certificate, signature } = self.signer.sign(&message(&tree.root(), tree.size())).unwrap();
         self.guard.shown(certificate.clone());
@@ -200,4 +209,30 @@ fn fuzz_signed_orders() {
             assert_eq!(found.run_as_user, accepted.run_as_user);
         }
     });
+}
+
+#[test]
+fn order_ahead_of_the_agents_deny_list_is_refused() {
+    let rig = rig();
+    let version = 1_800_000_000_000;
+    let ahead = BatchTerms { deny_list_version: version, ..terms() };
+    rig.refused(&rig.order(&ahead, "d"), "withholds the deny-list");
+    let list = proto::deny_list::encode(version, &[]);
+    let Shown { certificate, signature } = rig.signer.sign(&proto::deny_list::message(&list)).unwrap();
+    let signature = Some(proto::order::Signature { certificate, signature });
+    let list = proto::order::SignedDenyList { list, signature };
+    rig.guard.deny_lists().take(&list).unwrap();
+    rig.guard.check(&rig.order(&ahead, "d")).unwrap();
+    rig.guard.check(&rig.order(&terms(), "d")).unwrap();
+}
+
+#[test]
+fn order_of_a_denied_signer_is_refused() {
+    let rig = rig();
+    let order = rig.order(&terms(), "d");
+    rig.guard.check(&order).unwrap();
+    let certificate = rig.signer.sign(b"x").unwrap().certificate;
+    let serial = mtls::read_facts(&certificate.into()).unwrap().serial;
+    rig.guard.tls.deny_list().replace([serial.as_str()]);
+    rig.refused(&order, "is denied");
 }

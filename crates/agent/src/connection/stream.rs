@@ -15,6 +15,7 @@ use proto::{
         attach_request, attach_response,
     },
     limits::{MAX_MESSAGE_BYTES, MAX_ORDERS_PER_AGENT},
+    order::SignedDenyList,
     types::{Desktop, Time},
 };
 use rand::seq::SliceRandom as _;
@@ -52,6 +53,9 @@ const GOOD_AFTER: Duration = Duration::from_secs(5);
 /// power loss waits for the end of its own former connection.
 const CLAIM_FIRST: Duration = Duration::from_secs(1);
 const CLAIM_MOST: Duration = Duration::from_secs(300);
+/// Maximum duration of a connection. Afterwards the agent dials the next worker, so that a stolen
+/// worker cannot withhold the deny-list from it for longer, if it has other workers.
+const MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
 /// Interval of time requests. In that time a poor oscillator drifts by 0.3 s.
 const ASK_TIME_EVERY: Duration = Duration::from_secs(600);
 /// Interval at which the facts of this machine are read again.
@@ -133,7 +137,7 @@ impl Link {
         endpoints.shuffle(&mut rand::rng());
         let backoff = Backoff::spread(config.reconnect_min, config.reconnect_max);
         let desktop = config.desktop.clone();
-        let guard = tls.clone().map(|tls| OrderVerifier::new(tls, &desktop));
+        let guard = tls.clone().map(|tls| OrderVerifier::new(tls, &desktop, &config.data_dir));
         let attaches = tls.clone().map(Attaches::new);
         let (data_dir, proxies) = (config.data_dir.clone(), config.proxies.clone());
         let claim_backoff = Backoff::doubling(CLAIM_FIRST, CLAIM_MOST);
@@ -228,6 +232,9 @@ impl Link {
         let ended = tokio::select! {
             ended = self.serve(endpoint, session) => ended.map(|never| match never {}),
             () = renewed => Ok(Renewed),
+            () = sleep(MAX_AGE.mul_f64(rand::random_range(0.5..1.0))) => {
+                Err(Status::unavailable("the connection was long: choosing a worker again"))
+            }
         };
         if begun.elapsed() >= GOOD_AFTER {
             self.backoff.reset();
@@ -420,6 +427,14 @@ impl Link {
         }
     }
 
+    async fn take_deny_list(&self, list: SignedDenyList) {
+        let Some(guard) = &self.guard else { return };
+        let lists = guard.deny_lists().clone();
+        if let Err(reason) = blocking(move || lists.take(&list)).await {
+            tracing::error!(reason, "deny-list of the worker refused");
+        }
+    }
+
     fn observe_time(&self, asked: SampleStart, time: Option<Time>) {
         if let Some((now, error)) = time.and_then(|time| time.read()) {
             self.clock.answered(asked, TimeSample { now, error });
@@ -440,6 +455,7 @@ impl Link {
                     attaches.answered(&session);
                 }
             }
+            Some(attach_response::Message::DenyList(list)) => self.take_deny_list(list).await,
             Some(attach_response::Message::Ack(ack)) => match ack.key {
                 Some(key) => self.orders.acked(key.into()).await,
                 None => tracing::error!("acknowledgement ignored: it has no key"),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use domain::limits::MAX_MESSAGE_BYTES;
 use mtls::{FilesGiven, Role, Tls};
 use proto::admin::{
-    audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,
-    enrolment_service_client::EnrolmentServiceClient, insight_service_client::InsightServiceClient,
-    project_service_client::ProjectServiceClient, record_service_client::RecordServiceClient,
-    script_service_client::ScriptServiceClient, task_service_client::TaskServiceClient,
-    worker_service_client::WorkerServiceClient,
+    audit_service_client::AuditServiceClient, certificate_service_client::CertificateServiceClient,
+    desktop_service_client::DesktopServiceClient, enrolment_service_client::EnrolmentServiceClient,
+    insight_service_client::InsightServiceClient, project_service_client::ProjectServiceClient,
+    record_service_client::RecordServiceClient, script_service_client::ScriptServiceClient,
+    task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -76,6 +76,7 @@ impl Session {
         scripts ScriptServiceClient,
         tasks TaskServiceClient,
         workers WorkerServiceClient,
+        certificates CertificateServiceClient,
     }
 
     pub(crate) async fn open(way: ConnectOptions) -> Result<Self, Error> {

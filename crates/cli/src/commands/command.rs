@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    TaskArgs, audit, config, desktops, insight, lifecycle, login, logs, preview, project, records, retry,
-    run, scripts, tasks, what_if, workers,
+    TaskArgs, audit, certificates, config, desktops, insight, lifecycle, login, logs, preview, project,
+    records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};
 
@@ -51,6 +51,8 @@ pub enum Command {
     Desktops(desktops::DesktopsArgs),
     /// List, drain and undrain workers
     Workers(workers::WorkersArgs),
+    /// Deny certificates of roles, signers and principals
+    Certificates(certificates::CertificatesArgs),
     /// Freeze the project: no task starts more scripts
     Freeze(project::FreezeArgs),
     /// Unfreeze the project: its tasks continue
@@ -108,6 +110,7 @@ impl Command {
             Self::Scripts(it) => scripts::scripts(it).await,
             Self::Desktops(it) => desktops::desktops(it).await,
             Self::Workers(it) => workers::workers(it).await,
+            Self::Certificates(it) => certificates::certificates(it).await,
             Self::Freeze(it) => project::freeze(it).await,
             Self::Unfreeze(it) => project::unfreeze(it).await,
             Self::Limits(it) => project::limits(it).await,

@@ -1,6 +1,7 @@
 //! Operator commands, one module each.
 
 mod audit;
+mod certificates;
 mod command;
 mod common_args;
 mod config;

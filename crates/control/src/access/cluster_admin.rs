@@ -47,6 +47,7 @@ impl Control {
     ) -> Result<ProjectRow, Error> {
         let name = if name.is_empty() { project_id.as_str() } else { name };
         check_name("name", name)?;
+        project_id.check_new()?;
         let mut tx = self.store.begin().await?;
         let now = self.environment.now();
         if !project::insert(&mut tx, project_id, name, now).await? {

@@ -3,10 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::{
-    Error, Reason, Timestamp,
-    desktop::Certificate,
-    ids::DesktopId,
-    limits::MAX_ENROLMENT_TOKEN_HOURS,
+    Error, Reason, Timestamp, desktop::Certificate, ids::DesktopId, limits::MAX_ENROLMENT_TOKEN_HOURS,
 };
 
 /// An enrolment token as it is stored.

@@ -3,6 +3,7 @@
 mod action;
 pub mod authz;
 mod canonical;
+pub mod deny_list;
 pub mod enrolment;
 pub mod merkle;
 pub mod request_signing;

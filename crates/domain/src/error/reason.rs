@@ -209,6 +209,9 @@ reasons! {
     CERTIFICATE_NOT_RENEWABLE = CertificateNotRenewable, Conflict,
         "The certificate is too new to be renewed, or was issued by hand.",
         "Wait until the time that the message names, or issue the next certificate by hand.";
+    DENY_LIST_FULL = DenyListFull, Conflict,
+        "The deny-list of certificates is full.",
+        "Allow certificates that need not be denied, or rotate the CA with `graywave ca rotate`.";
 
     IDEMPOTENCY_KEY_REUSED = IdempotencyKeyReused, KeyReused,
         "The idempotency key was used for another request within 24 hours.",

@@ -39,6 +39,10 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
         }
         _ => engine,
     };
+    let engine = match &tls {
+        Some(tls) => engine.with_certificates(tls.clone()),
+        None => engine,
+    };
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     let role_server = RoleServer { listener, tls: tls.clone(), signer: signer.clone() };

@@ -205,10 +205,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
             Code::PermissionDenied,
             "for desktop pc-1",
         );
-        let large = EnrolRequest {
-            signature: vec![0; 20_000],
-            ..enrol_request(&text(&bound), "pc-1", &key)
-        };
+        let large = EnrolRequest { signature: vec![0; 20_000], ..enrol_request(&text(&bound), "pc-1", &key) };
         assert!(EnrolmentServiceClient::new(worker.clone()).enrol(large).await.is_err());
         // After a lost response, the same key receives its certificate again. Another key does not.
         let chain = enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap();
@@ -230,8 +227,9 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         assert_eq!(status.code(), Code::PermissionDenied, "{status}");
         attach(&desktop, "pc-1").await.unwrap();
         let certificate_request = other.request().unwrap();
-        let message =
-            |facts: &Facts| certificate_signing::renewal(PROJECT, "pc-1", &facts.serial, &certificate_request);
+        let message = |facts: &Facts| {
+            certificate_signing::renewal(PROJECT, "pc-1", &facts.serial, &certificate_request)
+        };
         let signature = tls.sign(message).unwrap();
         let renewal = RenewRequest { certificate_request, signature };
         let status = EnrolmentServiceClient::new(desktop).renew(renewal).await.unwrap_err();

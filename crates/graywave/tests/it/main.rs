@@ -9,6 +9,7 @@ mod cli;
 mod cloned_desktops;
 mod cluster;
 mod collector;
+mod deny_list;
 mod dev;
 mod drain;
 mod engine;

@@ -110,7 +110,8 @@ fn stolen_worker_cannot_use_an_enrolment_that_it_sees() {
         // A repetition certifies the desktop's key again, which the thief does not have.
         let mut chains = Vec::new();
         for question in repeated {
-            chains.push(thief.scheduler.enrol(question).await.unwrap().into_inner().certificate.unwrap().chain);
+            chains
+                .push(thief.scheduler.enrol(question).await.unwrap().into_inner().certificate.unwrap().chain);
         }
         assert_eq!(chains[0], chains[1]);
     });

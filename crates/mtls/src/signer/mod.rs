@@ -126,11 +126,14 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When the certificate has expired or its CA is no longer trusted.
+    /// When the certificate has expired or is denied, or its CA is no longer trusted.
     pub fn check(&self) -> Result<(), String> {
         let current = self.inner.current.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &current.wrong {
             return Err(reason.clone());
+        }
+        if self.inner.tls.deny_list().contains(&current.key.facts.serial) {
+            return Err("the signer's certificate is denied".into());
         }
         if ends_within(&current.key, LEAST_LEFT) {
             return Err("the signer's certificate has expired".into());

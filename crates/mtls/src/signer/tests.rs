@@ -147,6 +147,7 @@ fn denied_signer_signs_nothing_that_counts() {
     tls.deny_list().replace([loaded.key().facts.serial.as_str()]);
     let refused = verify_signed(&tls, &certificate, b"orders", &signature).unwrap_err();
     assert!(refused.to_string().contains("is denied"), "{refused}");
+    assert!(loaded.sign(b"orders").unwrap_err().contains("is denied"));
     loaded.judge();
     assert!(loaded.sign(b"orders").unwrap_err().contains("is denied"));
     tls.deny_list().replace([]);

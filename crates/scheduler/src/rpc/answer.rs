@@ -20,7 +20,7 @@ pub(crate) fn pull_response(
 ) -> PullResponse {
     let mut scripts = Scripts::default();
     let batches = leased.iter().map(|leased| batch(leased, lease_ms, &mut scripts)).collect();
-    PullResponse { batches, signature: None, revoked, scripts: scripts.in_order }
+    PullResponse { batches, signature: None, revoked, scripts: scripts.in_order, deny_list: None }
 }
 
 /// Scripts of a response. A script revision appears once, even if several tasks run it.

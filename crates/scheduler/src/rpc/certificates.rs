@@ -23,11 +23,8 @@ pub(super) async fn enrol(
     let (caller, asked) = called(request);
     caller.is(&asked.worker_id)?;
     let desktop_id: DesktopId = asked.desktop_id.parse().map_err(invalid)?;
-    let by = AskedBy {
-        request: &asked.certificate_request,
-        signature: &asked.signature,
-        source: &asked.source,
-    };
+    let by =
+        AskedBy { request: &asked.certificate_request, signature: &asked.signature, source: &asked.source };
     let work = service.scheduler.enrol(&asked.token_id, &desktop_id, by, service.scheduler.now());
     Ok(Response::new(EnrolResponse { certificate: issued(Box::pin(work)).await? }))
 }
@@ -42,11 +39,8 @@ pub(super) async fn renew(
     let DesktopKey { project_id, desktop_id } = asked.desktop.unwrap_or_default();
     let project_id: ProjectId = project_id.parse().map_err(invalid)?;
     let desktop_id: DesktopId = desktop_id.parse().map_err(invalid)?;
-    let by = AskedBy {
-        request: &asked.certificate_request,
-        signature: &asked.signature,
-        source: &asked.source,
-    };
+    let by =
+        AskedBy { request: &asked.certificate_request, signature: &asked.signature, source: &asked.source };
     let now = service.scheduler.now();
     let work = service.scheduler.renew_certificate(&project_id, &desktop_id, &asked.serial, by, now);
     Ok(Response::new(RenewCertificateResponse { certificate: issued(Box::pin(work)).await? }))

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use domain::ids::{DesktopId, ProjectId, WorkerId};
 use mtls::Signer;
-use proto::scheduler::{DesktopKey, RevokedConnection};
+use proto::{
+    order::SignedDenyList,
+    scheduler::{DesktopKey, RevokedConnection},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::error::failed;
-use crate::{Scheduler, Wakes};
+use crate::{Scheduler, Wakes, deny_list::Snapshot};
 
 /// Interval at which waiting pulls and stop streams read the database, in case a notification is
 /// lost.
@@ -32,6 +35,11 @@ impl Service {
         work: impl Future<Output = Result<T, store::Error>>,
     ) -> Result<T, Status> {
         self.scheduler.store().unless_silent(work).await.map_err(failed)
+    }
+
+    /// The deny-list for a worker that has the version `has`; `None` if that is not older.
+    pub(super) fn deny_list(&self, denied: &Snapshot, has: u64) -> Option<SignedDenyList> {
+        denied.for_worker(has, self.signer.as_ref())
     }
 
     /// Connections that a worker must close.

@@ -11,7 +11,8 @@ pub(super) async fn handle(
     service: &Service,
     request: Request<HeartbeatRequest>,
 ) -> Result<Response<HeartbeatResponse>, Status> {
-    let (caller, HeartbeatRequest { worker_id, address, capacity, draining }) = called(request);
+    let (caller, HeartbeatRequest { worker_id, address, capacity, draining, deny_list_version }) =
+        called(request);
     let worker_id = caller.is(&worker_id)?;
     if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
         return Err(Status::invalid_argument(format!(
@@ -27,6 +28,7 @@ pub(super) async fn handle(
         drain: heard.drain,
         time: service.scheduler.time(),
         revoked: service.to_end(&worker_id).await?,
+        deny_list: service.deny_list(&service.scheduler.deny_lists.current(), deny_list_version),
     }))
 }
 

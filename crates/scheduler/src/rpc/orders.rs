@@ -15,10 +15,10 @@ use proto::{
 /// # Errors
 ///
 /// The signer's reason why it cannot sign.
-pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer) -> Result<(), String> {
+pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer, deny_list_version: u64) -> Result<(), String> {
     let scripts: Vec<ScriptTerms> = answer.scripts.iter().map(script_terms).collect();
     for batch in &mut answer.batches {
-        batch.signed_terms = batch_terms(batch, &scripts).encode_to_vec();
+        batch.signed_terms = batch_terms(batch, &scripts, deny_list_version).encode_to_vec();
         for target in &mut batch.targets {
             target.signed_terms = target_terms(target).encode_to_vec();
         }
@@ -29,7 +29,7 @@ pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer) -> Result<(), Str
     Ok(())
 }
 
-fn batch_terms(batch: &Batch, scripts: &[ScriptTerms]) -> BatchTerms {
+fn batch_terms(batch: &Batch, scripts: &[ScriptTerms], deny_list_version: u64) -> BatchTerms {
     let none = TaskSpec::default();
     let spec = batch.spec.as_ref().unwrap_or(&none);
     BatchTerms {
@@ -51,6 +51,7 @@ fn batch_terms(batch: &Batch, scripts: &[ScriptTerms]) -> BatchTerms {
         run_as_user: spec.run_as_user.clone(),
         kill_left_processes: spec.kill_left_processes,
         retried_task_ids: spec.retried_task_ids.clone(),
+        deny_list_version,
     }
 }
 

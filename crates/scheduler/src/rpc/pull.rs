@@ -27,7 +27,7 @@ pub(super) async fn handle(
     service: &Service,
     request: Request<PullRequest>,
 ) -> Result<Response<PullResponse>, Status> {
-    let (caller, PullRequest { worker_id, capacity, wait_ms }) = called(request);
+    let (caller, PullRequest { worker_id, capacity, wait_ms, deny_list_version }) = called(request);
     let worker_id = caller.is(&worker_id)?;
     let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_PULL_WAIT);
     let begin = tokio::time::Instant::now();
@@ -49,7 +49,7 @@ pub(super) async fn handle(
             // Read after the lease: the worker closes revoked connections before it dispatches any
             // target.
             let revoked = if leased.is_empty() { Vec::new() } else { service.to_end(&worker_id).await? };
-            return Ok(Response::new(hand_out(service, &leased, revoked)?));
+            return Ok(Response::new(hand_out(service, &leased, revoked, deny_list_version)?));
         }
         let look_again = deadline.min(tokio::time::Instant::now() + POLL_INTERVAL);
         // Reads the batches again after a wake-up, and at least once per interval.
@@ -69,11 +69,15 @@ fn hand_out(
     service: &Service,
     leased: &[Leased],
     revoked: Vec<RevokedConnection>,
+    deny_list_version: u64,
 ) -> Result<PullResponse, Status> {
     let lease_ms = service.scheduler.config().lease_ms;
     let mut answer = answer::pull_response(leased, lease_ms, revoked);
     if let Some(signer) = &service.signer {
-        orders::sign(&mut answer, signer).map_err(Status::unavailable)?;
+        // One version for orders and list: agents refuse an order that is ahead of their list.
+        let denied = service.scheduler.deny_lists.current();
+        orders::sign(&mut answer, signer, denied.version).map_err(Status::unavailable)?;
+        answer.deny_list = service.deny_list(&denied, deny_list_version);
     }
     Ok(answer)
 }

@@ -57,7 +57,7 @@ async fn report(harness: &Harness, results: Vec<TargetResult>) -> ReportResponse
 async fn pull_all(harness: &Harness) -> Vec<PullResponse> {
     let mut answers = Vec::new();
     loop {
-        let request = PullRequest { worker_id: "w".into(), capacity: 10_000, wait_ms: 0 };
+        let request = PullRequest { worker_id: "w".into(), capacity: 10_000, ..PullRequest::default() };
         let answer = client(harness).pull(request).await.unwrap().into_inner();
         if answer.batches.is_empty() {
             return answers;
