@@ -121,6 +121,8 @@ metrics! {
         "Time of a commit";
     CERTIFICATE_EXPIRES: Kind::Gauge, "scheduler, worker", "graywave_certificate_expires_timestamp_seconds", [],
         "Expiry of the role's own certificate, in Unix seconds";
+    SIGNER_EXPIRES: Kind::Gauge, "scheduler", "graywave_signer_expires_timestamp_seconds", [],
+        "Expiry of the certificate that signs orders, in Unix seconds";
     AGENTS_CONNECTED: Kind::Gauge, "worker", "graywave_agents_connected", [],
         "Connected agents";
     AGENTS_REFUSED: Kind::Counter, "worker", "graywave_agents_refused_total", [],

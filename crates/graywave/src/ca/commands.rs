@@ -130,9 +130,33 @@ pub(crate) struct Issue {
     /// Output directory; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Lifetime in days, limited by the CA's
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = days())]
-    days: u16,
+    /// Lifetime in days, limited by the CA's [default: 365; 30 for a signer]
+    #[arg(long, value_name = "N", value_parser = days())]
+    days: Option<u16>,
+    /// Allow a signer that is valid for more than 30 days
+    #[arg(long, requires = "role")]
+    long_lived_signer: bool,
+}
+
+/// Default lifetime of a certificate, in days.
+const DEFAULT_DAYS: u16 = 365;
+/// Default and maximum lifetime of a signer's certificate, in days. A stolen signer's key starts
+/// scripts until it is denied or expires.
+const SIGNER_DAYS: u16 = 30;
+
+/// Lifetime of a certificate in days.
+fn lifetime(identity: &Identity, asked: Option<u16>, allows_long: bool) -> anyhow::Result<u16> {
+    if !identity.has_role(Role::Signer) {
+        return Ok(asked.unwrap_or(DEFAULT_DAYS));
+    }
+    let days = asked.unwrap_or(SIGNER_DAYS);
+    if days > SIGNER_DAYS && !allows_long {
+        anyhow::bail!(
+            "--days {days}: a signer is valid for at most {SIGNER_DAYS} days, because its stolen key starts scripts \
+             everywhere; renew it more often (docs/tls.md), or give --long-lived-signer"
+        );
+    }
+    Ok(days)
 }
 
 fn days() -> impl Fn(&str) -> Result<u16, String> + Clone + Send + Sync {
@@ -169,13 +193,14 @@ pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
 }
 
 fn issued(issue: Issue) -> anyhow::Result<String> {
-    let Issue { ca, role, name, project, principal, desktop, dns, ip, out, days } = issue;
+    let Issue { ca, role, name, project, principal, desktop, dns, ip, out, days, long_lived_signer } = issue;
     let identity = match (role.zip(name), project, principal, desktop) {
         (Some((role, name)), ..) => Identity::role(role, &name)?,
         (_, Some(project), Some(principal), _) => Identity::principal(&project, &principal)?,
         (_, Some(project), _, Some(desktop)) => Identity::desktop(&project, &desktop)?,
         _ => anyhow::bail!("no subject: give --role and --name, or --project with --principal or --desktop"),
     };
+    let days = lifetime(&identity, days, long_lived_signer)?;
     let directory = ca.directory();
     let (authority, trusted) = directory.load()?;
     let wanted = Wanted { identity, dns, ip, days };
@@ -211,4 +236,21 @@ fn row(facts: &Facts, state: &str) -> Vec<String> {
 
 fn day(unix: i64) -> String {
     DateTime::<Utc>::from_timestamp(unix, 0).unwrap_or_default().format("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signer_lives_a_month_unless_the_flag_allows_more() {
+        let [signer, worker] = [Role::Signer, Role::Worker].map(|role| Identity::role(role, "x").unwrap());
+        assert_eq!(lifetime(&worker, None, false).unwrap(), 365);
+        assert_eq!(lifetime(&worker, Some(1_000), false).unwrap(), 1_000);
+        assert_eq!(lifetime(&signer, None, false).unwrap(), 30);
+        assert_eq!(lifetime(&signer, Some(7), false).unwrap(), 7);
+        let refused = lifetime(&signer, Some(31), false).unwrap_err().to_string();
+        assert!(refused.contains("at most 30 days") && refused.contains("--long-lived-signer"), "{refused}");
+        assert_eq!(lifetime(&signer, Some(31), true).unwrap(), 31);
+    }
 }

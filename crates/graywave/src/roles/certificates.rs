@@ -62,19 +62,27 @@ pub(crate) fn https(api: &Api, address: SocketAddr) -> anyhow::Result<Option<Web
 }
 
 /// Serves while reloading changed certificates and reporting their expiry.
-pub(crate) async fn watched<T>(tls: Option<Tls>, serving: impl Future<Output = T>) -> T {
-    let shown = tls.clone();
+pub(crate) async fn watched<T>(
+    tls: Option<Tls>,
+    signer: Option<Signer>,
+    serving: impl Future<Output = T>,
+) -> T {
+    let shown = (tls.clone(), signer.clone());
+    let serving = Signer::watched(signer, serving);
     tokio::select! {
         served = Tls::watched(tls, serving) => served,
-        never = report_expiry(shown) => match never {},
+        never = report_expiry(shown.0, shown.1) => match never {},
     }
 }
 
-async fn report_expiry(tls: Option<Tls>) -> Infallible {
+async fn report_expiry(tls: Option<Tls>, signer: Option<Signer>) -> Infallible {
     let Some(tls) = tls else { return std::future::pending().await };
+    let seconds = |not_after_unix: i64| u64::try_from(not_after_unix).unwrap_or_default();
     loop {
-        let not_after = u64::try_from(tls.facts().not_after_unix).unwrap_or_default();
-        metric::CERTIFICATE_EXPIRES.set(not_after, &[]);
+        metric::CERTIFICATE_EXPIRES.set(seconds(tls.facts().not_after_unix), &[]);
+        if let Some(signer) = &signer {
+            metric::SIGNER_EXPIRES.set(seconds(signer.not_after_unix()), &[]);
+        }
         tokio::time::sleep(REPORT_INTERVAL).await;
     }
 }

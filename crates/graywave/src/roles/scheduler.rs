@@ -48,7 +48,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let role_server = RoleServer { listener, tls: tls.clone(), signer: signer.clone() };
     let admin = Admin { control, limits: settings.admin_limits(), ready: database_answers(&store) };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, role_server, stop));
-    Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
+    Box::pin(certificates::watched(tls, signer, serving)).await
 }
 
 /// Encrypts session keys with the master keys, if there are any.

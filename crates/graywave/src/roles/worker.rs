@@ -17,7 +17,7 @@ pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyh
     let ready = worker::Ready::default();
     health::serve(&settings.telemetry, hears_a_scheduler(ready.clone()), stop.clone()).await?;
     let serving = worker::run(settings.worker.clone(), listener, tls.clone(), ready, stop);
-    Ok(Box::pin(certificates::watched(tls, serving)).await?)
+    Ok(Box::pin(certificates::watched(tls, None, serving)).await?)
 }
 
 fn hears_a_scheduler(ready: worker::Ready) -> Readiness {

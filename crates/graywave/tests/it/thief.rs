@@ -186,7 +186,12 @@ impl Thief {
 
     /// Returns the batch that the scheduler dispatches to the worker.
     pub(crate) fn pull(&mut self) -> PullResponse {
-        let request = PullRequest { worker_id: self.worker_id.clone(), capacity: 100, wait_ms: 500 };
+        let request = PullRequest {
+            worker_id: self.worker_id.clone(),
+            capacity: 100,
+            wait_ms: 500,
+            ..PullRequest::default()
+        };
         wait_for("a batch", || {
             self.beat();
             let answer = self.runtime.block_on(self.scheduler.pull(request.clone())).unwrap().into_inner();

@@ -29,8 +29,8 @@ mod tests;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Minimum remaining validity for signing, so that the recipient has time to verify.
 const LEAST_LEFT: Duration = Duration::from_secs(10);
-/// Remaining validity below which a warning is logged.
-const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 3_600);
+/// Remaining validity below which a warning is logged: a third of the usual lifetime.
+const WARN_BEFORE: Duration = Duration::from_secs(10 * 24 * 3_600);
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// `[orders]` of the configuration: both files, or none.
@@ -150,6 +150,11 @@ impl Signer {
         self.check()?;
         let key = self.key();
         Ok(Shown { certificate: key.certificate.to_vec(), signature: key.sign(message)? })
+    }
+
+    /// End of validity of the certificate in use, in Unix seconds, inclusive.
+    pub fn not_after_unix(&self) -> i64 {
+        self.key().facts.not_after_unix
     }
 
     fn key(&self) -> Arc<SigningKey> {
