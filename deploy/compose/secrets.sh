@@ -28,7 +28,9 @@ pgpass graywave_app > $secrets/pgpass
 
 [ -s /ca/ca.key ] || graywave ca init --dir /ca
 graywave ca issue --dir /ca --role scheduler --name compose --dns scheduler --dns localhost --out /out/scheduler
-graywave ca issue --dir /ca --role worker --name compose --dns worker --out /out/worker
+for worker in worker-1 worker-2 worker-3; do
+    graywave ca issue --dir /ca --role worker --name $worker --dns worker --out /out/$worker
+done
 graywave ca issue --dir /ca --role admin --name compose --out /out/admin
 graywave ca issue --dir /ca --role signer --name compose --out /ca/signer
 graywave ca issuer --dir /ca --out /ca/issuer

@@ -17,7 +17,7 @@ ROOT = KUBERNETES.parent.parent
 # Directories of each described cluster. The base alone lacks a database and is not a cluster.
 CLUSTERS = {
     "dev": ["overlays/dev"],
-    "production": ["overlays/production", "migrate"],
+    "production": ["overlays/production", "migrate", "issuer"],
 }
 
 

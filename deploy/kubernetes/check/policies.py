@@ -87,7 +87,8 @@ def pods_are_restricted(manifests: Manifests) -> Iterator[str]:
             if pod.spec.get(key):
                 yield f"{pod.owner}: {key}"
         for volume in pod.spec.get("volumes", []):
-            if not volume.keys() & {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}:
+            is_certificate = volume.get("csi", {}).get("driver") == "csi.cert-manager.io"
+            if not is_certificate and not volume.keys() & {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}:
                 yield f"{pod.owner}: volume {volume['name']} has a forbidden type"
     for _, container, where in containers(manifests):
         context = container.get("securityContext", {})
@@ -115,8 +116,38 @@ def namespace_enforces_restricted(manifests: Manifests) -> Iterator[str]:
 def all_is_in_the_namespace(manifests: Manifests) -> Iterator[str]:
     namespaces = [item["metadata"]["name"] for item in manifests.of("Namespace")]
     for item in manifests.objects:
-        if item["kind"] != "Namespace" and [item["metadata"].get("namespace")] != namespaces:
+        if item["kind"] in ("Namespace", "ClusterIssuer"):
+            continue
+        if [item["metadata"].get("namespace")] != namespaces:
             yield title(item)
+
+
+@policy
+def root_key_is_elsewhere(manifests: Manifests) -> Iterator[str]:
+    """The key of the CA can be every role, so it is in no Secret of the namespace of the roles."""
+    for item in manifests.of("Issuer"):
+        if "ca" in item["spec"]:
+            yield f"{title(item)}: its CA is in the namespace of the roles"
+    for item in manifests.of("Secret"):
+        if "ca.key" in {**item.get("data", {}), **item.get("stringData", {})}:
+            yield f"{title(item)}: holds the key of a CA"
+
+
+@policy
+def each_worker_has_its_own_identity(manifests: Manifests) -> Iterator[str]:
+    """One stolen worker is denied alone; without cert-manager, an operator issues one for all."""
+    if not manifests.of("Certificate"):
+        return
+    for pod in written(manifests):
+        if not any(container.get("args") == ["worker"] for container in pod.containers()):
+            continue
+        uris = [
+            volume["csi"]["volumeAttributes"].get("csi.cert-manager.io/uri-sans", "")
+            for volume in pod.spec.get("volumes", [])
+            if "csi" in volume
+        ]
+        if uris != ["graywave://role/worker/${POD_NAME}"]:
+            yield f"{pod.owner}: its pods share a certificate"
 
 
 @policy
@@ -338,7 +369,7 @@ def settings_are_known(manifests: Manifests) -> Iterator[str]:
 def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
     """ConfigMaps are in the manifests and in use; Secrets created elsewhere are listed by name."""
     unread = {item["metadata"]["name"] for item in manifests.of("ConfigMap")}
-    made = {"graywave-master-key", "graywave-gateway-tls", "graywave-ca"}
+    made = {"graywave-master-key", "graywave-gateway-tls"}
     if manifests.of("Cluster"):
         # Created by hand: the passwords of two database roles.
         made |= {"graywave-database-runtime", "graywave-database-partitions"}

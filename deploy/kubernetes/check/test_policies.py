@@ -324,9 +324,27 @@ def _(manifests):
     del container(manifests, "worker")["envFrom"][1]
 
 
-@breaks(policies.references_lead_somewhere, "no Secret graywave-worker-tls")
+@breaks(policies.references_lead_somewhere, "no Secret graywave-scheduler-tls")
 def _(manifests):
-    manifests.objects.remove(manifests.named("Certificate", "graywave-worker"))
+    manifests.objects.remove(manifests.named("Certificate", "graywave-scheduler"))
+
+
+@breaks(policies.root_key_is_elsewhere, "its CA is in the namespace of the roles")
+def _(manifests):
+    manifests.named("ClusterIssuer", "graywave")["kind"] = "Issuer"
+
+
+@breaks(policies.root_key_is_elsewhere, "holds the key of a CA")
+def _(manifests):
+    metadata = {"name": "graywave-ca", "namespace": "graywave"}
+    manifests.objects.append({"kind": "Secret", "metadata": metadata, "data": {"ca.key": ""}})
+
+
+@breaks(policies.each_worker_has_its_own_identity, "its pods share a certificate")
+def _(manifests):
+    volume = next(volume for volume in pod(manifests, "worker")["volumes"] if volume["name"] == "tls")
+    del volume["csi"]
+    volume["secret"] = {"secretName": "graywave-worker-tls"}
 
 
 @breaks(policies.database_has_connections_for_all, "but up to 2200 are needed")

@@ -49,8 +49,8 @@ class Schemas(unittest.TestCase):
             ("ServiceMonitor", "graywave", lambda item: item["spec"]["endpoints"][0].update(interval=1), "interval"),
             ("PrometheusRule", "graywave", lambda item: item["spec"]["groups"][0].update(every=1), "every"),
             ("PodMonitor", "graywave-database", lambda item: item["spec"].pop("selector"), "selector"),
-            ("Issuer", "graywave", lambda item: item["spec"].update(ca={}), "secretName"),
-            ("Certificate", "graywave-worker", lambda item: item["spec"].update(uris=["spiffe://worker"]), "uris"),
+            ("ClusterIssuer", "graywave", lambda item: item["spec"].update(ca={}), "secretName"),
+            ("Certificate", "graywave-scheduler", lambda item: item["spec"].update(uris=["spiffe://worker"]), "uris"),
         ]:
             with self.subTest(kind):
                 self.assertIn(word, self.found(kind, name, change))

@@ -55,10 +55,10 @@ impl<'a> Cluster<'a> {
         process::output(&mut self.compose(arguments))
     }
 
-    /// Starts all services with these numbers of workers and desktops.
-    pub(super) fn up(&self, workers: u32, desktops: u32) -> anyhow::Result<()> {
-        let [workers, desktops] = [format!("worker={workers}"), format!("desktop={desktops}")];
-        self.run(&["up", "--detach", "--no-build", "--scale", &workers, "--scale", &desktops]).map(drop)
+    /// Starts all services with this number of desktops.
+    pub(super) fn up(&self, desktops: u32) -> anyhow::Result<()> {
+        let desktops = format!("desktop={desktops}");
+        self.run(&["up", "--detach", "--no-build", "--scale", &desktops]).map(drop)
     }
 
     pub(super) fn down(&self) -> anyhow::Result<()> {
