@@ -748,6 +748,11 @@ CREATE TABLE enrolment_token (
     project_id text        NOT NULL REFERENCES project,
     -- The one desktop that may enrol; NULL: any desktop of the project.
     desktop_id text,
+    -- What the token fixes of its desktops, over the facts of their agents. NULL: not fixed.
+    pool_id    text,
+    availability_zone text,
+    -- Operator tags that its desktops begin with.
+    tags       jsonb       NOT NULL DEFAULT '{}',
     -- Ed25519 key that the token's secret derives; the secret is stored nowhere.
     public_key bytea       NOT NULL CHECK (octet_length(public_key) = 32),
     max_uses   int4        NOT NULL CHECK (max_uses > 0),
@@ -759,6 +764,19 @@ CREATE TABLE enrolment_token (
     CONSTRAINT enrolment_token_uses_within_max CHECK (uses BETWEEN 0 AND max_uses)
 );
 CREATE INDEX enrolment_token_by_project ON enrolment_token (project_id, token_id);
+
+-- What an enrolment fixed of a desktop, over the facts of its agent. A desktop may have no row in
+-- `desktop` yet.
+CREATE TABLE desktop_assignment (
+    project_id        text  NOT NULL,
+    desktop_id        text  NOT NULL,
+    -- NULL: not fixed.
+    pool_id           text,
+    availability_zone text,
+    -- Operator tags of a new desktop.
+    tags              jsonb NOT NULL,
+    PRIMARY KEY (project_id, desktop_id)
+);
 
 -- A certificate of a desktop that an issuer signed; certificates made by hand have no row. Added by
 -- an enrolment or a renewal, which also deletes certificates of the desktop that ended long ago.

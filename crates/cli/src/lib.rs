@@ -16,6 +16,7 @@ mod sanitize;
 mod task_arg;
 mod tui;
 
+pub use args::pair;
 pub use commands::{AuditVerifyArgs, Command, VerdictFormat};
 pub use error::Error;
 pub use exit_status::ExitStatus;

@@ -39,8 +39,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::LoginGuard;
 pub use access::{
-    Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT, NewDenial,
-    NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER, Token,
+    Access, AccessKey, Actor, Caller, Credentials, EnrolmentTerms, Idempotency, Identity, MasterKeys,
+    NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER,
+    Token,
 };
 pub use approve::ApprovedVersion;
 pub use audit::{kept, source};

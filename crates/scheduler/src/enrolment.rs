@@ -117,6 +117,9 @@ impl Scheduler {
             );
         })?;
         stored::spend(&mut tx, token_id).await?;
+        if !token.assignment.is_empty() {
+            stored::assign(&mut tx, &project_id, desktop_id, &token.assignment).await?;
+        }
         let order = Order {
             project_id: &project_id,
             desktop_id,

@@ -3,9 +3,11 @@
 use domain::{
     Timestamp,
     desktop::DesktopFacts,
-    enrolment::{DesktopEnrolment, EnrolmentToken, Issued, is_revoked},
+    enrolment::{Assignment, DesktopEnrolment, EnrolmentToken, Issued, is_revoked},
     ids::{DesktopId, ProjectId, WorkerId},
+    tags::Tags,
 };
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
@@ -26,6 +28,9 @@ pub struct EnrolmentTokenRow {
 struct RawToken {
     token_id: Uuid,
     desktop_id: Option<String>,
+    pool_id: Option<String>,
+    availability_zone: Option<String>,
+    tags: Json<Tags>,
     created_at: Timestamp,
     expires_at: Timestamp,
     revoked_at: Option<Timestamp>,
@@ -42,6 +47,11 @@ impl TryFrom<RawToken> for EnrolmentTokenRow {
             token_id: raw.token_id,
             token: EnrolmentToken {
                 desktop_id: raw.desktop_id.map(|id| text_id(TABLE, id)).transpose()?,
+                assignment: Assignment {
+                    pool_id: raw.pool_id,
+                    availability_zone: raw.availability_zone,
+                    tags: raw.tags.0,
+                },
                 created_at: raw.created_at,
                 expires_at: raw.expires_at,
                 revoked_at: raw.revoked_at,
@@ -60,8 +70,9 @@ pub async fn insert_token(
     public_key: &[u8; 32],
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO enrolment_token (token_id, project_id, desktop_id, public_key, max_uses, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO enrolment_token (token_id, project_id, desktop_id, public_key, max_uses, created_at, expires_at,
+                                      pool_id, availability_zone, tags)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         row.token_id,
         project_id.as_str(),
         row.token.desktop_id.as_ref().map(DesktopId::as_str),
@@ -69,6 +80,9 @@ pub async fn insert_token(
         int4(row.token.max_uses),
         row.token.created_at,
         row.token.expires_at,
+        row.token.assignment.pool_id,
+        row.token.assignment.availability_zone,
+        serde_json::json!(row.token.assignment.tags),
     )
     .execute(connection)
     .await?;
@@ -84,8 +98,10 @@ pub async fn list_tokens(
 ) -> Result<Vec<EnrolmentTokenRow>, Error> {
     let rows = sqlx::query_as!(
         RawToken,
-        "SELECT token_id, desktop_id, created_at, expires_at, revoked_at, max_uses, uses FROM enrolment_token
-         WHERE project_id = $1 AND ($2::uuid IS NULL OR token_id > $2) ORDER BY token_id LIMIT $3",
+        r#"SELECT token_id, desktop_id, pool_id, availability_zone, tags AS "tags: Json<Tags>", created_at, expires_at,
+                  revoked_at, max_uses, uses
+           FROM enrolment_token
+           WHERE project_id = $1 AND ($2::uuid IS NULL OR token_id > $2) ORDER BY token_id LIMIT $3"#,
         project_id.as_str(),
         after,
         limit,
@@ -129,10 +145,10 @@ pub struct HeldToken {
 /// same token wait until the transaction ends.
 pub async fn hold_token(connection: &mut Connection, token_id: Uuid) -> Result<Option<HeldToken>, Error> {
     let row = sqlx::query!(
-        "SELECT t.project_id, t.token_id, t.desktop_id, t.created_at, t.expires_at, t.revoked_at, t.max_uses, t.uses,
-                t.public_key
-         FROM enrolment_token t JOIN project p USING (project_id)
-         WHERE t.token_id = $1 AND p.revoked_at IS NULL FOR UPDATE OF t",
+        r#"SELECT t.project_id, t.token_id, t.desktop_id, t.pool_id, t.availability_zone, t.tags AS "tags: Json<Tags>",
+                  t.created_at, t.expires_at, t.revoked_at, t.max_uses, t.uses, t.public_key
+           FROM enrolment_token t JOIN project p USING (project_id)
+           WHERE t.token_id = $1 AND p.revoked_at IS NULL FOR UPDATE OF t"#,
         token_id,
     )
     .fetch_optional(connection)
@@ -141,6 +157,9 @@ pub async fn hold_token(connection: &mut Connection, token_id: Uuid) -> Result<O
         let raw = RawToken {
             token_id: row.token_id,
             desktop_id: row.desktop_id,
+            pool_id: row.pool_id,
+            availability_zone: row.availability_zone,
+            tags: row.tags,
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
@@ -161,6 +180,44 @@ pub async fn spend(connection: &mut Connection, token_id: Uuid) -> Result<(), Er
     sqlx::query!("UPDATE enrolment_token SET uses = uses + 1 WHERE token_id = $1", token_id)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Stores what an enrolment fixes of a desktop, also in the row of an existing desktop.
+pub async fn assign(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_id: &DesktopId,
+    assignment: &Assignment,
+) -> Result<(), Error> {
+    let Assignment { pool_id, availability_zone, tags } = assignment;
+    sqlx::query!(
+        "INSERT INTO desktop_assignment (project_id, desktop_id, pool_id, availability_zone, tags)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (project_id, desktop_id) DO UPDATE SET
+             pool_id = coalesce(excluded.pool_id, desktop_assignment.pool_id),
+             availability_zone = coalesce(excluded.availability_zone, desktop_assignment.availability_zone),
+             tags = desktop_assignment.tags || excluded.tags",
+        project_id.as_str(),
+        desktop_id.as_str(),
+        pool_id.as_deref(),
+        availability_zone.as_deref(),
+        serde_json::json!(tags),
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "UPDATE desktop SET pool_id = coalesce($3, pool_id), availability_zone = coalesce($4, availability_zone),
+                            operator_tags = operator_tags || $5, tags = tags || $5
+         WHERE project_id = $1 AND desktop_id = $2",
+        project_id.as_str(),
+        desktop_id.as_str(),
+        pool_id.as_deref(),
+        availability_zone.as_deref(),
+        serde_json::json!(tags),
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -193,7 +250,7 @@ pub async fn standing(
                   (SELECT revoked_at FROM desktop_revocation WHERE project_id = $1 AND desktop_id = $2) AS revoked_at,
                   d.certificate_serial AS "serial?", d.certificate_not_before AS "not_before?",
                   d.certificate_not_after AS "not_after?",
-                  d.retired_at IS NOT NULL AS "is_retired!",
+                  d.retired_at IS NOT NULL AS "is_retired!", d.desktop_id IS NOT NULL AS "exists!",
                   EXISTS (SELECT FROM desktop_certificate c WHERE c.project_id = $1 AND c.desktop_id = $2
                               AND c.serial = d.certificate_serial) AS "is_issued!"
            FROM (VALUES (1)) AS one LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = $2"#,
@@ -210,6 +267,7 @@ pub async fn standing(
         certified_until: row.issued_until.max(by_hand),
         revoked_at: row.revoked_at,
         is_retired: row.is_retired,
+        exists: row.exists,
     })
 }
 

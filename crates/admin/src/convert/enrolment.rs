@@ -15,5 +15,8 @@ pub(crate) fn token(EnrolmentTokenRow { token_id, token }: EnrolmentTokenRow) ->
         create_time: time(Some(token.created_at)),
         expire_time: time(Some(token.expires_at)),
         revoke_time: time(token.revoked_at),
+        pool_id: text(token.assignment.pool_id),
+        availability_zone: text(token.assignment.availability_zone),
+        tags: token.assignment.tags,
     }
 }

@@ -1,7 +1,8 @@
 //! The enrolment service: tokens with which machines enrol as desktops.
 
-use control::{Actor, finished};
+use control::{Actor, EnrolmentTerms, finished};
 use domain::{
+    enrolment::Assignment,
     ids::DesktopId,
     limits::{DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES},
 };
@@ -43,12 +44,17 @@ impl EnrolmentService for Service {
         let desktop_id = filter("desktop_id", message.desktop_id).map_err(failed)?;
         let desktop_id: Option<DesktopId> =
             desktop_id.map(|id| id.parse()).transpose().map_err(within("desktop_id"))?;
+        let assignment = Assignment {
+            pool_id: filter("pool_id", message.pool_id).map_err(failed)?,
+            availability_zone: filter("availability_zone", message.availability_zone).map_err(failed)?,
+            tags: message.tags,
+        };
         let uses = message.uses.unwrap_or(DEFAULT_ENROLMENT_TOKEN_USES);
-        let hours = message.expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
+        let expires_in_hours = message.expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
+        let terms = EnrolmentTerms { desktop_id, uses, expires_in_hours, assignment };
         let control = self.control.clone();
-        let made = finished(async move {
-            control.create_enrolment_token(Actor::Caller(&caller), desktop_id, uses, hours).await
-        });
+        let made =
+            finished(async move { control.create_enrolment_token(Actor::Caller(&caller), terms).await });
         let made = made.await.map_err(failed)?;
         let answer =
             CreateEnrolmentTokenResponse { enrolment_token: Some(token(made.row)), secret: made.token };

@@ -226,8 +226,12 @@ async fn enrolment_tokens_are_made_listed_and_revoked() {
     for (uses, hours, desktop_id) in
         [(Some(0), None, ""), (Some(100_001), None, ""), (None, Some(721), ""), (Some(2), None, "pc-1")]
     {
-        let wrong =
-            CreateEnrolmentTokenRequest { desktop_id: desktop_id.into(), uses, expires_in_hours: hours };
+        let wrong = CreateEnrolmentTokenRequest {
+            desktop_id: desktop_id.into(),
+            uses,
+            expires_in_hours: hours,
+            ..CreateEnrolmentTokenRequest::default()
+        };
         assert_eq!(refused(enrolment.create_enrolment_token(wrong).await).code, Code::InvalidArgument);
     }
     let page = ListEnrolmentTokensRequest { page_size: 1, ..Default::default() };

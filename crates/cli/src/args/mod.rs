@@ -14,7 +14,7 @@ mod unique_json;
 use desktops::DesktopFlags;
 pub(crate) use enum_arg::one_of;
 pub(crate) use gate_flags::{RolloutFile, WaveFlags, WeightFlags, recorded_waves};
-pub(crate) use parse::pair;
+pub use parse::pair;
 use payload::PayloadFlags;
 pub(crate) use payload::{Kind, Payload, name_of, read_script, script_type, warn_of_line_ends};
 pub(crate) use rollout::{Ending, RolloutFlags};

@@ -125,7 +125,11 @@ pub(super) fn window(text: &str) -> Result<Window, String> {
 }
 
 /// Parses a pair of key and value: `UNDELIVERED=ignore`.
-pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+///
+/// # Errors
+///
+/// Without a key or an equals sign; the text names the expected form.
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(format!("invalid pair {text:?}: expected KEY=VALUE")),

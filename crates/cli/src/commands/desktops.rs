@@ -136,7 +136,7 @@ Examples:
 Copy the token to the machine and start its agent with --ca-file and \
 --enrolment-token-file. `graywave enrolment-tokens` lists and revokes tokens.")]
 struct EnrolArgs {
-    /// Desktop id that may enrol [default: any desktop without a certificate]
+    /// Desktop id that may enrol [default: any desktop that does not exist yet]
     #[arg(long, value_name = "ID", default_value_t, hide_default_value = true)]
     desktop: String,
     /// Maximum number of desktops that may enrol [default: 1]
@@ -145,6 +145,15 @@ struct EnrolArgs {
     /// Lifetime in hours, at most 720 [default: 24]
     #[arg(long, value_name = "HOURS", value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
     expires_in_hours: Option<i64>,
+    /// Pool of the desktops, whatever their agents report [default: as the agent says]
+    #[arg(long, value_name = "POOL", default_value_t, hide_default_value = true)]
+    pool: String,
+    /// Availability zone of the desktops [default: as the agent says]
+    #[arg(long, value_name = "ZONE", default_value_t, hide_default_value = true)]
+    zone: String,
+    /// Operator tags of the desktops: ring=early,owner=ann
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = pair)]
+    tags: Vec<(String, String)>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -274,10 +283,22 @@ async fn enrol(arguments: EnrolArgs) -> Result<(), Error> {
         desktop_id: arguments.desktop,
         uses: arguments.uses,
         expires_in_hours: arguments.expires_in_hours,
+        pool_id: arguments.pool,
+        availability_zone: arguments.zone,
+        tags: arguments.tags.into_iter().collect(),
     };
     let made = session.enrolment().create_enrolment_token(request).await;
     let failed = |status| {
-        Error::with_flags("cannot create an enrolment token", &status, &[("desktop_id", "--desktop")])
+        Error::with_flags(
+            "cannot create an enrolment token",
+            &status,
+            &[
+                ("desktop_id", "--desktop"),
+                ("pool_id", "--pool"),
+                ("availability_zone", "--zone"),
+                ("tags", "--tag"),
+            ],
+        )
     };
     let made = made.map_err(failed)?.into_inner();
     let terms = made.enrolment_token.clone().unwrap_or_default();

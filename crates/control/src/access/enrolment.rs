@@ -4,7 +4,7 @@
 use domain::{
     Error, Reason,
     authz::{ALL, Action, Resource},
-    enrolment::{EnrolmentToken, token_expiry},
+    enrolment::{Assignment, EnrolmentToken, token_expiry},
     ids::DesktopId,
     limits,
 };
@@ -21,6 +21,19 @@ use super::{
     principals::{check_project, suspend_project},
 };
 use crate::{Control, change::Begun};
+
+/// Terms of a new enrolment token.
+#[derive(Debug, Clone)]
+pub struct EnrolmentTerms {
+    /// The only desktop that it enrols; `None` for new desktops.
+    pub desktop_id: Option<DesktopId>,
+    /// Maximum number of desktops.
+    pub uses: i64,
+    /// Validity in hours.
+    pub expires_in_hours: i64,
+    /// What it fixes of its desktops.
+    pub assignment: Assignment,
+}
 
 /// A new enrolment token. Its text is shown once and never stored.
 #[derive(Clone)]
@@ -43,10 +56,10 @@ impl Control {
     pub async fn create_enrolment_token(
         &self,
         actor: Actor<'_>,
-        desktop_id: Option<DesktopId>,
-        uses: i64,
-        expires_in_hours: i64,
+        terms: EnrolmentTerms,
     ) -> Result<NewEnrolmentToken, Error> {
+        let EnrolmentTerms { desktop_id, uses, expires_in_hours, assignment } = terms;
+        assignment.check()?;
         let desktop = desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
         actor.check_on(Action::CreateEnrolmentToken, Resource::Desktop(desktop))?;
         let now = self.environment.now();
@@ -59,6 +72,7 @@ impl Control {
                 max_uses: limits::enrolment_uses(uses, desktop_id.is_some())?,
                 uses: 0,
                 desktop_id,
+                assignment,
             },
         };
         let token = format!("{}{}", row.token_id.simple(), random(TOKEN_CHARS));

@@ -21,7 +21,7 @@ pub use caller::{Caller, Idempotency, Identity};
 pub use credentials::{NewKey, NewToken};
 pub use deny_list::NewDenial;
 pub use encryption::MasterKeys;
-pub use enrolment::NewEnrolmentToken;
+pub use enrolment::{EnrolmentTerms, NewEnrolmentToken};
 pub(crate) use login_guard::LoginGuard;
 pub use outsider::Operator;
 pub use principals::NO_LIMIT;

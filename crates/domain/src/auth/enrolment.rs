@@ -1,9 +1,15 @@
 //! Rules of enrolment: by token, renewal by certificate, and revocation.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 
 use crate::{
-    Error, Reason, Timestamp, desktop::Certificate, ids::DesktopId, limits::MAX_ENROLMENT_TOKEN_HOURS,
+    Error, Reason, Timestamp,
+    desktop::Certificate,
+    ids::DesktopId,
+    limits::{MAX_DESKTOP_TEXT_CHARS, MAX_ENROLMENT_TOKEN_HOURS},
+    tags::{TagChange, Tags},
 };
 
 /// An enrolment token as it is stored.
@@ -11,6 +17,8 @@ use crate::{
 pub struct EnrolmentToken {
     /// The only desktop that it can enrol; `None` for any desktop.
     pub desktop_id: Option<DesktopId>,
+    /// What it fixes of its desktops.
+    pub assignment: Assignment,
     /// Creation time.
     pub created_at: Timestamp,
     /// Time after which the token is invalid.
@@ -23,6 +31,55 @@ pub struct EnrolmentToken {
     pub uses: u32,
 }
 
+/// What an enrolment fixes of a desktop: the facts of its agent never overrule it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assignment {
+    /// Pool; `None`: as the agent says.
+    pub pool_id: Option<String>,
+    /// Availability zone; `None`: as the agent says.
+    pub availability_zone: Option<String>,
+    /// Operator tags, which overrule tags of the agent.
+    pub tags: Tags,
+}
+
+impl Assignment {
+    /// Whether nothing is fixed.
+    pub fn is_empty(&self) -> bool {
+        self.pool_id.is_none() && self.availability_zone.is_none() && self.tags.is_empty()
+    }
+
+    /// Checks the texts and tags of a new token.
+    pub fn check(&self) -> Result<(), Error> {
+        for (field, text) in [("pool_id", &self.pool_id), ("availability_zone", &self.availability_zone)] {
+            if let Some(text) = text {
+                check_fact(field, text)?;
+            }
+        }
+        if self.tags.is_empty() {
+            return Ok(());
+        }
+        TagChange { set: self.tags.clone(), remove: BTreeSet::new() }
+            .check()
+            .map_err(|error| error.within("tags"))
+    }
+}
+
+fn check_fact(field: &'static str, text: &str) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(Error::required(field, "leave it out, or name a value"));
+    }
+    if text.chars().count() > MAX_DESKTOP_TEXT_CHARS {
+        return Err(Error::out_of_range(
+            field,
+            format!("it has more than {MAX_DESKTOP_TEXT_CHARS} characters"),
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Error::invalid(field, "it must not contain a control character"));
+    }
+    Ok(())
+}
+
 /// Enrolment state of a desktop that a machine requests to become.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DesktopEnrolment {
@@ -32,6 +89,8 @@ pub struct DesktopEnrolment {
     pub revoked_at: Option<Timestamp>,
     /// Whether the desktop is retired.
     pub is_retired: bool,
+    /// Whether the desktop exists: it has connected before.
+    pub exists: bool,
 }
 
 /// Error for a token that does not exist, or whose secret is another.
@@ -86,6 +145,15 @@ pub fn check(
             "desktop {desktop_id} was revoked after the enrolment token was created: create a new token"
         );
         return Err(Error::new(Reason::EnrolmentRefused, message));
+    }
+    if token.desktop_id.is_none() && standing.exists {
+        return Err(Error::new(
+            Reason::EnrolmentRefused,
+            format!(
+                "desktop {desktop_id} exists, and the enrolment token is for new desktops: create a token for it with \
+                 `graywave enrolment-tokens create --desktop {desktop_id}`, or choose another id for this machine"
+            ),
+        ));
     }
     if let Some(until) = standing.certified_until.filter(|&until| until > now) {
         return Err(Error::new(
@@ -165,6 +233,7 @@ mod tests {
     fn token() -> EnrolmentToken {
         EnrolmentToken {
             desktop_id: None,
+            assignment: Assignment::default(),
             created_at: at(0),
             expires_at: at(100),
             revoked_at: None,
@@ -217,6 +286,27 @@ mod tests {
             let standing = DesktopEnrolment { revoked_at: Some(at(revoked)), ..DesktopEnrolment::default() };
             assert_eq!(kind(&token(), standing, 10).is_ok(), good, "{revoked}");
         }
+    }
+
+    #[test]
+    fn token_for_any_desktop_takes_no_existing_one() {
+        let standing = DesktopEnrolment { exists: true, ..DesktopEnrolment::default() };
+        let (kind_, message) = kind(&token(), standing, 10).unwrap_err();
+        assert!(kind_ == ErrorKind::Forbidden && message.contains("--desktop d"), "{message}");
+        let own = EnrolmentToken { desktop_id: Some(desktop()), ..token() };
+        assert_eq!(kind(&own, standing, 10), Ok(()));
+    }
+
+    #[test]
+    fn assignment_has_the_limits_of_facts() {
+        let of_pool = |pool: &str| Assignment { pool_id: Some(pool.into()), ..Assignment::default() };
+        assert!(of_pool("finance").check().is_ok() && !of_pool("finance").is_empty());
+        assert!(Assignment::default().is_empty() && Assignment::default().check().is_ok());
+        for wrong in ["", "a\0", &"x".repeat(MAX_DESKTOP_TEXT_CHARS + 1)] {
+            assert!(of_pool(wrong).check().is_err(), "{wrong:?}");
+        }
+        let tags = Tags::from([("a=b".to_owned(), "c".to_owned())]);
+        assert!(Assignment { tags, ..Assignment::default() }.check().is_err());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `graywave enrolment-tokens`.
 
 use clap::Subcommand;
-use control::{Control, EnrolmentTokenRow, NO_LIMIT};
+use control::{Control, EnrolmentTerms, EnrolmentTokenRow, NO_LIMIT};
 use domain::{
+    enrolment::Assignment,
     ids::DesktopId,
     limits::{
         DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES, MAX_ENROLMENT_TOKEN_HOURS,
@@ -24,11 +25,12 @@ Examples:
   graywave enrolment-tokens create --project acme --uses 500
 
 Copy the token to the machine and start its agent with --ca-file and \
---enrolment-token-file. A desktop with a valid certificate cannot enrol again until it is revoked.")]
+--enrolment-token-file. A token without --desktop is for new desktops. \
+A desktop with a valid certificate cannot enrol again until it is revoked.")]
     Create {
         #[command(flatten)]
         project: Project,
-        /// Desktop id that may enrol [default: any desktop without a certificate]
+        /// Desktop id that may enrol [default: any desktop that does not exist yet]
         #[arg(long, value_name = "ID")]
         desktop: Option<DesktopId>,
         /// Maximum number of desktops that may enrol
@@ -39,6 +41,15 @@ Copy the token to the machine and start its agent with --ca-file and \
         #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_ENROLMENT_TOKEN_HOURS,
               value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
         expires_in_hours: i64,
+        /// Pool of the desktops, whatever their agents report [default: as the agent says]
+        #[arg(long, value_name = "POOL")]
+        pool: Option<String>,
+        /// Availability zone of the desktops [default: as the agent says]
+        #[arg(long, value_name = "ZONE")]
+        zone: Option<String>,
+        /// Operator tags of the desktops: ring=early,owner=ann
+        #[arg(long = "tag", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = cli::pair)]
+        tags: Vec<(String, String)>,
         /// Print only the token
         #[arg(long)]
         only_token: bool,
@@ -52,16 +63,28 @@ Copy the token to the machine and start its agent with --ca-file and \
 
 pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens) -> anyhow::Result<String> {
     match command {
-        EnrolmentTokens::Create { project, desktop, uses, expires_in_hours, only_token } => {
-            let made =
-                control.create_enrolment_token(project.actor(), desktop, uses, expires_in_hours).await?;
+        EnrolmentTokens::Create {
+            project,
+            desktop: desktop_id,
+            uses,
+            expires_in_hours,
+            pool: pool_id,
+            zone: availability_zone,
+            tags,
+            only_token,
+        } => {
+            let tags = tags.into_iter().collect();
+            let assignment = Assignment { pool_id, availability_zone, tags };
+            let terms = EnrolmentTerms { desktop_id, uses, expires_in_hours, assignment };
+            let made = control.create_enrolment_token(project.actor(), terms).await?;
             if only_token {
                 return Ok(format!("{}\n", made.token));
             }
             let terms = made.row.token;
             Ok(object(&json!({
                 "project_id": project.id, "token_id": made.row.token_id.simple().to_string(), "token": made.token,
-                "desktop_id": terms.desktop_id, "uses": terms.max_uses, "expires_at": terms.expires_at,
+                "pool_id": terms.assignment.pool_id, "availability_zone": terms.assignment.availability_zone,
+                "tags": terms.assignment.tags, "desktop_id": terms.desktop_id, "uses": terms.max_uses, "expires_at": terms.expires_at,
             })))
         }
         EnrolmentTokens::Ls(project) => {

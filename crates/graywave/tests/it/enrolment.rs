@@ -116,7 +116,7 @@ pub(crate) fn enrol_request(token: &str, desktop: &str, key: &mtls::NewKey) -> E
     EnrolRequest { token_id, certificate_request, desktop_id, signature }
 }
 
-async fn enrol(
+pub(crate) async fn enrol(
     worker: &Channel,
     token: &str,
     desktop: &str,
@@ -368,7 +368,7 @@ fn retired_desktop_cannot_enrol_until_it_is_unretired() {
     wait_until_said(&cluster, "pc-1", "this desktop is retired");
     // A token newer than the retirement does not help: another machine must not become this
     // desktop.
-    let (newer, _) = token(&cluster, "newer", &["--uses", "2"]);
+    let (newer, _) = token(&cluster, "newer", &["--desktop", "pc-1"]);
     let mut other = cluster.enrolling("other", Some("pc-1"), &newer);
     wait_until_said(&cluster, "other", "desktop pc-1 is retired: unretire it first");
     other.kill();

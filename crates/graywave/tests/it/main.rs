@@ -18,6 +18,7 @@ mod fuzz;
 mod harness;
 mod health;
 mod https;
+mod malicious_agent;
 mod operator;
 mod outage;
 mod overload;

@@ -67,12 +67,15 @@ pub async fn connected(
                               availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                               certificate_serial, certificate_not_before, certificate_not_after,
                               incarnation, run_id, canonical_id, os_version, containment, attach_number, attach_sha256,
-                              attach_public_key, session_keys, tags, worker_id, created_at, presence_at)
-         SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
-                availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
-                certificate_serial, certificate_not_before, certificate_not_after,
-                incarnation, run_id, canonical_id, os_version, containment, attach_number, attach_sha256,
-                attach_public_key, array_remove(ARRAY[session_key], NULL), agent_tags, $11, $12, $12
+                              attach_public_key, session_keys, tags, worker_id, created_at, presence_at, operator_tags)
+         -- What an enrolment fixed overrules the agent.
+         SELECT new.project_id, new.desktop_id, new.computer_name, new.os_host_name, new.os_type, new.ip_address,
+                coalesce(a.pool_id, new.pool_id), coalesce(a.availability_zone, new.availability_zone),
+                new.agent_version, new.agent_tags, new.time_zone, new.agent_id, new.connected_at,
+                new.certificate_serial, new.certificate_not_before, new.certificate_not_after, new.incarnation,
+                new.run_id, new.canonical_id, new.os_version, new.containment, new.attach_number, new.attach_sha256,
+                new.attach_public_key, array_remove(ARRAY[new.session_key], NULL),
+                new.agent_tags || coalesce(a.tags, '{}'), $11, $12, $12, coalesce(a.tags, '{}')
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[],
                      $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int8[], $20::text[], $22::text[],
@@ -82,6 +85,7 @@ pub async fn connected(
                       availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                       certificate_serial, certificate_not_before, certificate_not_after, incarnation, run_id,
                       canonical_id, os_version, containment, attach_number, attach_sha256, attach_public_key, session_key)
+              LEFT JOIN desktop_assignment a ON a.project_id = new.project_id AND a.desktop_id = new.desktop_id
          -- Ids that differ only in case or Unicode form are one desktop.
          WHERE NOT EXISTS (SELECT FROM desktop d WHERE d.project_id = new.project_id
                              AND d.canonical_id = new.canonical_id AND d.desktop_id <> new.desktop_id)

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::{
     Timestamp,
     desktop::{Certificate, DesktopFacts},
-    enrolment::EnrolmentToken,
+    enrolment::{Assignment, EnrolmentToken},
 };
 use sqlx::PgConnection;
 use store::{
@@ -28,6 +28,7 @@ async fn make_token(connection: &mut PgConnection) -> Uuid {
     assert!(project::insert(connection, &project(), "p", now()).await.unwrap());
     let token = EnrolmentToken {
         desktop_id: None,
+        assignment: Assignment::default(),
         created_at: now(),
         expires_at: later(60),
         revoked_at: None,
@@ -154,4 +155,35 @@ async fn manual_certificates_from_before_the_revocation_fail() {
     // The row of an issued certificate decides, regardless of the start of its validity.
     certify(&mut connection, "old", None, later(1)).await;
     assert_eq!(among(&mut connection, &shown[0]).await, 0);
+}
+
+#[tokio::test]
+async fn facts_of_an_agent_never_overrule_its_enrolment() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    let one = worker_id("one");
+    let tag = |value: &str| domain::tags::Tags::from([("tier".to_owned(), value.to_owned())]);
+    let fixed = Assignment {
+        pool_id: Some("office".into()),
+        availability_zone: Some("zone-1".into()),
+        tags: tag("low"),
+    };
+    enrolment::assign(&mut connection, &project(), &desktop_id(1), &fixed).await.unwrap();
+    let claims = DesktopFacts {
+        pool_id: "finance".into(),
+        availability_zone: "zone-2".into(),
+        tags: tag("high"),
+        ..desktop(1)
+    };
+    let effective = "SELECT pool_id || ' ' || availability_zone || ' ' || tags::text FROM desktop";
+    for _ in 0..2 {
+        presence::connected(&mut connection, &one, std::slice::from_ref(&claims), now()).await.unwrap();
+        assert_eq!(text(&mut connection, effective).await, r#"office zone-1 {"tier": "low"}"#);
+    }
+    // A later token fixes one value again.
+    let moved = Assignment { pool_id: Some("lab".into()), ..Assignment::default() };
+    enrolment::assign(&mut connection, &project(), &desktop_id(1), &moved).await.unwrap();
+    assert_eq!(text(&mut connection, effective).await, r#"lab zone-1 {"tier": "low"}"#);
+    presence::connected(&mut connection, &one, &[claims], now()).await.unwrap();
+    assert_eq!(text(&mut connection, effective).await, r#"lab zone-1 {"tier": "low"}"#);
 }

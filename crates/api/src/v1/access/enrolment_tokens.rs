@@ -1,8 +1,11 @@
 //! Enrolment tokens, with which machines obtain a desktop certificate.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::Path, http::StatusCode};
-use control::{Actor, EnrolmentTokenRow, finished};
+use control::{Actor, EnrolmentTerms, EnrolmentTokenRow, finished};
 use domain::{
+    enrolment::Assignment,
     ids::DesktopId,
     limits::{DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES},
 };
@@ -24,7 +27,7 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewEnrolmentToken {
-    /// The only desktop that may use the token. If omitted, any desktop without a certificate may.
+    /// The only desktop that may use the token. If omitted, any desktop that does not exist yet may.
     #[schema(min_length = 1, max_length = 128)]
     desktop_id: Option<String>,
     /// Maximum number of desktops that the token enrols; default 1.
@@ -33,6 +36,15 @@ pub(crate) struct NewEnrolmentToken {
     /// Lifetime of the token in hours; default 24.
     #[schema(minimum = 1, maximum = 720)]
     expires_in_hours: Option<i64>,
+    /// Pool of the desktops, which their agents cannot change. If omitted, the agents name it.
+    #[schema(min_length = 1, max_length = 256)]
+    pool_id: Option<String>,
+    /// Availability zone of the desktops. If omitted, the agents name it.
+    #[schema(min_length = 1, max_length = 256)]
+    availability_zone: Option<String>,
+    /// Operator tags of the desktops, which overrule tags of the agents.
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 /// One page of enrolment tokens.
@@ -50,6 +62,12 @@ pub(crate) struct ListedEnrolmentToken {
     token_id: String,
     /// The only desktop that may use the token; `null` for any desktop without a certificate.
     desktop_id: Option<String>,
+    /// Pool of its desktops; `null` if the agents name it.
+    pool_id: Option<String>,
+    /// Availability zone of its desktops; `null` if the agents name it.
+    availability_zone: Option<String>,
+    /// Operator tags of its desktops.
+    tags: BTreeMap<String, String>,
     /// Number of desktops enrolled with the token.
     uses: u32,
     /// Maximum number of desktops that the token enrols.
@@ -69,6 +87,9 @@ impl From<EnrolmentTokenRow> for ListedEnrolmentToken {
         Self {
             token_id: token_id.simple().to_string(),
             desktop_id: token.desktop_id.map(DesktopId::into_string),
+            pool_id: token.assignment.pool_id,
+            availability_zone: token.assignment.availability_zone,
+            tags: token.assignment.tags,
             uses: token.uses,
             max_uses: token.max_uses,
             create_time: time(token.created_at),
@@ -123,15 +144,17 @@ pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
     Body(request): Body<NewEnrolmentToken>,
 ) -> Result<Secret<CreatedEnrolmentToken>, ApiError> {
-    let NewEnrolmentToken { desktop_id, uses, expires_in_hours } = request;
+    let NewEnrolmentToken { desktop_id, uses, expires_in_hours, pool_id, availability_zone, tags } = request;
     let desktop_id: Option<DesktopId> = desktop_id
         .map(|id| id.parse())
         .transpose()
         .map_err(|error: domain::Error| error.within("desktop_id"))?;
     let made = finished(async move {
         let uses = uses.unwrap_or(DEFAULT_ENROLMENT_TOKEN_USES);
-        let hours = expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
-        let made = control.create_enrolment_token(Actor::Caller(&caller), desktop_id, uses, hours).await?;
+        let expires_in_hours = expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
+        let assignment = Assignment { pool_id, availability_zone, tags };
+        let terms = EnrolmentTerms { desktop_id, uses, expires_in_hours, assignment };
+        let made = control.create_enrolment_token(Actor::Caller(&caller), terms).await?;
         let terms = made.row.token;
         Ok(CreatedEnrolmentToken {
             token_id: made.row.token_id.simple().to_string(),
