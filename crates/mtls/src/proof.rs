@@ -65,6 +65,9 @@ pub fn verify_proof(tls: &Tls, message: &[u8], proof: &Proof) -> Result<Certifie
     if !certified.identity.is_desktop() {
         return Err(format!("{} is not a desktop", certified.identity));
     }
+    if tls.deny_list().contains(&certified.serial) {
+        return Err("the certificate is denied".into());
+    }
     let between: Vec<CertificateDer<'_>> =
         between.iter().map(|certificate| CertificateDer::from(certificate.as_slice())).collect();
     let read = EndEntityCert::try_from(&leaf).map_err(|error| words(&error))?;

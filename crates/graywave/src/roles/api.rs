@@ -26,7 +26,7 @@ pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow:
     let control = control(settings, store.clone())?;
     database::warn_of_unverified(settings);
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
-    watched(&store, serve_api(settings, control, listener, tls, stop)).await
+    watched(&store, Box::pin(serve_api(settings, control, listener, tls, stop))).await
 }
 
 pub(crate) async fn serve_api(

@@ -100,7 +100,7 @@ fn desktop() -> Desktop {
 fn samples() -> Vec<Vec<u8>> {
     let task = TaskSpec {
         desktop_ids: vec!["desktop-1".into(), "desktop-2".into()],
-        command: Some(Command { script_type: ScriptType::Shell.into(), content: "true".into() }),
+        command: Some(Command { command_type: ScriptType::Shell.into(), content: "true".into() }),
         ..TaskSpec::default()
     };
     let scripts =

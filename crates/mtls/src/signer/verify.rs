@@ -11,6 +11,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::{
     certificate::read_facts,
+    denied::DenyList,
     identity::{Identity, Role},
     settings::roots,
     tls::Tls,
@@ -49,7 +50,7 @@ pub fn verify_signed(
     message: &[u8],
     signature: &[u8],
 ) -> Result<Identity, NotSigned> {
-    verify(&tls.roots(), certificate, message, signature, UnixTime::now())
+    verify(&tls.roots(), Some(tls.deny_list()), certificate, message, signature, UnixTime::now())
 }
 
 /// CAs that verify signatures of the past, such as the seals of an audit.
@@ -68,7 +69,7 @@ impl SealRoots {
     }
 
     /// Does the same as [`verify_signed`] at a time in Unix seconds: the certificate must have been
-    /// valid then, and may have expired since.
+    /// valid then, and may have expired or been denied since.
     ///
     /// # Errors
     ///
@@ -81,12 +82,13 @@ impl SealRoots {
         at_unix: u64,
     ) -> Result<Identity, NotSigned> {
         let at = UnixTime::since_unix_epoch(Duration::from_secs(at_unix));
-        verify(&self.0, certificate, message, signature, at)
+        verify(&self.0, None, certificate, message, signature, at)
     }
 }
 
 fn verify(
     roots: &RootCertStore,
+    deny_list: Option<&DenyList>,
     certificate: &[u8],
     message: &[u8],
     signature: &[u8],
@@ -101,7 +103,7 @@ fn verify(
     if !identity.has_role(Role::Signer) {
         return Err(wrong(format!("{identity} does not have the role signer")));
     }
-    if tls.deny_list().contains(&facts.serial) {
+    if deny_list.is_some_and(|denied| denied.contains(&facts.serial)) {
         return Err(wrong("the signer's certificate is denied".into()));
     }
     let read = EndEntityCert::try_from(&der).map_err(|error| wrong(words(&error)))?;
