@@ -44,7 +44,7 @@ pub(crate) enum NotVerified {
 
 impl Verifier {
     /// Verifies the attach of a desktop. `last` is the last accepted one, which is not verified
-    /// again. Costs about half a millisecond.
+    /// again. Costs up to a millisecond.
     pub(crate) fn verify(
         &self,
         desktop: &Desktop,

@@ -295,6 +295,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn unauthenticated_result_is_not_acknowledged() {
+        let worker = Arc::new(Worker::new(Config::default(), String::new(), None));
+        let desktop = |id: &str| DesktopKey { desktop_id: id.into(), ..DesktopKey::default() };
+        let attach = |id: &str| {
+            let (to_agent, outbox) = outbox::channel(8);
+            worker.registry.connect(desktop(id), Desktop::default(), to_agent).unwrap();
+            outbox
+        };
+        let (mut refused, mut other) = (attach("refused"), attach("other"));
+        let mut group = take_result_of(&worker, "task", desktop("refused")).await;
+        group.extend(take_result_of(&worker, "another", desktop("other")).await);
+        let refusal = proto::scheduler::Refused {
+            task_id: "task".into(),
+            unauthenticated: true,
+            desktop: Some(desktop("refused")),
+            ..proto::scheduler::Refused::default()
+        };
+        settle(&worker, group, ReportResponse { refused: vec![refusal], ..ReportResponse::default() }).await;
+        assert_eq!(refused.try_recv().unwrap().unwrap_err().code(), Code::Unavailable);
+        assert!(!worker.registry.is_connected(&desktop("refused")), "the agent attaches again");
+        assert!(matches!(other.try_recv().unwrap().unwrap().message, Some(Message::Ack(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn task_that_is_never_stored_is_given_up() {
         let worker = Arc::new(Worker::new(Config::default(), String::new(), None));
         let mut group = take_result(&worker, "bad").await;

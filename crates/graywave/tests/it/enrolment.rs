@@ -9,7 +9,7 @@ use mtls::{Anonymous, Dialling, EnrolmentToken, Facts, Files, Role, read_certifi
 use proto::{
     agent::{
         AttachRequest, EnrolRequest, Hello, RenewRequest, agent_service_client::AgentServiceClient,
-        attach_request, enrolment_service_client::EnrolmentServiceClient,
+        attach_request, attach_response, enrolment_service_client::EnrolmentServiceClient,
     },
     certificate_signing,
     scheduler::{HeartbeatRequest, scheduler_service_client::SchedulerServiceClient},
@@ -306,6 +306,8 @@ fn a_connection_ends_with_its_certificate() {
         let tls = loaded(files(&cluster, &key, &chain));
         let desktop = pki::attached(&tls, "pc-1", address);
         let mut stream = attach_as(&dial(address, tls.into(), Role::Worker).await, desktop).await.unwrap();
+        let answer = stream.message().await.unwrap().unwrap().message;
+        assert!(matches!(answer, Some(attach_response::Message::Session(_))), "{answer:?}");
         let ended = stream.message().await.unwrap_err();
         assert!(ended.code() == Code::Unauthenticated && ended.message().contains("expired"), "{ended}");
     });

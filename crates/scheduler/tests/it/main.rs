@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
+mod authentic;
 mod busy_desktops;
 mod concurrency;
 mod deadlines;
