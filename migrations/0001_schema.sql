@@ -867,8 +867,9 @@ END $$;
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
--- An entry that waits for its seal. The statement that adds an entry adds this row, so that an entry
--- is found from its commit on, however late that is. A scheduler deletes the row with the seal.
+-- An entry that waits for its seal. The statement that adds an entry adds this row, so that an
+-- entry is found from its commit on, however late that is. A scheduler deletes the row with the
+-- seal.
 CREATE TABLE audit_unsealed (
     project_id text NOT NULL,
     audit_id   uuid NOT NULL,
@@ -894,8 +895,8 @@ CREATE TABLE audit_signer (
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_signer
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
--- A seal over entries of a chain; see domain::audit::Seal. Append only: seals leave with the entries
--- of their month. Partitioned by month.
+-- A seal over entries of a chain; see domain::audit::Seal. Append only: seals leave with the
+-- entries of their month. Partitioned by month.
 CREATE TABLE audit_seal (
     -- UUIDv7 of the time of the seal, greater than the ids of its entries.
     seal_id       uuid        NOT NULL,
@@ -919,8 +920,8 @@ CREATE INDEX audit_seal_by_chain ON audit_seal (project_id, seal);
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_seal
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
--- The start of a chain without its deleted months; see domain::audit::Checkpoint. Stored before they
--- are deleted. Append only, and never deleted.
+-- The start of a chain without its deleted months; see domain::audit::Checkpoint. Stored before
+-- they are deleted. Append only, and never deleted.
 CREATE TABLE audit_checkpoint (
     project_id    text        NOT NULL,
     -- First id of the oldest month that is kept.

@@ -46,8 +46,8 @@ fn nobody() -> Status {
     failed(Error::internal().with_source("the call bypassed the gate"))
 }
 
-/// Principal of a call that a cluster operator may make, and a caller of a project as far as the use
-/// case allows it.
+/// Principal of a call that a cluster operator may make, and a caller of a project as far as the
+/// use case allows it.
 pub(crate) enum Principal {
     Caller(Caller),
     Operator(Operator),

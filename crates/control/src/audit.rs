@@ -68,7 +68,8 @@ impl Control {
     /// Records a call that returns the content of scripts or the output of records, if the project
     /// asks for it. Such a call fails if its entry cannot be stored.
     ///
-    /// `objects` is the number of scripts or records. A call has one entry, however many it returns.
+    /// `objects` is the number of scripts or records. A call has one entry, however many it
+    /// returns.
     pub(crate) async fn note_read(
         &self,
         connection: &mut Connection,

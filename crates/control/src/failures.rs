@@ -36,8 +36,8 @@ impl Failures {
 
 impl Control {
     /// Lists at most `limit` failure groups of a task, the largest first. Starts after the group
-    /// with the given number of records. Its samples are output of records, so the call is audited if
-    /// the project asks for it.
+    /// with the given number of records. Its samples are output of records, so the call is audited
+    /// if the project asks for it.
     pub async fn list_failures(
         &self,
         caller: &Caller,

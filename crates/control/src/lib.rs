@@ -131,8 +131,8 @@ impl Control {
         }
     }
 
-    /// Names the principals, each with its project, that administer the cluster with a token or a key:
-    /// they act on workers, which serve all projects.
+    /// Names the principals, each with its project, that administer the cluster with a token or a
+    /// key: they act on workers, which serve all projects.
     #[must_use]
     pub fn with_cluster_admins(self, admins: impl IntoIterator<Item = (ProjectId, String)>) -> Self {
         Self { cluster_admins: Arc::new(admins.into_iter().collect()), ..self }

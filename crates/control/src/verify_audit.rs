@@ -25,7 +25,8 @@ pub type SignatureVerifier<'a> = &'a (dyn Fn(&[u8], &Signature, Timestamp) -> Se
 pub struct ChainVerdict {
     /// Project of the chain; empty for the cluster's.
     pub project_id: String,
-    /// Time of the checkpoint at which the verification began; `None` if it began at the first seal.
+    /// Time of the checkpoint at which the verification began; `None` if it began at the first
+    /// seal.
     pub checkpoint_at: Option<Timestamp>,
     /// Number of verified seals.
     pub seals: u64,
@@ -44,8 +45,8 @@ pub struct ChainVerdict {
 }
 
 impl Control {
-    /// Verifies the chain of a project, or all chains with the cluster's (`None`), each in the state
-    /// of one moment. Reads every entry.
+    /// Verifies the chain of a project, or all chains with the cluster's (`None`), each in the
+    /// state of one moment. Reads every entry.
     pub async fn verify_audit(
         &self,
         project_id: Option<&ProjectId>,

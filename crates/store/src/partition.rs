@@ -1,5 +1,5 @@
-//! Monthly partitions of target, record, audit and audit_seal. Their ids are UUIDv7, so a month is a range of
-//! ids.
+//! Monthly partitions of target, record, audit and audit_seal. Their ids are UUIDv7, so a month is
+//! a range of ids.
 //!
 //! There is no DEFAULT partition: with one, detaching a partition would block all writers. Every
 //! change of a partitioned table here takes a lock that does not conflict with readers and writers

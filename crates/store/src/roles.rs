@@ -1,8 +1,8 @@
 //! Database roles: what the runtime may do, and who owns the partitions.
 //!
-//! The role that migrates owns the schema. The runtime role has no rights on the audit but to read and
-//! add rows. The partition role owns the partitioned tables; only the retention loop and the creation
-//! of partitions use it.
+//! The role that migrates owns the schema. The runtime role has no rights on the audit but to read
+//! and add rows. The partition role owns the partitioned tables; only the retention loop and the
+//! creation of partitions use it.
 
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -70,8 +70,8 @@ pub fn is_name(role: &str) -> bool {
     (1..=63).contains(&role.len()) && role.bytes().all(is_allowed)
 }
 
-/// Lists a partitioned table and its partitions, as quoted names, as far as another role owns them: a
-/// change of the owner locks the table.
+/// Lists a partitioned table and its partitions, as quoted names, as far as another role owns them:
+/// a change of the owner locks the table.
 async fn family(connection: &mut Connection, table: Table, owner: &str) -> Result<Vec<String>, Error> {
     Ok(sqlx::query_scalar(
         "SELECT c.oid::regclass::text FROM pg_class c

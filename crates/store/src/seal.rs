@@ -44,8 +44,8 @@ pub struct Unsealed {
     pub hash: Hash,
 }
 
-/// Lists chains with entries that wait for a seal, by project, starting after `after`. The cluster's
-/// chain is the first, with an empty project.
+/// Lists chains with entries that wait for a seal, by project, starting after `after`. The
+/// cluster's chain is the first, with an empty project.
 pub async fn pending_chains(
     connection: &mut Connection,
     after: Option<&str>,
@@ -304,7 +304,8 @@ pub async fn without_checkpoint(
     kept_from: Uuid,
     limit: i64,
 ) -> Result<Vec<(String, Head)>, Error> {
-    // A chain that is idle for longer than the retention has its last seal in the checkpoint before.
+    // A chain that is idle for longer than the retention has its last seal in the checkpoint
+    // before.
     let rows = sqlx::query!(
         r#"SELECT c.project_id, coalesce(s.seal, k.seal, 0) AS "seal!",
                   coalesce(s.hash, k.hash, $3) AS "hash!"
@@ -429,8 +430,8 @@ pub async fn inserted(
     Ok(row.map(|row| (row.audit_id, row.at)))
 }
 
-/// Makes a transaction a snapshot of one moment, whose statements may take as long as they need. For
-/// a verification, which reads the whole audit of a project while others write.
+/// Makes a transaction a snapshot of one moment, whose statements may take as long as they need.
+/// For a verification, which reads the whole audit of a project while others write.
 pub async fn begin_snapshot(connection: &mut Connection) -> Result<(), Error> {
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         .execute(&mut *connection)

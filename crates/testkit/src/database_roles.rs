@@ -19,8 +19,8 @@ pub struct DatabaseRoles {
 }
 
 impl DatabaseRoles {
-    /// Creates the database and its roles. Roles belong to the server, so their names contain the id
-    /// of the database, and [`DatabaseRoles::end`] drops them.
+    /// Creates the database and its roles. Roles belong to the server, so their names contain the
+    /// id of the database, and [`DatabaseRoles::end`] drops them.
     pub async fn new() -> anyhow::Result<Self> {
         let database = empty_database().await?;
         let name = database.url.rsplit('/').next().unwrap_or_default().to_owned();

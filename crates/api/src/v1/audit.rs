@@ -43,8 +43,8 @@ pub(crate) struct AuditEntry {
     /// Client address, `X-Forwarded-For` and user agent.
     source: String,
     request_id: String,
-    /// Details of the action: for an execution its scripts, selection and plan, for a changed object
-    /// its value before and after; `{}` without any. See docs/audit.md.
+    /// Details of the action: for an execution its scripts, selection and plan, for a changed
+    /// object its value before and after; `{}` without any. See docs/audit.md.
     #[schema(value_type = Object)]
     details: Value,
 }

@@ -21,8 +21,8 @@ pub(crate) struct Limits {
     /// Maximum number of scripts running at the same time on one desktop.
     #[schema(minimum = 1, maximum = 100)]
     max_running_per_desktop: Option<i64>,
-    /// Whether calls that read the content of scripts or the output of records are audited. A request
-    /// without the field leaves the setting unchanged.
+    /// Whether calls that read the content of scripts or the output of records are audited. A
+    /// request without the field leaves the setting unchanged.
     audit_reads: Option<bool>,
 }
 

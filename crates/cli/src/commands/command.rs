@@ -68,8 +68,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Returns the arguments of `audit verify`, which runs on the database; `None` for commands that
-    /// call the control plane.
+    /// Returns the arguments of `audit verify`, which runs on the database; `None` for commands
+    /// that call the control plane.
     pub const fn audit_verification(&self) -> Option<&audit::AuditVerifyArgs> {
         match self {
             Self::Audit(arguments) => arguments.verification(),

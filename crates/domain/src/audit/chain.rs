@@ -198,8 +198,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Ends the verification. `head` is the stored last seal, and `stray` the first entry that has no
-    /// seal and is wrong, with its time as far as it is known.
+    /// Ends the verification. `head` is the stored last seal, and `stray` the first entry that has
+    /// no seal and is wrong, with its time as far as it is known.
     pub fn end(&self, head: Head, stray: Option<(Fault, Option<Timestamp>)>) -> Result<(), Broken> {
         if head.number > self.head.number {
             let missing = Some(self.head.number + 1);

@@ -1,11 +1,11 @@
 //! Seals: a chain of hashes over the entries of a project's audit, or of the cluster's.
 //!
-//! A seal names its entries by id and hash, and the hash of the seal before it. Its signature covers
-//! its hash. So no entry can be changed, removed or added behind a seal without breaking the chain,
-//! and a verifier names the entry.
+//! A seal names its entries by id and hash, and the hash of the seal before it. Its signature
+//! covers its hash. So no entry can be changed, removed or added behind a seal without breaking the
+//! chain, and a verifier names the entry.
 //!
-//! Each encoding begins with its own context, and each text with its length. No two different values
-//! have the same encoding.
+//! Each encoding begins with its own context, and each text with its length. No two different
+//! values have the same encoding.
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;

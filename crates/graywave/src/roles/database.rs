@@ -52,8 +52,8 @@ Examples:
   graywave migrate
   graywave migrate --runtime-role graywave_app --partition-role graywave_parts")]
 pub(crate) struct MigrateArgs {
-    /// Role of the API, the schedulers and the database commands: it cannot change the audit. Created
-    /// without a password if it does not exist
+    /// Role of the API, the schedulers and the database commands: it cannot change the audit.
+    /// Created without a password if it does not exist
     #[arg(long, value_name = "NAME", requires = "partition_role", value_parser = role_name)]
     runtime_role: Option<String>,
     /// Role that owns the partitions, for `database.partition_url` of schedulers

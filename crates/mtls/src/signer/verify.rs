@@ -58,8 +58,8 @@ pub fn verify_signed(
 pub struct SealRoots(Arc<RootCertStore>);
 
 impl SealRoots {
-    /// Reads the certificates of CAs in PEM. After a rotation, the file needs the old CA too, as long
-    /// as signatures of its signers are kept.
+    /// Reads the certificates of CAs in PEM. After a rotation, the file needs the old CA too, as
+    /// long as signatures of its signers are kept.
     ///
     /// # Errors
     ///
