@@ -24,7 +24,7 @@ pub mod warning;
 pub mod wave;
 pub mod window;
 
-pub use auth::{authz, deny_list, enrolment, merkle, request_signing};
+pub use auth::{authz, deny_list, enrolment, merkle, request_signing, token_life};
 pub use basis_points::BasisPoints;
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 pub use insight::{explain, what_if};

@@ -58,6 +58,8 @@ pub const MAX_RUNNING_PER_DESKTOP: i64 = 100;
 pub const MAX_POLICY_BYTES: usize = 16 << 10;
 /// Maximum number of policies per principal.
 pub const MAX_POLICIES_PER_PRINCIPAL: usize = 20;
+/// Default lifetime of a bearer token, in days.
+pub const DEFAULT_TOKEN_DAYS: u16 = 90;
 /// Maximum validity of an enrolment token, in hours: thirty days.
 pub const MAX_ENROLMENT_TOKEN_HOURS: i64 = 30 * 24;
 /// Default validity of an enrolment token, in hours.

@@ -1,6 +1,7 @@
 //! The access service: principals, policies, tokens and access keys of the caller's project.
 
 use control::{Actor, finished};
+use domain::token_life::token_expiry;
 use proto::{
     admin::{
         CreateKeyRequest, CreateKeyResponse, CreateTokenRequest, CreateTokenResponse, DeletePolicyRequest,
@@ -107,9 +108,10 @@ impl AccessService for Service {
         &self,
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenResponse>, Status> {
-        let (caller, CreateTokenRequest { principal, expire_time }) = extract(request)?;
-        let expires_at = moment("expire_time", expire_time).map_err(failed)?;
+        let (caller, CreateTokenRequest { principal, expire_time, never_expires }) = extract(request)?;
         let (control, created_at) = (self.control.clone(), self.control.now());
+        let expires_at = moment("expire_time", expire_time).map_err(failed)?;
+        let expires_at = token_expiry(expires_at, never_expires, created_at).map_err(failed)?;
         let made = finished(async move {
             let made = control.create_token(Actor::Caller(&caller), &principal, expires_at).await?;
             Ok((made, principal))

@@ -34,7 +34,7 @@ async fn principals_policies_and_credentials_are_managed() {
     let bound = DeletePolicyRequest { name: "looker".into() };
     assert_eq!(refused(access.delete_policy(bound.clone()).await).code, Code::FailedPrecondition);
 
-    let new = CreateTokenRequest { principal: "ann".into(), expire_time: None };
+    let new = CreateTokenRequest { principal: "ann".into(), ..CreateTokenRequest::default() };
     let made = access.create_token(new).await.unwrap().into_inner();
     let token_id = made.token.unwrap().token_id;
     let mut as_ann = TaskServiceClient::new(harness.channel(Some(&made.secret)));

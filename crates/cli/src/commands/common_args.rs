@@ -18,10 +18,18 @@ pub(crate) struct CommonArgs {
     pub(super) connection: ConnectionArgs,
 }
 
+/// Warning for a token on the command line.
+const TOKEN_IS_VISIBLE: &str = "warning: --token is visible in the process list and the shell history; set GRAYWAVE_TOKEN, or run \
+     `graywave login < FILE`";
+
 impl CommonArgs {
     /// Opens a session with the control plane, and the console that the command prints to.
     pub(super) async fn open(&self) -> Result<(Session, Console), Error> {
-        Ok((self.connection.open().await?, self.output.console()))
+        let console = self.output.console();
+        if self.connection.token.is_some() {
+            console.say(TOKEN_IS_VISIBLE);
+        }
+        Ok((self.connection.open().await?, console))
     }
 }
 

@@ -7,3 +7,4 @@ pub mod deny_list;
 pub mod enrolment;
 pub mod merkle;
 pub mod request_signing;
+pub mod token_life;

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use control::{Control, CredentialRow, NO_LIMIT, Rewrapped};
-use domain::Timestamp;
+use domain::{Timestamp, token_life::token_expiry};
 use serde_json::json;
 
 use super::project::{Project, TokenArg, object, state, time};
@@ -18,14 +18,38 @@ pub(crate) struct NewCredential {
     /// Principal of the credential
     #[arg(long, value_name = "NAME")]
     principal: String,
-    /// Lifetime in days [default: unlimited]
-    #[arg(long, value_name = "DAYS", value_parser = number(1, u16::MAX, 90))]
-    expires_in_days: Option<u16>,
+    /// Lifetime in days, or `never` [default: 90 for tokens, never for keys]
+    #[arg(long = "expires", value_name = "DAYS", alias = "expires-in-days", value_parser = lifetime)]
+    life: Option<Lifetime>,
+}
+
+/// Lifetime of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lifetime {
+    Days(u16),
+    Never,
+}
+
+fn lifetime(text: &str) -> Result<Lifetime, String> {
+    if text == "never" {
+        return Ok(Lifetime::Never);
+    }
+    let days = number(1, u16::MAX, 90)(text);
+    days.map(Lifetime::Days).map_err(|error| format!("{error}, or `never`"))
 }
 
 impl NewCredential {
+    /// Expiry as the command names it; `None` for never and for no time.
     fn expires_at(&self) -> Option<Timestamp> {
-        self.expires_in_days.map(|days| Utc::now() + TimeDelta::days(days.into()))
+        match self.life {
+            Some(Lifetime::Days(days)) => Some(Utc::now() + TimeDelta::days(days.into())),
+            Some(Lifetime::Never) | None => None,
+        }
+    }
+
+    /// Expiry of a token.
+    fn token_expires_at(&self) -> Result<Option<Timestamp>, domain::Error> {
+        token_expiry(self.expires_at(), self.life == Some(Lifetime::Never), Utc::now())
     }
 }
 
@@ -93,7 +117,7 @@ pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<Str
 pub(super) async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
     match command {
         Tokens::Create { new, only_token } => {
-            let expires_at = new.expires_at();
+            let expires_at = new.token_expires_at()?;
             let made = control.create_token(new.project.actor(), &new.principal, expires_at).await?;
             if only_token {
                 return Ok(format!("{}\n", made.token));

@@ -16,7 +16,7 @@ use axum::{
     },
 };
 use control::CredentialRow;
-use domain::{Error, Timestamp};
+use domain::{Error, Timestamp, token_life::token_expiry};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -39,6 +39,28 @@ pub(crate) struct NewCredential {
 impl NewCredential {
     fn terms(self) -> Result<(String, Option<Timestamp>), Error> {
         Ok((self.principal, query::time("expire_time", self.expire_time)?))
+    }
+}
+
+/// Principal and lifetime of a new token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewToken {
+    /// Principal of the project that the token authenticates.
+    #[schema(min_length = 1, max_length = 128)]
+    principal: String,
+    /// Time at which the token expires; must be in the future. If omitted, it expires in 90 days.
+    #[schema(format = DateTime)]
+    expire_time: Option<String>,
+    /// Keeps the token valid until revoked; excludes `expire_time`.
+    #[serde(default)]
+    never_expires: bool,
+}
+
+impl NewToken {
+    fn terms(self, now: Timestamp) -> Result<(String, Option<Timestamp>), Error> {
+        let expires_at = query::time("expire_time", self.expire_time)?;
+        Ok((self.principal, token_expiry(expires_at, self.never_expires, now)?))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    NewCredential, Secret, ValidityPeriod,
+    NewToken, Secret, ValidityPeriod,
     pagination::{self, PageQuery},
     secret, time,
 };
@@ -72,14 +72,14 @@ pub(crate) async fn list(
 /// The secret is shown only in this response, so the call accepts no `Idempotency-Key`.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/tokens", operation_id = "CreateToken", tag = "native",
-    params(Project), request_body = NewCredential,
+    params(Project), request_body = NewToken,
     responses((status = 200, description = "The token.", body = CreatedToken)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
-    Body(request): Body<NewCredential>,
+    Body(request): Body<NewToken>,
 ) -> Result<Secret<CreatedToken>, ApiError> {
-    let (principal, expires_at) = request.terms()?;
+    let (principal, expires_at) = request.terms(control.now())?;
     let made = finished(async move {
         let made = control.create_token(Actor::Caller(&caller), &principal, expires_at).await?;
         Ok(CreatedToken {
