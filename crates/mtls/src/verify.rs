@@ -1,5 +1,6 @@
-//! Rules for certificate chains, and the deny-list. Only a trusted CA may certify control plane processes; an issuer
-//! below it may certify desktops too. So a stolen issuer key can impersonate desktops only.
+//! Rules for certificate chains, and the deny-list. Only a trusted CA may certify control plane
+//! processes; an issuer below it may certify desktops too. So a stolen issuer key can impersonate
+//! desktops only.
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use store::{
     Tx, audit,
     audit::NewEntry,
+    desktop,
     enrolment::{self as stored, HeldToken, NewCertificate},
     project,
 };
@@ -118,7 +119,7 @@ impl Scheduler {
         })?;
         stored::spend(&mut tx, token_id).await?;
         if !token.assignment.is_empty() {
-            stored::assign(&mut tx, &project_id, desktop_id, &token.assignment).await?;
+            desktop::assign(&mut tx, &project_id, desktop_id, &token.assignment).await?;
         }
         let order = Order {
             project_id: &project_id,

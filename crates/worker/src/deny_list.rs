@@ -73,6 +73,8 @@ impl DenyLists {
         if version > current.version {
             tracing::warn!(version, certificates = serials.len(), "new deny-list in use");
             current.version = version;
+            // Requested again until it is signed, because agents take signed lists only.
+            current.received = None;
             if let Some(tls) = &self.tls {
                 tls.deny_list().replace(serials.iter().map(String::as_str));
             }
@@ -121,10 +123,14 @@ mod tests {
         let (lists, now) = (DenyLists::default(), Instant::now());
         assert!(lists.take(list(5, false), now).is_none() && lists.for_agents().is_none());
         assert_eq!(lists.known_version(now), 0);
+        lists.take(list(4, true), now);
         lists.take(list(5, true), now).unwrap();
-        assert_eq!(lists.known_version(now + REFRESH_EVERY / 2), 5);
+        assert!(lists.take(list(6, false), now).is_none());
+        assert_eq!((lists.known_version(now), lists.for_agents().unwrap().version), (0, 5));
+        lists.take(list(6, true), now).unwrap();
+        assert_eq!(lists.known_version(now + REFRESH_EVERY / 2), 6);
         assert_eq!(lists.known_version(now + REFRESH_EVERY), 0);
-        assert!(lists.take(list(5, true), now + REFRESH_EVERY).is_none());
-        assert_eq!(lists.known_version(now + REFRESH_EVERY), 5);
+        assert!(lists.take(list(6, true), now + REFRESH_EVERY).is_none());
+        assert_eq!(lists.known_version(now + REFRESH_EVERY), 6);
     }
 }

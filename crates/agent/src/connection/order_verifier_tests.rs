@@ -54,6 +54,7 @@ fn terms() -> BatchTerms {
         run_as_user: "ada".into(),
         kill_left_processes: true,
         retried_task_ids: vec!["t0".into()],
+        deny_list_version: 0,
     }
 }
 

@@ -60,7 +60,7 @@ struct DenyArgs {
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Reason, for the list
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
     reason: String,
     #[command(flatten)]
     common: CommonArgs,

@@ -136,9 +136,9 @@ fn facts_of_an_agent_do_not_change_its_pool() {
     intruder.cluster.api.connected(1);
     let native = intruder.cluster.api.native();
     let desktop: Value = native.get("/desktops/pc-1");
-    let shown = (&desktop["pool_id"], &desktop["availability_zone"], &desktop["tags"]["tier"]);
+    let shown = (&desktop["desktop_pool_id"], &desktop["availability_zone"], &desktop["tags"]["tier"]);
     assert_eq!(shown, (&json!("office"), &json!("zone-1"), &json!("low")), "{desktop}");
-    let pools = native.get("/desktops?pool_id=finance");
+    let pools = native.get("/desktops?desktop_pool_id=finance");
     assert_eq!(pools["desktops"], json!([]), "{pools}");
 }
 

@@ -1,5 +1,6 @@
 //! Desktops: their attributes and lists.
 
+mod assignment;
 mod connection;
 mod lifecycle;
 
@@ -15,6 +16,7 @@ use domain::{
 };
 use sqlx::{Postgres, QueryBuilder, types::Json};
 
+pub use self::assignment::assign;
 pub(crate) use self::connection::columns;
 pub use self::connection::{
     Holding, LastAttach, connected, disconnected, holdings, last_attaches, set_full, worker_gone,

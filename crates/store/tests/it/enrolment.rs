@@ -168,7 +168,7 @@ async fn facts_of_an_agent_never_overrule_its_enrolment() {
         availability_zone: Some("zone-1".into()),
         tags: tag("low"),
     };
-    enrolment::assign(&mut connection, &project(), &desktop_id(1), &fixed).await.unwrap();
+    presence::assign(&mut connection, &project(), &desktop_id(1), &fixed).await.unwrap();
     let claims = DesktopFacts {
         pool_id: "finance".into(),
         availability_zone: "zone-2".into(),
@@ -182,7 +182,7 @@ async fn facts_of_an_agent_never_overrule_its_enrolment() {
     }
     // A later token fixes one value again.
     let moved = Assignment { pool_id: Some("lab".into()), ..Assignment::default() };
-    enrolment::assign(&mut connection, &project(), &desktop_id(1), &moved).await.unwrap();
+    presence::assign(&mut connection, &project(), &desktop_id(1), &moved).await.unwrap();
     assert_eq!(text(&mut connection, effective).await, r#"lab zone-1 {"tier": "low"}"#);
     presence::connected(&mut connection, &one, &[claims], now()).await.unwrap();
     assert_eq!(text(&mut connection, effective).await, r#"lab zone-1 {"tier": "low"}"#);
