@@ -164,7 +164,7 @@ mod tests {
     fn list_denies_what_its_last_replacement_names() {
         let list = DenyList::default();
         assert!(!list.contains("01:02"));
-        list.clone().replace(["102", "not a serial"]);
+        list.replace(["102", "not a serial"]);
         assert!(list.contains("01:02") && !list.contains("01:03") && !list.contains("not a serial"));
         list.replace(["0103"]);
         assert!(!list.contains("01:02") && list.contains("01:03"));

@@ -31,9 +31,9 @@ mod tests {
     #[test]
     fn token_expires_unless_it_is_said_otherwise() {
         let at = |day: i64| Timestamp::from_timestamp(1_800_000_000 + day * 86_400, 0).unwrap();
-        assert_eq!(token_expiry(None, false, at(0)), Ok(Some(at(90))));
-        assert_eq!(token_expiry(Some(at(7)), false, at(0)), Ok(Some(at(7))));
-        assert_eq!(token_expiry(None, true, at(0)), Ok(None));
+        assert_eq!(token_expiry(None, false, at(0)).unwrap(), Some(at(90)));
+        assert_eq!(token_expiry(Some(at(7)), false, at(0)).unwrap(), Some(at(7)));
+        assert_eq!(token_expiry(None, true, at(0)).unwrap(), None);
         assert!(token_expiry(Some(at(7)), true, at(0)).is_err());
     }
 }

@@ -156,6 +156,11 @@ pub(crate) fn files(cluster: &Cluster, key: &mtls::NewKey, chain: &[Vec<u8>]) ->
     Files { ca: cluster.directory.path().join("pki/ca/ca.crt"), cert: file.clone(), key: file }
 }
 
+async fn refused(worker: &Channel, token: &str, id: &str, key: &mtls::NewKey, code: Code, said: &str) {
+    let status = enrol(worker, token, id, key).await.unwrap_err();
+    assert!(status.code() == code && status.message().contains(said), "{status}");
+}
+
 #[test]
 fn who_shows_no_certificate_may_enrol_and_nothing_else() {
     let cluster = Cluster::start_with_enrolment(LONG);
@@ -167,10 +172,6 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
     let pki = cluster.pki.as_ref().unwrap();
     let stranger = Anonymous::load(&pki.role("admin", "ann").ca).unwrap();
     let key = mtls::NewKey::generate().unwrap();
-    let refused = |answer: Result<Vec<Vec<u8>>, Status>, code: Code, said: &str| {
-        let status = answer.unwrap_err();
-        assert!(status.code() == code && status.message().contains(said), "{status}");
-    };
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let worker = dial(&cluster.workers[0].0, stranger.clone().into(), Role::Worker).await;
         let status = attach(&worker, "pc-1").await.unwrap_err();
@@ -186,38 +187,22 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         SchedulerServiceClient::new(scheduler).heartbeat(beat).await.unwrap_err();
 
         let nobodys = "0".repeat(80);
-        refused(
-            enrol(&worker, &nobodys, "pc-1", &key).await,
-            Code::Unauthenticated,
-            "unknown enrolment token",
-        );
+        refused(&worker, &nobodys, "pc-1", &key, Code::Unauthenticated, "unknown enrolment token").await;
         let mistyped = format!("{}x", text(&bound));
-        refused(
-            enrol(&worker, &mistyped, "pc-1", &key).await,
-            Code::Unauthenticated,
-            "unknown enrolment token",
-        );
+        refused(&worker, &mistyped, "pc-1", &key, Code::Unauthenticated, "unknown enrolment token").await;
         let without_id = EnrolRequest::default();
         let status = EnrolmentServiceClient::new(worker.clone()).enrol(without_id).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-        refused(
-            enrol(&worker, &text(&bound), "pc-2", &key).await,
-            Code::PermissionDenied,
-            "for desktop pc-1",
-        );
+        refused(&worker, &text(&bound), "pc-2", &key, Code::PermissionDenied, "for desktop pc-1").await;
         let large = EnrolRequest { signature: vec![0; 20_000], ..enrol_request(&text(&bound), "pc-1", &key) };
         assert!(EnrolmentServiceClient::new(worker.clone()).enrol(large).await.is_err());
         // After a lost response, the same key receives its certificate again. Another key does not.
         let chain = enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap();
         assert_eq!(enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap(), chain);
         let other = mtls::NewKey::generate().unwrap();
-        refused(enrol(&worker, &text(&bound), "pc-1", &other).await, Code::Unauthenticated, "used up");
+        refused(&worker, &text(&bound), "pc-1", &other, Code::Unauthenticated, "used up").await;
         // The desktop id is taken, even with a valid token.
-        refused(
-            enrol(&worker, &text(&many), "pc-1", &other).await,
-            Code::FailedPrecondition,
-            "revoke the desktop",
-        );
+        refused(&worker, &text(&many), "pc-1", &other, Code::FailedPrecondition, "revoke the desktop").await;
         enrol(&worker, &text(&many), "pc-3", &other).await.unwrap();
 
         // The certificate is valid for its desktop only and cannot be renewed immediately.

@@ -122,13 +122,8 @@ fn samples() -> Vec<Vec<u8>> {
         UpdatePresenceRequest { worker_id: "thief".into(), ..Default::default() }.encode_to_vec(),
         ReportRequest { worker_id: "thief".into(), results: vec![result], ..Default::default() }
             .encode_to_vec(),
-        AttachRequest {
-            message: Some(attach_request::Message::Hello(Hello {
-                desktop: Some(desktop()),
-                ..Default::default()
-            })),
-        }
-        .encode_to_vec(),
+        AttachRequest { message: Some(attach_request::Message::Hello(Hello { desktop: Some(desktop()) })) }
+            .encode_to_vec(),
         OrderResult { scripts, ..Default::default() }.encode_to_vec(),
     ]
 }

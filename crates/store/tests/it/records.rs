@@ -104,7 +104,7 @@ fn expected(all: &[RecordRow], filter: &RecordFilter) -> Vec<RecordRow> {
         seen.insert((row.desktop_id.clone(), script))
     });
     let within = |row: &RecordRow| {
-        let at = row.started_at.or(created(row)).unwrap();
+        let at = row.started_at.or_else(|| created(row)).unwrap();
         filter.period.from.is_none_or(|from| at >= from)
             && filter.period.until.is_none_or(|until| at <= until)
     };

@@ -302,12 +302,8 @@ impl Pair {
                 batch::renew(&mut tx, worker_id, &keys, now + LEASE).await.unwrap();
             }
             Step::SetLimit { project_id, max_in_flight } => {
-                let (max_in_flight, max_running_per_desktop) = (*max_in_flight, None);
-                let limits = project_limit::ProjectLimits {
-                    max_in_flight,
-                    max_running_per_desktop,
-                    audit_reads: false,
-                };
+                let max_in_flight = *max_in_flight;
+                let limits = project_limit::ProjectLimits { max_in_flight, ..Default::default() };
                 project_limit::put(&mut tx, project_id, limits).await.unwrap();
             }
             Step::Freeze { project_id } => {
