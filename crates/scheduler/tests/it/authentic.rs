@@ -116,7 +116,7 @@ async fn only_the_agent_says_that_an_order_did_not_start() {
         let lost = vec![returned(&first, 0, true)];
         harness.engine.report(&worker("w"), Vec::new(), lost, after(1)).await.unwrap();
         assert_eq!(harness.count(MAYBE_DELIVERED).await, 1);
-        let again = harness.lease(&worker("w"), 10, after(2)).await.remove(0);
+        let again = harness.leased(2).await.remove(0);
         let message = session_signing::return_message(SENDER, &key(&again), false);
         let given_back = ReturnedTarget {
             task_id: key(&again).task_id,
