@@ -38,7 +38,7 @@ pub struct ChainVerdict {
     pub unsealed_entries: u64,
     /// Number and hash of the last verified seal.
     pub last: Head,
-    /// Time of the last verified seal; `None` if there is none since the checkpoint.
+    /// Time of the last verified seal; `None` without a seal since the checkpoint.
     pub last_at: Option<Timestamp>,
     /// The first broken place; `None` if the chain is intact.
     pub broken: Option<Broken>,

@@ -79,7 +79,7 @@ fn table_text(verdicts: &[ChainVerdict], has_roots: bool) -> String {
     let unsigned: u64 = verdicts.iter().map(|verdict| verdict.unsigned_seals).sum();
     if unsigned > 0 {
         text.push_str(&format!(
-            "{unsigned} seals are not signed: a database superuser could have made them anew\n"
+            "{unsigned} seals are not signed: a database superuser could have replaced them\n"
         ));
     }
     text
@@ -157,7 +157,7 @@ CHAIN      SEALS  UNSIGNED  SEALED ENTRIES  NOT YET SEALED  LAST SEAL           
 acme       2      2         3               1               2026-11-30 23:00:01  BROKEN
 acme: broken at seal 3 of 2026-11-30 23:00:01: entry 019a0000000070008000000000000000 was changed after it was sealed
 signatures were not verified: name the CA with --ca-file
-2 seals are not signed: a database superuser could have made them anew
+2 seals are not signed: a database superuser could have replaced them
 "
         );
     }
