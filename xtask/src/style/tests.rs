@@ -75,3 +75,17 @@ fn long_commit_subject_is_a_fault() {
     let fault = commits::too_long(&format!("abc {}", "x".repeat(73))).unwrap();
     assert!(fault.message.starts_with("commit abc: a subject of 73 characters, at most 72"));
 }
+
+#[test]
+fn tests_that_the_threat_model_names_exist() {
+    let read = |path: &str| std::fs::read_to_string(crate::root().join(path)).unwrap();
+    let page = read("docs/threat-model.md");
+    let code = crate::sources::files(|path| path.ends_with(".rs")).unwrap();
+    let code: String = code.iter().map(|path| read(path)).collect();
+    let names: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|word| word.contains('_') && !word.contains('.')).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        assert!(code.contains(&format!("fn {name}(")), "no test is named {name}");
+    }
+}
