@@ -96,6 +96,9 @@ pub const SOFT_PULL_BYTES: usize = 8 << 20;
 pub const MAX_REVOKED_PER_ANSWER: u32 = 5_000;
 /// Maximum number of desktops in a presence update.
 pub const MAX_DESKTOPS_PER_PRESENCE_UPDATE: usize = 1_000;
+/// Number of signed attaches at which a worker sends a presence update. A scheduler verifies them
+/// in about 0.2 s, so that a retry after a timeout makes progress.
+pub const SOFT_ATTACHES_PER_PRESENCE_UPDATE: usize = 200;
 /// Maximum number of leases in a renewal.
 pub const MAX_LEASES_PER_RENEWAL: usize = 1_000;
 /// Maximum number of targets in one message of stops. The rest follows once these have ended.

@@ -29,7 +29,7 @@ pub struct Proof {
     pub chain: Vec<Vec<u8>>,
     /// Signature scheme of TLS.
     pub scheme: u16,
-    /// Signature.
+    /// Signature over the message, by the key of the leaf.
     pub signature: Vec<u8>,
 }
 

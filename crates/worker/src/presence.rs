@@ -55,10 +55,12 @@ impl Presence {
     /// Takes as many changes as one call can report.
     pub(crate) fn take(&self) -> Vec<Change> {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bytes = 0;
+        let (mut bytes, mut signed) = (0, 0);
         let fits = |(_, change): &(&DesktopKey, &Option<Desktop>)| {
-            let fits = bytes < limits::SOFT_PRESENCE_BYTES;
+            let fits =
+                bytes < limits::SOFT_PRESENCE_BYTES && signed < limits::SOFT_ATTACHES_PER_PRESENCE_UPDATE;
             bytes += change.as_ref().map_or(0, Message::encoded_len);
+            signed += usize::from(change.as_ref().is_some_and(|desktop| desktop.attach.is_some()));
             fits
         };
         let some = changes.iter().take(limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE).take_while(fits);
@@ -77,7 +79,21 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
+    use proto::types::SignedAttach;
+
     use super::*;
+
+    #[test]
+    fn one_call_has_a_bounded_number_of_signed_attaches() {
+        let presence = Presence::default();
+        let desktop = Desktop { attach: Some(SignedAttach::default()), ..Desktop::default() };
+        for number in 0..500 {
+            let key = DesktopKey { project_id: "p".into(), desktop_id: number.to_string() };
+            presence.connected(key, desktop.clone());
+        }
+        let taken: Vec<usize> = (0..4).map(|_| presence.take().len()).collect();
+        assert_eq!(taken, [200, 200, 100, 0]);
+    }
 
     #[test]
     fn one_call_tells_no_more_than_a_message_takes() {

@@ -105,7 +105,7 @@ async fn older_attach_of_an_agent_never_counts_again() {
     let harness = Harness::new().await;
     let (w, v) = (worker("w"), worker("v"));
     assert_eq!(claim(&harness, &w, attached(1, "r", 1), 9).await, None);
-    // A later attach counts whatever its worker says about the time.
+    // A later attach counts with any time that its worker reports.
     assert_eq!(claim(&harness, &v, attached(1, "r", 2), 5).await, None);
     let refusal = claim(&harness, &w, attached(1, "r", 1), 10).await.unwrap();
     assert!(refusal.reason.contains("newer connection"), "{refusal:?}");
