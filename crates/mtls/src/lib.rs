@@ -18,6 +18,7 @@ mod session;
 mod settings;
 mod signer;
 mod tls;
+mod verified_chains;
 mod verify;
 mod web;
 

@@ -7,7 +7,11 @@ use rustls::{
 };
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::{certificate::Certified, tls::Tls};
+use crate::{
+    certificate::{Certified, read_facts},
+    tls::Tls,
+    verified_chains::chain_id,
+};
 
 /// Accepted signature schemes, in order of preference.
 const SCHEMES: [SignatureScheme; 6] = [
@@ -72,17 +76,13 @@ pub fn verify_proof(tls: &Tls, message: &[u8], proof: &Proof) -> Result<Certifie
         between.iter().map(|certificate| CertificateDer::from(certificate.as_slice())).collect();
     let read = EndEntityCert::try_from(&leaf).map_err(|error| words(&error))?;
     let algorithms = ring::default_provider().signature_verification_algorithms;
-    let roots = tls.roots();
-    read.verify_for_usage(
-        algorithms.all,
-        &roots.roots,
-        &between,
-        UnixTime::now(),
-        KeyUsage::client_auth(),
-        None,
-        None,
-    )
-    .map_err(|error| words(&error))?;
+    let (current, id, now) = (tls.current(), chain_id(&proof.chain), UnixTime::now());
+    if !current.verified.contains(&id, i64::try_from(now.as_secs()).unwrap_or(i64::MAX)) {
+        let usage = KeyUsage::client_auth();
+        read.verify_for_usage(algorithms.all, &current.roots.roots, &between, now, usage, None, None)
+            .map_err(|error| words(&error))?;
+        current.verified.add(id, ends_at(certified.not_after_unix, &between)?);
+    }
     let scheme = SignatureScheme::from(proof.scheme);
     let accepted = if SCHEMES.contains(&scheme) { algorithms.mapping } else { &[] };
     let known = accepted.iter().filter(|(known, _)| *known == scheme).flat_map(|(_, algorithms)| *algorithms);
@@ -91,6 +91,11 @@ pub fn verify_proof(tls: &Tls, message: &[u8], proof: &Proof) -> Result<Certifie
         return Ok(certified);
     }
     Err("the signature does not match the certificate and the message".into())
+}
+
+/// First end of validity among a leaf and its intermediates, in Unix seconds.
+fn ends_at(leaf_unix: i64, between: &[CertificateDer<'_>]) -> Result<i64, String> {
+    between.iter().try_fold(leaf_unix, |first, between| Ok(first.min(read_facts(between)?.not_after_unix)))
 }
 
 fn words(error: &webpki::Error) -> String {
@@ -137,6 +142,24 @@ mod tests {
         assert!(refused(b"message", &stranger.prove(b"message").unwrap()).contains("another CA"));
         let crossed = Proof { chain: proof.chain, ..stranger.prove(b"message").unwrap() };
         assert!(refused(b"message", &crossed).contains("does not match"));
+    }
+
+    #[test]
+    fn verified_chain_is_trusted_by_the_same_cas_only() {
+        let (ca, other) = (Ca::new(), Ca::new());
+        let (desktop, _a) = tls(&ca, "graywave://desktop/p/d");
+        let (scheduler, place) = tls(&ca, "graywave://role/scheduler/s");
+        let proof = desktop.prove(b"message").unwrap();
+        for _ in 0..2 {
+            assert!(verify_proof(&scheduler, b"message", &proof).is_ok());
+            assert!(verify_proof(&scheduler, b"massage", &proof).is_err());
+        }
+        let padded = Proof { chain: [proof.chain.clone(), vec![vec![1]]].concat(), ..proof.clone() };
+        assert!(verify_proof(&scheduler, b"message", &padded).is_err());
+        // The CA is dropped.
+        place.put(&other, &other.signed(&["graywave://role/scheduler/s"], &[], 1));
+        let reloaded = Tls::load(place.files()).unwrap();
+        assert!(verify_proof(&reloaded, b"message", &proof).unwrap_err().contains("another CA"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     denied::DenyList,
     files::Contents,
     identity::Identity,
+    verified_chains::VerifiedChains,
     verify::{ClientVerifier, ServerVerifier},
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) client: Arc<ClientConfig>,
     /// Certificates and key, for signatures.
     pub(crate) own: Arc<CertifiedKey>,
+    /// Certificates of desktops that these CAs are known to have issued.
+    pub(crate) verified: VerifiedChains,
 }
 
 /// File with the problem, and the reason.
@@ -62,7 +65,18 @@ impl Settings {
         let own = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider())
             .map_err(|error| Wrong::Key(does_not_fit(error)))?;
         let client = Arc::new(client(&roots, deny_list, chain, key).map_err(Wrong::Key)?);
-        Ok(Self { identity, facts, trusted, roots, server, open_server, client, own: Arc::new(own) })
+        let verified = VerifiedChains::default();
+        Ok(Self {
+            identity,
+            facts,
+            trusted,
+            roots,
+            server,
+            open_server,
+            client,
+            own: Arc::new(own),
+            verified,
+        })
     }
 }
 
