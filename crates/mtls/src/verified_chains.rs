@@ -1,5 +1,5 @@
-//! Certificate chains that were verified. After the loss of a worker, its desktops attach again with
-//! the same certificates, and two of three signatures need no second verification.
+//! Certificate chains that were verified. After the loss of a worker, its desktops attach again
+//! with the same certificates, and two of three signatures need no second verification.
 
 use std::{
     collections::HashMap,
