@@ -63,7 +63,7 @@ pub async fn insert(connection: &mut Connection, new: &DeniedCertificate) -> Res
     Ok(done.rows_affected() == 1)
 }
 
-/// Deletes an entry. Returns false if there is none.
+/// Deletes an entry. Returns false if the certificate is not denied.
 pub async fn remove(connection: &mut Connection, serial: &str) -> Result<bool, Error> {
     let done =
         sqlx::query!("DELETE FROM denied_certificate WHERE serial = $1", serial).execute(connection).await?;

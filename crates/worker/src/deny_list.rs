@@ -88,7 +88,7 @@ impl DenyLists {
         is_news.then_some(for_agents)
     }
 
-    /// The list for an agent; `None` if there is none.
+    /// The list for an agent; `None` until a scheduler has sent a signed one.
     pub(crate) fn for_agents(&self) -> Option<ForAgents> {
         self.lock().for_agents.clone()
     }

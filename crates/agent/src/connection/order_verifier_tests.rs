@@ -215,7 +215,7 @@ fn fuzz_signed_orders() {
 #[test]
 fn order_ahead_of_the_agents_deny_list_is_refused() {
     let rig = rig();
-    let version = 1_800_000_000_000;
+    let version = u64::try_from(OffsetDateTime::now_utc().unix_timestamp() * 1_000).unwrap();
     let ahead = BatchTerms { deny_list_version: version, ..terms() };
     rig.refused(&rig.order(&ahead, "d"), "withholds the deny-list");
     let list = proto::deny_list::encode(version, &[]);

@@ -145,7 +145,7 @@ struct EnrolArgs {
     /// Lifetime in hours, at most 720 [default: 24]
     #[arg(long, value_name = "HOURS", value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
     expires_in_hours: Option<i64>,
-    /// Pool of the desktops, whatever their agents report [default: as the agent says]
+    /// Pool of the desktops, also if their agents report another [default: as the agent says]
     #[arg(long, value_name = "POOL", default_value_t, hide_default_value = true)]
     pool: String,
     /// Availability zone of the desktops [default: as the agent says]

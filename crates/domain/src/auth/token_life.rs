@@ -6,7 +6,7 @@ use crate::{Error, Reason, Timestamp, limits::DEFAULT_TOKEN_DAYS};
 
 /// Returns the expiry of a new token; `None` if it never expires.
 ///
-/// A token without a time expires after [`DEFAULT_TOKEN_DAYS`]: one that is forgotten must not stay
+/// A token without a time expires after [`DEFAULT_TOKEN_DAYS`]: a forgotten token must not stay
 /// valid for ever.
 pub fn token_expiry(
     asked: Option<Timestamp>,

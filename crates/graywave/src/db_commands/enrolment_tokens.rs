@@ -41,7 +41,7 @@ A desktop with a valid certificate cannot enrol again until it is revoked.")]
         #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_ENROLMENT_TOKEN_HOURS,
               value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
         expires_in_hours: i64,
-        /// Pool of the desktops, whatever their agents report [default: as the agent says]
+        /// Pool of the desktops, also if their agents report another [default: as the agent says]
         #[arg(long, value_name = "POOL")]
         pool: Option<String>,
         /// Availability zone of the desktops [default: as the agent says]
