@@ -83,7 +83,7 @@ impl Control {
         let found = self.wish(&mut tx, &operator.certificate, worker_id, wanted).await?;
         let action = if wanted { Action::DrainWorker } else { Action::UndrainWorker };
         let resource = format!("worker:{worker_id}");
-        self.done_in_cluster(tx, operator, action, &resource).await?;
+        self.done_in_cluster(tx, operator, action.as_str(), &resource).await?;
         Ok(found)
     }
 

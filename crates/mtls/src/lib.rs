@@ -44,7 +44,7 @@ pub use handshake_error::why;
 pub use identity::{Identity, NotAnIdentity, Role};
 pub use issue::{Issued, Issuer, IssuerFiles, NewKey, Request, params};
 pub use possession::verify_possession;
-pub use proof::{Proof, verify_proof};
+pub use proof::{Proof, check_denied, verify_proof};
 pub use proxy::{Proxy, ProxySettings, TUNNEL_WITHIN};
 pub use rustls::pki_types::CertificateDer;
 pub use server::{Accepted, accept};

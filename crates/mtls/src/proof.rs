@@ -69,11 +69,9 @@ pub fn verify_proof(tls: &Tls, message: &[u8], proof: &Proof) -> Result<Certifie
     if !certified.identity.is_desktop() {
         return Err(format!("{} is not a desktop", certified.identity));
     }
-    if tls.deny_list().contains(&certified.serial) {
-        return Err("the certificate is denied".into());
-    }
     let between: Vec<CertificateDer<'_>> =
         between.iter().map(|certificate| CertificateDer::from(certificate.as_slice())).collect();
+    check_denied(tls, &proof.chain)?;
     let read = EndEntityCert::try_from(&leaf).map_err(|error| words(&error))?;
     let algorithms = ring::default_provider().signature_verification_algorithms;
     let (current, id, now) = (tls.current(), chain_id(&proof.chain), UnixTime::now());
@@ -91,6 +89,21 @@ pub fn verify_proof(tls: &Tls, message: &[u8], proof: &Proof) -> Result<Certifie
         return Ok(certified);
     }
     Err("the signature does not match the certificate and the message".into())
+}
+
+/// Refuses a chain of which a certificate is denied: the leaf, or its issuer.
+///
+/// # Errors
+///
+/// When a certificate is denied or malformed.
+pub fn check_denied(tls: &Tls, chain: &[Vec<u8>]) -> Result<(), String> {
+    for certificate in chain {
+        let facts = read_facts(&CertificateDer::from(certificate.as_slice()))?;
+        if tls.deny_list().contains(&facts.serial) {
+            return Err(format!("the certificate {} is denied", facts.subject));
+        }
+    }
+    Ok(())
 }
 
 /// First end of validity among a leaf and its intermediates, in Unix seconds.
@@ -160,6 +173,17 @@ mod tests {
         place.put(&other, &other.signed(&["graywave://role/scheduler/s"], &[], 1));
         let reloaded = Tls::load(place.files()).unwrap();
         assert!(verify_proof(&reloaded, b"message", &proof).unwrap_err().contains("another CA"));
+    }
+
+    #[test]
+    fn denied_certificate_or_issuer_proves_nothing() {
+        let ca = Ca::new();
+        let (scheduler, _a) = tls(&ca, "graywave://role/scheduler/s");
+        let (desktop, _b) = tls(&ca, "graywave://desktop/p/d");
+        let proof = desktop.prove(b"message").unwrap();
+        verify_proof(&scheduler, b"message", &proof).unwrap();
+        scheduler.deny_list().replace([desktop.facts().serial.as_str()]);
+        assert!(verify_proof(&scheduler, b"message", &proof).unwrap_err().contains("denied"));
     }
 
     #[test]

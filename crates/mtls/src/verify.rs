@@ -100,7 +100,9 @@ impl ClientCertVerifier for ClientVerifier {
         let is_desktop = Certified::read(end_entity).is_ok_and(|certified| certified.identity.is_desktop());
         let between = if is_desktop { intermediates } else { &[] };
         let verified = self.inner.verify_client_cert(end_entity, between, now)?;
-        check_denied(&self.deny_list, end_entity)?;
+        for certificate in std::iter::once(end_entity).chain(between) {
+            check_denied(&self.deny_list, certificate)?;
+        }
         Ok(verified)
     }
 

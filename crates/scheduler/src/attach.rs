@@ -2,7 +2,8 @@
 
 use domain::desktop::{Attach, Certificate, DesktopFacts};
 use mtls::{
-    CertificateDer, Certified, Identity, Proof, SessionOffer, Shown, Signer, read_facts, verify_proof,
+    CertificateDer, Certified, Identity, Proof, SessionOffer, Shown, Signer, check_denied, read_facts,
+    verify_proof,
 };
 use prost::Message as _;
 use proto::{
@@ -111,6 +112,7 @@ impl Verifier {
     fn valid(&self, attach: &SignedAttach) -> Result<Certified, String> {
         let leaf = attach.chain.first().map(Vec::as_slice).unwrap_or_default();
         let facts = read_facts(&CertificateDer::from(leaf))?;
+        check_denied(self.signer.tls(), &attach.chain)?;
         if facts.not_after_unix < self.now_unix {
             return Err("the certificate has expired".into());
         }

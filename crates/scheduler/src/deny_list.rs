@@ -72,7 +72,7 @@ impl Scheduler {
     }
 
     /// Reads the deny-list if it has changed.
-    pub(crate) async fn load_deny_list(&self) -> Result<(), store::Error> {
+    pub async fn load_deny_list(&self) -> Result<(), store::Error> {
         let mut connection = self.store.acquire().await?;
         let version = u64::try_from(stored::version(&mut connection).await?).unwrap_or_default();
         if version == self.deny_lists.current().version {

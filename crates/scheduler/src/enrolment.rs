@@ -171,6 +171,11 @@ impl Scheduler {
                 )
             })?;
         }
+        if enrolment.is_denied(serial) {
+            metric::ENROLMENTS_REFUSED.increment(1, &[]);
+            tracing::warn!(%project_id, %desktop_id, serial, "certificate renewal refused: it is denied");
+            return Err(Error::new(Reason::EnrolmentRefused, "the desktop's certificate is denied"));
+        }
         let known: Option<Issued> = known.map(|(known, _)| known);
         let is_good = known.is_some_and(|known| known.revoked_at.is_none() && known.not_after > now);
         if is_good {

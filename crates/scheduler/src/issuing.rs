@@ -27,6 +27,11 @@ impl Enrolment {
         Ok(Self { files, tls, life })
     }
 
+    /// Whether a certificate is on the deny-list.
+    pub(crate) fn is_denied(&self, serial: &str) -> bool {
+        self.tls.deny_list().contains(serial)
+    }
+
     pub(crate) async fn issuer(&self) -> Result<Issuer, Error> {
         let (files, tls) = (self.files.clone(), self.tls.clone());
         let loaded = tokio::task::spawn_blocking(move || Issuer::load(&files, &tls)).await;

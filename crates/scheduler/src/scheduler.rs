@@ -7,6 +7,7 @@ use domain::Timestamp;
 use mtls::Signer;
 use proto::types::Time;
 use store::Store;
+use tokio::sync::Semaphore;
 
 use crate::{
     Config, KeyWrap, deny_list::DenyLists, issuing::Enrolment, report_permits::ReportPermits,
@@ -26,6 +27,8 @@ pub struct Scheduler {
     /// Permits of reports: they must leave connections for other work.
     pub(crate) report_permits: ReportPermits,
     pub(crate) session_keys: SessionKeys,
+    /// Places of calls that verify attaches, one for each processor but one.
+    pub(crate) verifications: Arc<Semaphore>,
     /// Signer of the audit's seals; `None` without TLS.
     pub(crate) signer: Option<Signer>,
 }
@@ -43,6 +46,7 @@ impl Scheduler {
             deny_lists: DenyLists::default(),
             report_permits,
             session_keys: SessionKeys::default(),
+            verifications: Arc::new(Semaphore::new(verification_places())),
             signer: None,
         }
     }
@@ -94,4 +98,9 @@ impl Scheduler {
     pub(crate) fn partition_store(&self) -> &Store {
         self.partition_store.as_ref().unwrap_or(&self.store)
     }
+}
+
+fn verification_places() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors.saturating_sub(1).max(1)
 }

@@ -382,7 +382,9 @@ pub async fn revoke_desktop(
     .await?;
     let desktop = sqlx::query!(
         // Without TLS there is no certificate to revoke.
-        "UPDATE desktop SET revoked_at = CASE WHEN certificate_serial IS NOT NULL THEN coalesce(revoked_at, $3) END
+        "UPDATE desktop SET revoked_at = CASE WHEN certificate_serial IS NOT NULL THEN coalesce(revoked_at, $3) END,
+             -- Nothing that the desktop authenticates from now on counts.
+             session_keys = '{}'
          WHERE project_id = $1 AND desktop_id = $2 RETURNING worker_id, certificate_serial",
         project_id.as_str(),
         desktop_id.as_str(),

@@ -72,6 +72,10 @@ fn settle<'a>(worker: &Worker, changes: Vec<Change>, answer: &'a UpdatePresenceR
             let (project_id, desktop_id) = (&key.project_id, &key.desktop_id);
             tracing::error!(project_id, desktop_id, reason = refused.reason, "connection refused");
             worker.registry.refuse(&key, &desktop, registry::claim_refused(refused));
+            // A changed description of a known connection can be refused, too.
+            if !worker.registry.is_connected(&key) {
+                worker.presence.disconnected(key);
+            }
         } else {
             if let Some(session) = sessions.get(&key) {
                 worker.registry.answer_attach(&key, &desktop, Session::clone(session));

@@ -170,6 +170,9 @@ fn without_unauthenticated(
     for waiting in dropped {
         if let Item::Result { desktop, .. } = waiting.item {
             worker.registry.end_unauthenticated(&desktop);
+            if !worker.registry.is_connected(&desktop) {
+                worker.presence.disconnected(desktop);
+            }
         }
     }
     group

@@ -1,6 +1,6 @@
 use std::fs;
 
-use mtls::{Shown, Signer};
+use mtls::{Files, Shown, Signer};
 use proto::{
     order_signing::{message, script_sha256, tree},
     scheduler::{Batch, PullResponse, Target},
@@ -199,16 +199,13 @@ fn the_certificates_shown_last_are_remembered() {
 fn fuzz_signed_orders() {
     let rig = rig();
     let order = rig.order(&terms(), "d");
-    let accepted = rig.guard.verify(order.clone()).unwrap();
+    let accepted = rig.guard.check(&order).unwrap();
     testkit::fuzz("signed_orders", &[order.encode_to_vec()], |input| {
         let Ok(changed) = Order::decode(input) else { return };
-        let scripts = changed.scripts.clone();
-        if let Ok(found) = rig.guard.verify(changed) {
-            assert_eq!(found.task_id, accepted.task_id);
-            assert_eq!((found.ordinal, found.attempt), (accepted.ordinal, accepted.attempt));
-            assert_eq!((&found.scripts, &scripts), (&accepted.scripts, &accepted.scripts));
-            assert_eq!(found.run_as_user, accepted.run_as_user);
-        }
+        let Ok(found) = rig.guard.check(&changed) else { return };
+        // A worker may only add a stop and a trace.
+        let Order { stop_script, trace_context, .. } = found.clone();
+        assert_eq!(found, Order { stop_script, trace_context, ..accepted.clone() });
     });
 }
 

@@ -163,8 +163,11 @@ impl Orders {
         if self.shared.active().contains_key(&key) {
             return None;
         }
-        if matches!(self.shared.standing(&key).await, Standing::Finished) {
-            return Some(Answer::FromJournal(key));
+        match self.shared.standing(&key).await {
+            Standing::Finished => return Some(Answer::FromJournal(key)),
+            // Its script may still run, and ends with a result of its own.
+            Standing::Running(_) => return None,
+            Standing::Unknown => {}
         }
         let count = order.scripts.len().clamp(1, MAX_SCRIPTS_PER_TASK);
         let span = Span { first: 0, count: u32::try_from(count).unwrap_or(1) };

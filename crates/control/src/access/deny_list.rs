@@ -3,7 +3,6 @@
 use domain::{
     Error, Reason, Timestamp,
     deny_list::{self, MARGIN, UNKNOWN_EXPIRY},
-    ids::ProjectId,
     limits::MAX_FREEZE_REASON_CHARS,
 };
 use store::{
@@ -12,7 +11,7 @@ use store::{
     notify::{self, Wake},
 };
 
-use super::outsider::{Operator, Outsider};
+use super::outsider::Operator;
 use crate::Control;
 
 /// Certificate to deny.
@@ -124,6 +123,6 @@ impl Control {
         stored::set_version(&mut tx, deny_list::next_version(version, self.environment.now())).await?;
         notify::send(&mut tx, Wake::DenyList).await?;
         let resource = format!("certificate:{serial}");
-        self.done_outside(tx, Outsider::Operator(operator), &ProjectId::cluster(), action, &resource).await
+        self.done_in_cluster(tx, operator, action, &resource).await
     }
 }

@@ -57,10 +57,10 @@ impl Control {
         &self,
         mut tx: Tx,
         operator: &Operator,
-        action: Action,
+        action: &str,
         resource: &str,
     ) -> Result<(), Error> {
-        let entry = self.outside_entry(None, action.as_str(), resource, NO_DETAILS);
+        let entry = self.outside_entry(None, action, resource, NO_DETAILS);
         audit::insert(&mut tx, &Outsider::Operator(operator).entry(entry)).await?;
         Ok(self.store.commit(tx).await?)
     }

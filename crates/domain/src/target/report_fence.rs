@@ -24,7 +24,7 @@ pub enum ReportFence {
 
 impl ReportFence {
     /// Returns the reason of a refusal; `None` if the result is accepted. `is_authentic` says
-    /// whether the agent has authenticated the result.
+    /// whether the agent has authenticated that it ran something.
     pub const fn refusal(self, is_authentic: bool) -> Option<&'static str> {
         match self {
             Self::Held | Self::MaybeDelivered => None,

@@ -20,6 +20,10 @@ use super::{
 };
 use crate::config::Settings;
 
+/// Time for the first look at the deny-list. A scheduler that cannot read it ends, and its
+/// supervisor starts it again.
+const DENY_LIST_WITHIN: Duration = Duration::from_secs(30);
+
 /// Runs the scheduler and its gRPC server with the admin service, until `stop`.
 pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
@@ -45,6 +49,11 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     };
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
+    if tls.is_some() {
+        // Before the first connection: a denied peer must not be accepted meanwhile.
+        let list = tokio::time::timeout(DENY_LIST_WITHIN, engine.load_deny_list()).await;
+        list.context("the database does not answer")?.context("the deny-list cannot be read")?;
+    }
     let role_server = RoleServer { listener, tls: tls.clone(), signer: signer.clone() };
     let admin = Admin { control, limits: settings.admin_limits(), ready: database_answers(&store) };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, role_server, stop));

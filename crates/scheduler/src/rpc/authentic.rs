@@ -63,7 +63,10 @@ pub(super) async fn judge(
         return Ok(Judged { results, returned });
     }
     let desktops: Vec<(ProjectId, DesktopId)> = desktops.into_iter().collect();
-    let last = service.done(service.scheduler.last_attaches(&desktops)).await?;
+    let last = match desktops.is_empty() {
+        true => Vec::new(),
+        false => service.done(service.scheduler.last_attaches(&desktops)).await?,
+    };
     let stored =
         last.into_iter().map(|last| ((last.project_id, last.desktop_id), last.session_keys)).collect();
     let judge = Judge { stored, session_keys: service.scheduler.session_keys.clone(), is_strict };

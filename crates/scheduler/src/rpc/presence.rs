@@ -112,6 +112,9 @@ async fn verified(
         };
         connected.into_iter().map(verify).collect::<Vec<_>>()
     };
+    // A storm of attaches must leave threads for other work. A call that is given up while it waits
+    // costs nothing.
+    let _place = service.scheduler.verifications.acquire().await;
     let all = tokio::task::spawn_blocking(verify).await;
     let all = all.map_err(|error| Status::internal(error.to_string()))?;
     let (mut facts, mut sessions) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));

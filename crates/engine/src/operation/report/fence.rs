@@ -47,8 +47,10 @@ impl Claims {
     /// Returns the fence of a result.
     pub(super) fn of(&self, result: &ReportedTarget) -> ReportFence {
         self.by_lease(result).unwrap_or_else(|| match self.loose.get(&result.ordinal) {
+            Some(place) if !place.agent_id.is_empty() && place.agent_id != result.agent_id => {
+                ReportFence::ForAnotherAgent
+            }
             Some(Whereabouts { maybe_delivered: false, .. }) => ReportFence::NeverDelivered,
-            Some(place) if place.agent_id != result.agent_id => ReportFence::ForAnotherAgent,
             _ => ReportFence::MaybeDelivered,
         })
     }

@@ -199,7 +199,11 @@ fn fit<F: Faults>(
     let mut seen = HashSet::new();
     let (mut fitting, mut refused) = (Vec::new(), Vec::new());
     for result in results {
-        let refusal = || claims.of(&result).refusal(result.is_authentic).map(str::to_owned);
+        // An agent also says that it rejects an order which nobody signed. A stolen worker could keep
+        // such a result until the real order is elsewhere.
+        let vouches =
+            result.is_authentic && result.scripts.iter().any(|script| script.outcome != Outcome::Rejected);
+        let refusal = || claims.of(&result).refusal(vouches).map(str::to_owned);
         match misfit(rollout, targets, &result).or_else(refusal) {
             Some(reason) => refused.push(Refusal { ordinal: result.ordinal, reason }),
             None if seen.insert(result.ordinal) => fitting.push(result),
