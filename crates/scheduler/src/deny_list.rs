@@ -8,9 +8,7 @@ use proto::{
     deny_list,
     order::{Signature, SignedDenyList},
 };
-use store::deny_list as stored;
-
-use crate::Scheduler;
+use store::{Store, deny_list as stored};
 
 /// List of one version.
 #[derive(Debug, Default)]
@@ -40,6 +38,19 @@ impl DenyLists {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Reads the list if it has changed. An older one, as after a restore of the database, does not
+    /// replace a newer one in this process.
+    pub(crate) async fn load(&self, store: &Store) -> Result<(), store::Error> {
+        let mut connection = store.acquire().await?;
+        let version = u64::try_from(stored::version(&mut connection).await?).unwrap_or_default();
+        if version <= self.current().version {
+            return Ok(());
+        }
+        let (version, serials) = stored::serials(&mut connection).await?;
+        self.replace(u64::try_from(version).unwrap_or_default(), &serials);
+        Ok(())
+    }
+
     fn replace(&self, version: u64, serials: &[String]) {
         if let Some(tls) = &self.tls {
             tls.deny_list().replace(serials.iter().map(String::as_str));
@@ -61,25 +72,5 @@ impl Snapshot {
         let signed = signer.and_then(|signer| signer.sign(&deny_list::message(&self.encoded)).ok());
         let signature = signed.map(|Shown { certificate, signature }| Signature { certificate, signature });
         Some(SignedDenyList { list: self.encoded.clone(), signature })
-    }
-}
-
-impl Scheduler {
-    /// Adds certificates, so that this scheduler refuses denied peers.
-    #[must_use]
-    pub fn with_certificates(self, tls: Tls) -> Self {
-        Self { deny_lists: DenyLists::new(tls), ..self }
-    }
-
-    /// Reads the deny-list if it has changed.
-    pub async fn load_deny_list(&self) -> Result<(), store::Error> {
-        let mut connection = self.store.acquire().await?;
-        let version = u64::try_from(stored::version(&mut connection).await?).unwrap_or_default();
-        if version == self.deny_lists.current().version {
-            return Ok(());
-        }
-        let (version, serials) = stored::serials(&mut connection).await?;
-        self.deny_lists.replace(u64::try_from(version).unwrap_or_default(), &serials);
-        Ok(())
     }
 }

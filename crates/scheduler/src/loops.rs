@@ -41,7 +41,7 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
         })),
         every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &liveness, began)),
         every(period, wakes.deny_list.subscribe(), &stop, "deny_list", || {
-            store.unless_silent(scheduler.load_deny_list())
+            store.unless_silent(scheduler.deny_lists.load(store))
         }),
         every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || {
             store.unless_silent(async {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use domain::Timestamp;
-use mtls::Signer;
+use mtls::{Signer, Tls};
 use proto::types::Time;
 use store::Store;
 use tokio::sync::Semaphore;
@@ -73,6 +73,21 @@ impl Scheduler {
     #[must_use]
     pub fn with_signer(self, signer: Option<Signer>) -> Self {
         Self { signer, ..self }
+    }
+
+    /// Adds certificates, so that this scheduler refuses denied peers.
+    #[must_use]
+    pub fn with_certificates(self, tls: Tls) -> Self {
+        Self { deny_lists: DenyLists::new(tls), ..self }
+    }
+
+    /// Reads the deny-list of certificates, which [`crate::run`] then keeps current.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer.
+    pub async fn load_deny_list(&self) -> Result<(), store::Error> {
+        self.deny_lists.load(&self.store).await
     }
 
     /// Settings of the scheduler.

@@ -1,6 +1,6 @@
 //! Actors that belong to no project: a database command, or an operator with a certificate.
 
-use domain::{Error, audit::NO_DETAILS, authz::Action, ids::ProjectId};
+use domain::{Error, audit::NO_DETAILS, ids::ProjectId};
 use store::{
     Tx,
     audit::{self, NewEntry},
