@@ -78,9 +78,9 @@ fn long_commit_subject_is_a_fault() {
 
 #[test]
 fn tests_that_the_threat_model_names_exist() {
-    let read = |path: &str| std::fs::read_to_string(crate::root().join(path)).unwrap();
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let page = read("docs/threat-model.md");
-    let code = crate::sources::files(|path| path.ends_with(".rs")).unwrap();
+    let code = sources::files(|path| path.ends_with(".rs")).unwrap();
     let code: String = code.iter().map(|path| read(path)).collect();
     let names: Vec<&str> =
         page.split('`').skip(1).step_by(2).filter(|word| word.contains('_') && !word.contains('.')).collect();
