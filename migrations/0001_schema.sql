@@ -902,7 +902,7 @@ CREATE TABLE audit_seal (
     seal_id       uuid        NOT NULL,
     project_id    text        NOT NULL,
     -- Number in the chain, from 1.
-    seal          int8        NOT NULL,
+    seal          int8        NOT NULL CHECK (seal > 0),
     at            timestamptz NOT NULL,
     -- Hash of the seal before it; zeros for the first one.
     previous_hash bytea       NOT NULL CHECK (octet_length(previous_hash) = 32),

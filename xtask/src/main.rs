@@ -83,8 +83,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Feed mutated inputs to each decoder of untrusted bytes: REST, gRPC, signatures, certificates,
-    /// journal and runner files
+    /// Feed mutated inputs to each decoder of untrusted bytes: REST, gRPC, signatures,
+    /// certificates, journal and runner files
     Fuzz {
         /// Minutes for each target
         #[arg(long, default_value_t = 30.0)]
@@ -126,8 +126,8 @@ enum Command {
         #[arg(long, default_value = "release")]
         profile: String,
     },
-    /// Check licences, bans and sources of all dependencies against deny.toml, with advisories where
-    /// cargo-deny is installed
+    /// Check licences, bans and sources of all dependencies against deny.toml, with advisories
+    /// where cargo-deny is installed
     Deny,
     /// Write a bill of materials (CycloneDX) of each image, which the images contain as well
     Sbom {

@@ -40,7 +40,7 @@ impl Control {
         task_id: TaskId,
         desktop_id: Option<&str>,
     ) -> Result<Vec<Sentence>, Error> {
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             let task = find_task(connection, caller, Action::GetTask, task_id).await?;
             match desktop_id {
                 None => self.explain_task(connection, &task).await,

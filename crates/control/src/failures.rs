@@ -45,7 +45,7 @@ impl Control {
         after: Option<(u32, i64)>,
         limit: i64,
     ) -> Result<Failures, Error> {
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             let task = find_task(connection, caller, Action::GetRecordDetail, task_id).await?;
             let groups = failure::list(connection, task_id, after, limit).await?;
             let resource = format!("task:{task_id}");
@@ -75,7 +75,7 @@ impl Control {
         after: Option<u32>,
         limit: i64,
     ) -> Result<Vec<(u32, String)>, Error> {
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             find_task(connection, caller, Action::GetRecordDetail, task_id).await?;
             if !failure::exists(connection, task_id, fingerprint_id).await? {
                 return Err(Error::new(

@@ -120,13 +120,14 @@ pub struct Control {
 impl Control {
     /// Creates the use cases on a database.
     pub fn new(store: Store, defaults: Defaults, environment: Arc<dyn Environment>, access: Access) -> Self {
+        let shares = Shares::new(store.for_lists().max_connections());
         Self {
             store,
             defaults,
             environment,
             access,
             login_guard: Arc::default(),
-            shares: Arc::default(),
+            shares: Arc::new(shares),
             cluster_admins: Arc::default(),
         }
     }

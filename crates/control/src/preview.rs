@@ -99,7 +99,7 @@ impl Control {
     /// request.
     pub async fn preview(&self, caller: &Caller, request: ExecutionRequest) -> Result<Preview, Error> {
         check_choice(&request, caller)?;
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             self.preview_with(connection, caller, request).await
         })
         .await

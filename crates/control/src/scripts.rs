@@ -136,7 +136,7 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<RevisionRow>, Error> {
         check(caller, Action::GetScript, script_id)?;
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             if script::current(connection, caller.project_id(), &[script_id]).await?.is_empty() {
                 return Err(missing(script_id));
             }

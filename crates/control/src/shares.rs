@@ -9,9 +9,9 @@ use std::{
 use domain::{
     Error, Reason,
     ids::ProjectId,
-    limits::{MAX_LISTS_PER_PROJECT, MAX_STREAMS, MAX_STREAMS_PER_PROJECT},
+    limits::{MAX_STREAMS, MAX_STREAMS_PER_PROJECT},
 };
-use store::Connection;
+use store::{Acquired, Connection, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Control;
@@ -27,10 +27,12 @@ pub(crate) struct Shares {
     all_streams: Arc<Semaphore>,
 }
 
-impl Default for Shares {
-    fn default() -> Self {
+impl Shares {
+    /// Creates the shares of a process with this number of connections for lists: a project has at
+    /// most half of them.
+    pub(crate) fn new(list_connections: u32) -> Self {
         Self {
-            lists: Places::new(MAX_LISTS_PER_PROJECT),
+            lists: Places::new(list_connections.div_ceil(2).max(1) as usize),
             streams: Places::new(MAX_STREAMS_PER_PROJECT),
             all_streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         }
@@ -45,21 +47,37 @@ pub struct StreamPermit {
 }
 
 impl Control {
-    /// Runs a query that may read many rows, on the connections for lists. A project has a few of
-    /// them at the same time; further queries wait for a moment.
+    /// Runs a list that the caller can narrow, like [`Self::read_many`].
     ///
     /// # Errors
     ///
-    /// `ProjectShareExceeded` if the project's other lists take too long, `ListTooLong` if the
-    /// query takes longer than the time limit for lists.
+    /// Those of [`Self::read_many`], and `ListTooLong` if the query takes longer than the time limit
+    /// for lists.
     pub(crate) async fn list<T>(
         &self,
         project_id: &ProjectId,
         query: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let _place = self.shares.place_of_list(project_id, LIST_WAIT).await?;
-        let mut connection = self.store.for_lists().acquire().await?;
-        query(&mut connection).await.map_err(too_long)
+        self.read_many(project_id, query).await.map_err(too_long)
+    }
+
+    /// Runs a query that may read many rows, on the connections for lists. A project has half of
+    /// them at the same time; further queries wait for a moment.
+    ///
+    /// # Errors
+    ///
+    /// `ProjectShareExceeded` if the project's other lists take too long, `Overloaded` if those of
+    /// all projects do.
+    pub(crate) async fn read_many<T>(
+        &self,
+        project_id: &ProjectId,
+        query: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let place = self.shares.place_of_list(project_id, LIST_WAIT).await?;
+        let mut running = RunningList::start(&self.store.for_lists(), place).await?;
+        let result = query(running.connection()?).await;
+        running.end();
+        result
     }
 
     /// Takes a place for a stream of events or records.
@@ -82,8 +100,8 @@ impl Shares {
         let place = self.lists.of(project_id).acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(wait, place).await else {
             let message = format!(
-                "the project has {MAX_LISTS_PER_PROJECT} lists in progress, its maximum: wait until some end, \
-                 or narrow them"
+                "the project has {} lists in progress, its maximum: wait until some end, or narrow them",
+                self.lists.per_project
             );
             return Err(Error::new(Reason::ProjectShareExceeded, message));
         };
@@ -101,6 +119,48 @@ impl Shares {
             Error::new(Reason::Overloaded, "too many streams are open: wait as long as the server says")
         })?;
         Ok(StreamPermit { _of_project: of_project, _of_all: of_all })
+    }
+}
+
+/// The connection and the place of a list in progress. If the caller gives up, the statement goes on
+/// in the database, and the place stays taken until it has ended.
+struct RunningList(Option<(Acquired, OwnedSemaphorePermit)>);
+
+impl RunningList {
+    async fn start(store: &Store, place: OwnedSemaphorePermit) -> Result<Self, Error> {
+        let connection = store.acquire().await.map_err(|error| {
+            if !error.is_pool_timeout() {
+                return Error::from(error);
+            }
+            let message = "all connections for lists are in use: wait as long as the server says";
+            Error::new(Reason::Overloaded, message).with_source(error)
+        })?;
+        Ok(Self(Some((connection, place))))
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, Error> {
+        self.0.as_mut().map(|(connection, _)| &mut **connection).ok_or_else(Error::internal)
+    }
+
+    /// Releases both at once.
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for RunningList {
+    fn drop(&mut self) {
+        let Some((mut connection, place)) = self.0.take() else { return };
+        tokio::spawn(async move {
+            // Answered after the statement that nobody waits for any more.
+            if let Err(error) = store::wait_until_idle(&mut connection).await {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "the connection of an abandoned list failed"
+                );
+            }
+            drop((connection, place));
+        });
     }
 }
 
@@ -154,10 +214,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn full_project_waits_and_others_do_not() {
-        let shares = Shares::default();
+        let shares = Shares::new(8);
         let (busy, other) = (project("busy"), project("other"));
         let mut held = Vec::new();
-        for _ in 0..MAX_LISTS_PER_PROJECT {
+        for _ in 0..4 {
             held.push(shares.place_of_list(&busy, LIST_WAIT).await.unwrap());
         }
         let refused = shares.place_of_list(&busy, LIST_WAIT).await.unwrap_err();
@@ -169,7 +229,7 @@ mod tests {
 
     #[test]
     fn one_project_cannot_open_all_streams() {
-        let shares = Shares::default();
+        let shares = Shares::new(8);
         let (busy, other) = (project("busy"), project("other"));
         let held: Vec<_> = std::iter::from_fn(|| shares.open_stream(&busy).ok()).collect();
         assert_eq!(held.len(), MAX_STREAMS_PER_PROJECT);

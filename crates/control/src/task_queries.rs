@@ -130,7 +130,7 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<ListedTarget>, Error> {
         check_task(caller, task_id)?;
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             lookup::task(connection, caller, task_id).await?;
             Ok(target::page(connection, task_id, after, limit).await?)
         })
@@ -190,7 +190,7 @@ impl Control {
         }
         caller.check(Action::ListRecords, [Resource::Task(&task_id.to_string())])?;
         let filter = RecordFilter { task_id: Some(task_id), ..filter };
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             lookup::task(connection, caller, task_id).await?;
             Ok(record::page(connection, caller.project_id(), &filter, limit).await?)
         })

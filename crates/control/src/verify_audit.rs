@@ -141,14 +141,25 @@ async fn check_end(
     chain: &Chain,
 ) -> Result<Option<Broken>, Error> {
     let head = seal::fetch_head(connection, project_id).await?;
-    let missing = seal::missing_unsealed(connection, project_id).await?;
-    let stray = match missing {
-        Some(audit_id) => Some((Fault::MissingEntry(audit_id), None)),
-        None => seal::inserted(connection, project_id, chain.kept_from())
-            .await?
-            .map(|(audit_id, at)| (Fault::InsertedEntry(audit_id), Some(at))),
-    };
-    Ok(chain.end(head, stray).err())
+    Ok(chain.end(head, stray(connection, project_id, chain).await?).err())
+}
+
+/// Returns the first entry or seal that is not part of the verified chain and is wrong.
+async fn stray(
+    connection: &mut Connection,
+    project_id: &str,
+    chain: &Chain,
+) -> Result<Option<(Fault, Option<Timestamp>)>, Error> {
+    if let Some(audit_id) = seal::missing_unsealed(connection, project_id).await? {
+        return Ok(Some((Fault::MissingEntry(audit_id), None)));
+    }
+    let verified = chain.verified();
+    // Another seal of the same number could hide an entry.
+    if seal::count(connection, project_id, verified).await? != chain.seals {
+        return Ok(Some((Fault::ChangedSeal, None)));
+    }
+    let inserted = seal::inserted(connection, project_id, chain.kept_from(), verified).await?;
+    Ok(inserted.map(|(audit_id, at)| (Fault::InsertedEntry(audit_id), Some(at))))
 }
 
 /// Skips the signature of a seal that is changed anyway.

@@ -65,9 +65,7 @@ impl Control {
         if !has_more && after > 0 && self.show_task(caller, task_id).await?.task.status.is_ended() {
             return Ok(None);
         }
-        // Many streams poll at the same time, so they use the connections for lists.
-        let control = Self { store: self.store.for_lists(), ..self.clone() };
-        let caller = caller.clone();
+        let (control, caller) = (self.clone(), caller.clone());
         Ok(Some(Watch { control, caller, task_id, after, last_progress: None }))
     }
 }

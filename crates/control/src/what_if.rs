@@ -21,7 +21,7 @@ impl Control {
         task_id: TaskId,
         request: RolloutRequest,
     ) -> Result<WhatIf, Error> {
-        self.list(caller.project_id(), async |connection| {
+        self.read_many(caller.project_id(), async |connection| {
             let task = find_task(connection, caller, Action::GetTask, task_id).await?;
             if !task.status.is_ended() {
                 return Err(Error::new(

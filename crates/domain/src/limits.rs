@@ -161,8 +161,6 @@ pub const MAX_KEEP_DAYS: u32 = 36_500;
 pub const MAX_STREAMS: usize = 1_000;
 /// Maximum number of these streams of one project.
 pub const MAX_STREAMS_PER_PROJECT: usize = 250;
-/// Maximum number of lists of one project in progress at the same time per process.
-pub const MAX_LISTS_PER_PROJECT: usize = 4;
 /// Interval between two polls of an event stream.
 pub const STREAM_LOOKS_EVERY: Duration = Duration::from_millis(500);
 /// Maximum number of events per poll.

@@ -37,6 +37,10 @@ pub(crate) struct Settings {
 /// Maximum number of connections that a scheduler reserves for the signs of life of workers.
 const MAX_LIVENESS_CONNECTIONS: u32 = 4;
 
+/// Maximum number of connections that a scheduler reserves for lists over admin gRPC: results of
+/// agents need the others.
+const MAX_SCHEDULER_LISTS: u32 = 3;
+
 /// Maximum number of connections of the role that owns the partitions: one creates them, one drops
 /// them.
 const PARTITION_CONNECTIONS: u32 = 2;
@@ -332,16 +336,17 @@ impl Settings {
 
     /// Creates a pool for the configured database.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
-        self.store_with(0)
+        self.store_with(0, list_connections(self.database.max_connections))
     }
 
     /// Creates the pool of a scheduler, which reserves a fifth of its connections for the signs of
     /// life of workers. Pools of fewer than five connections reserve none.
     pub(crate) fn scheduler_store(&self) -> anyhow::Result<Store> {
-        self.store_with((self.database.max_connections / 5).min(MAX_LIVENESS_CONNECTIONS))
+        let liveness = (self.database.max_connections / 5).min(MAX_LIVENESS_CONNECTIONS);
+        self.store_with(liveness, list_connections(self.database.max_connections).min(MAX_SCHEDULER_LISTS))
     }
 
-    fn store_with(&self, liveness_connections: u32) -> anyhow::Result<Store> {
+    fn store_with(&self, liveness_connections: u32, list_connections: u32) -> anyhow::Result<Store> {
         if self.database.url.is_empty() {
             bail!("no database is configured: set DATABASE_URL or database.url");
         }
@@ -349,7 +354,7 @@ impl Settings {
         let options = PoolOptions {
             max_connections: self.database.max_connections,
             liveness_connections,
-            list_connections: list_connections(self.database.max_connections),
+            list_connections,
             list_timeout: Duration::from_millis(self.database.list_timeout_ms),
             acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
             ..PoolOptions::new(&self.database.url)

@@ -88,7 +88,7 @@ fn missing_directory_is_an_error() {
     assert_eq!(run_dir.state().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// Whatever a crash or a hand leaves in the files, the agent must not fail on it.
+/// No content of the files makes the agent fail.
 #[test]
 fn fuzz_runner_files() {
     let (_dir, run_dir) = run_dir();

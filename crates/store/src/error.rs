@@ -67,6 +67,11 @@ impl Error {
         error.code().is_some_and(|code| code == "57014" || code == "55P03")
     }
 
+    /// Returns whether no connection became free in time.
+    pub fn is_pool_timeout(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::PoolTimedOut))
+    }
+
     /// Creates the error of work that found no room within its time limit.
     pub const fn overloaded() -> Self {
         Self::Database(sqlx::Error::PoolTimedOut)

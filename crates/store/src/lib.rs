@@ -54,7 +54,7 @@ pub mod wave;
 pub mod worker;
 
 pub use error::Error;
-pub use pool::{PoolOptions, Store, Tx, schema_digest, unverified_host};
+pub use pool::{Acquired, PoolOptions, Store, Tx, schema_digest, unverified_host, wait_until_idle};
 pub use rows::TaskRows;
 pub use sqlx::PgConnection as Connection;
 pub use time_sync::Clock;

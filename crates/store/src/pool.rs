@@ -38,6 +38,15 @@ pub fn unverified_host(url: &str) -> Option<String> {
 /// An open transaction. Rolls back unless it is committed.
 pub type Tx = Transaction<'static, Postgres>;
 
+/// A connection of the pool, which returns to it when dropped.
+pub type Acquired = PoolConnection<Postgres>;
+
+/// Waits until the database has ended the last statement of a connection, also one that nobody waits
+/// for any more.
+pub async fn wait_until_idle(connection: &mut Connection) -> Result<(), Error> {
+    Ok(sqlx::Connection::ping(connection).await?)
+}
+
 /// Connection settings.
 #[derive(Debug, Clone)]
 pub struct PoolOptions {
@@ -136,7 +145,8 @@ impl Store {
     #[must_use]
     pub fn for_lists(&self) -> Self {
         let pool = self.lists.as_ref().unwrap_or(&self.pool).clone();
-        Self { pool, ..self.clone() }
+        let max_connections = pool.options().get_max_connections();
+        Self { pool, max_connections, ..self.clone() }
     }
 
     /// Returns the maximum number of connections without reserved ones.
@@ -168,7 +178,7 @@ impl Store {
     }
 
     /// Acquires a connection for single statements.
-    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
+    pub async fn acquire(&self) -> Result<Acquired, Error> {
         self.know_time().await?;
         let begun = Instant::now();
         noted(begun, self.pool.acquire().await)

@@ -409,25 +409,46 @@ pub async fn missing_unsealed(connection: &mut Connection, project_id: &str) -> 
 }
 
 /// Returns the first entry, from an id on, that is neither sealed nor waits for its seal; `None`
-/// without one.
+/// without one. Only seals with numbers behind `after` and up to `until` count: the verified ones.
 pub async fn inserted(
     connection: &mut Connection,
     project_id: &str,
     from: Uuid,
+    (after, until): (u64, u64),
 ) -> Result<Option<(Uuid, Timestamp)>, Error> {
     let row = sqlx::query!(
         "SELECT a.audit_id, a.at FROM audit a
-         LEFT JOIN (SELECT unnest(audit_ids) AS audit_id FROM audit_seal WHERE project_id = $1) AS sealed
+         LEFT JOIN (SELECT unnest(audit_ids) AS audit_id FROM audit_seal
+                    WHERE project_id = $1 AND seal > $3 AND seal <= $4) AS sealed
              ON sealed.audit_id = a.audit_id
          WHERE a.project_id = $1 AND a.audit_id >= $2 AND sealed.audit_id IS NULL
            AND NOT EXISTS (SELECT FROM audit_unsealed u WHERE u.project_id = $1 AND u.audit_id = a.audit_id)
          ORDER BY a.audit_id LIMIT 1",
         project_id,
         from,
+        after.cast_signed(),
+        until.cast_signed(),
     )
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| (row.audit_id, row.at)))
+}
+
+/// Counts the stored seals of a chain with numbers behind `after` and up to `until`.
+pub async fn count(
+    connection: &mut Connection,
+    project_id: &str,
+    (after, until): (u64, u64),
+) -> Result<u64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM audit_seal WHERE project_id = $1 AND seal > $2 AND seal <= $3"#,
+        project_id,
+        after.cast_signed(),
+        until.cast_signed(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count.cast_unsigned())
 }
 
 /// Makes a transaction a snapshot of one moment, whose statements may take as long as they need.

@@ -170,9 +170,9 @@ def _(manifests):
     del container(manifests, "scheduler")["readinessProbe"]
 
 
-@breaks(policies.probes_ask_ports_that_answer, "livenessProbe uses health")
+@breaks(policies.probes_ask_ports_that_answer, "livenessProbe uses absent")
 def _(manifests):
-    container(manifests, "api")["livenessProbe"]["httpGet"]["port"] = "health"
+    container(manifests, "api")["livenessProbe"]["httpGet"]["port"] = "absent"
 
 
 @breaks(policies.probes_ask_ports_that_answer, "the port has TLS", "dev")

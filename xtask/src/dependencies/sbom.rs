@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, path::Path};
 use serde_json::{Value, json};
 
 use super::graph::{CRATES_IO, Graph, Package, checksums};
-use crate::{images, say};
+use crate::say;
 
 /// Packages of the programs of each image.
 const IMAGES: [(&str, &[&str]); 2] =
@@ -60,7 +60,7 @@ fn bill(graph: &Graph, checksums: &Checksums, image: &str, programs: &[&str]) ->
         "specVersion": "1.5",
         "version": 1,
         "metadata": {
-            "component": {"type": "container", "name": image, "version": images::version(), "bom-ref": image},
+            "component": {"type": "container", "name": image, "version": env!("CARGO_PKG_VERSION"), "bom-ref": image},
         },
         "components": components,
         "dependencies": dependencies,

@@ -263,7 +263,7 @@ fn finish_is_synced_unless_runs_prove_it() {
     assert!(!are_proved_by_runs(&[bare(ScriptOutcome::Rejected)]));
 }
 
-/// Whatever a crash leaves in the journal, it opens, and takes and keeps new results.
+/// With any bytes in its log, a journal opens, and takes and keeps new results.
 #[test]
 fn fuzz_journal() {
     let dir = tempfile::tempdir().unwrap();

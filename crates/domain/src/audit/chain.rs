@@ -124,6 +124,8 @@ pub struct Chain {
     unsigned: Unsigned,
     kept_from: Uuid,
     head: Head,
+    /// Whether a verified seal or checkpoint has a signature.
+    is_signed: bool,
     /// Time of the last seal; `None` before the first one.
     pub last_at: Option<Timestamp>,
     /// Number of seals without a signature.
@@ -141,6 +143,7 @@ impl Chain {
             unsigned,
             kept_from: Uuid::nil(),
             head: Head::default(),
+            is_signed: false,
             last_at: None,
             unsigned_seals: 0,
             seals: 0,
@@ -157,6 +160,12 @@ impl Chain {
     /// Returns the last verified seal.
     pub const fn head(&self) -> Head {
         self.head
+    }
+
+    /// Returns the numbers of the verified seals: they begin behind the first number, and end with
+    /// the second one.
+    pub const fn verified(&self) -> (u64, u64) {
+        (self.head.number - self.seals, self.head.number)
     }
 
     /// Returns the first id that retention has not deleted.
@@ -214,12 +223,16 @@ impl Chain {
 
     fn check_signature(&mut self, by: &SealedBy, number: u64, at: Timestamp) -> Result<(), Broken> {
         let fault = match (by, self.unsigned) {
-            (SealedBy::Signer(_) | SealedBy::Unverified, _) => return Ok(()),
-            (SealedBy::Nobody, Unsigned::Accepted) => {
+            (SealedBy::Signer(_) | SealedBy::Unverified, _) => {
+                self.is_signed = true;
+                return Ok(());
+            }
+            // Unsigned seals are from before TLS. Behind a signed one, somebody replaced them.
+            (SealedBy::Nobody, Unsigned::Accepted) if !self.is_signed => {
                 self.unsigned_seals += 1;
                 return Ok(());
             }
-            (SealedBy::Nobody, Unsigned::Refused) => Fault::MissingSignature,
+            (SealedBy::Nobody, _) => Fault::MissingSignature,
             (SealedBy::Forger(reason), _) => Fault::ForgedSignature(reason.clone()),
         };
         Err(Broken { seal: Some(number), at: Some(at), fault })

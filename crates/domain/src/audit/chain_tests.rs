@@ -126,6 +126,16 @@ fn forged_or_missing_signature_breaks_the_chain() {
 }
 
 #[test]
+fn unsigned_seal_behind_a_signed_one_breaks_the_chain() {
+    let (all, signer) = (seals(), SealedBy::Signer("graywave://role/signer/s".into()));
+    let mut chain = Chain::new(&Origin::FirstSeal, &NOBODY, Unsigned::Accepted).unwrap();
+    chain.check(&all[0], &all[0].hash(), &NOBODY, &entries()).unwrap();
+    chain.check(&all[1], &all[1].hash(), &signer, &entries()).unwrap();
+    let broken = chain.check(&all[2], &all[2].hash(), &NOBODY, &entries()).unwrap_err();
+    assert_eq!((broken.seal, broken.fault), (Some(3), Fault::MissingSignature));
+}
+
+#[test]
 fn verification_begins_behind_a_checkpoint() {
     let seals = seals();
     let checkpoint = Checkpoint {

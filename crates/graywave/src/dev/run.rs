@@ -165,6 +165,7 @@ async fn over_database(
         max_connections: settings.database.max_connections,
         liveness_connections: 1,
         list_connections: list_connections(settings.database.max_connections),
+        list_timeout: Duration::from_millis(settings.database.list_timeout_ms),
         ..PoolOptions::new(&home.database_url)
     })?;
     let outcome = async {

@@ -39,7 +39,7 @@ pub(crate) async fn check(settings: &Settings) -> anyhow::Result<String> {
             _ => {}
         }
     }
-    if let Some(warning) = database::unverified(settings) {
+    for warning in database::unverified(settings) {
         output.push_str(&format!("note: {warning}\n"));
     }
     Ok(output)

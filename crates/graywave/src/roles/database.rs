@@ -30,19 +30,24 @@ pub(crate) fn control(settings: &Settings, store: Store) -> anyhow::Result<Contr
 
 /// Warns of a database on another machine that is not authenticated.
 pub(crate) fn warn_of_unverified(settings: &Settings) {
-    if let Some(warning) = unverified(settings) {
+    for warning in unverified(settings) {
         tracing::warn!("{warning}");
     }
 }
 
-/// Returns a warning if a machine between this one and the database could read and change
-/// everything.
-pub(crate) fn unverified(settings: &Settings) -> Option<String> {
-    let host = store::unverified_host(&settings.database.url)?;
-    Some(format!(
-        "the connection to the database at {host} is not authenticated: add sslmode=verify-full and sslrootcert \
-         to the URL"
-    ))
+/// Returns a warning for each URL with which a machine between this one and the database could read
+/// and change everything.
+pub(crate) fn unverified(settings: &Settings) -> Vec<String> {
+    let database = &settings.database;
+    let urls = [("database.url", &database.url), ("database.partition_url", &database.partition_url)];
+    let warning = |(key, url): (&str, &String)| {
+        let host = store::unverified_host(url)?;
+        Some(format!(
+            "the connection to the database at {host} is not authenticated: add sslmode=verify-full and \
+             sslrootcert to {key}"
+        ))
+    };
+    urls.into_iter().filter_map(warning).collect()
 }
 
 /// Arguments of `graywave migrate`.
@@ -71,6 +76,7 @@ fn role_name(text: &str) -> Result<String, String> {
 
 /// Migrates the schema to this version, and gives the database roles their rights.
 pub(crate) async fn migrate(settings: &Settings, arguments: &MigrateArgs) -> anyhow::Result<()> {
+    warn_of_unverified(settings);
     let store = settings.store()?;
     migrate_store(&store).await?;
     if let (Some(runtime), Some(partition)) = (&arguments.runtime_role, &arguments.partition_role) {

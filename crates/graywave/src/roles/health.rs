@@ -32,7 +32,7 @@ where
     Arc::new(move || ask().boxed())
 }
 
-/// Serves metrics and health until the process ends, and health alone on an address of its own. From `stop` on, the role reports that it is
+/// Serves metrics and health until the process ends, and health alone on another address. From `stop` on, the role reports that it is
 /// not ready.
 ///
 /// Without `telemetry.listen`, the default address is used if it is free. Roles that share a

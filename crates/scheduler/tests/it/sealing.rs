@@ -290,6 +290,31 @@ async fn removed_changed_or_forged_seal_is_found() {
     let unsigned = "UPDATE audit_seal SET signature = NULL, signer_sha256 = NULL WHERE seal = 3";
     let (found, _) = broken(unsigned).await;
     assert_eq!((found.seal, found.fault), (Some(3), Fault::MissingSignature));
+    let second = "INSERT INTO audit_seal
+                  SELECT (left(seal_id::text, 24) || '000000000001')::uuid, project_id, seal, at, previous_hash, hash,
+                         audit_ids, entry_hashes, signer_sha256, signature FROM audit_seal WHERE seal = 4";
+    let (found, _) = broken(second).await;
+    assert_eq!(found.fault, Fault::MissingSeal, "two seals have the same number");
+}
+
+/// A row that is no part of the chain must not make an entry look sealed.
+#[tokio::test]
+async fn seal_outside_of_the_chain_hides_no_entry() {
+    let sealed = Sealed::new().await;
+    sealed.entry(Some(&project()), 0).await;
+    sealed.seal(1).await;
+    let added = sealed.entry(Some(&project()), 2).await;
+    sealed
+        .tamper(&format!(
+            "DELETE FROM audit_unsealed WHERE audit_id = '{added}';
+             ALTER TABLE audit_seal DROP CONSTRAINT audit_seal_seal_check;
+             INSERT INTO audit_seal (seal_id, project_id, seal, at, previous_hash, hash, audit_ids, entry_hashes)
+             SELECT (left(seal_id::text, 24) || '000000000001')::uuid, project_id, 0, at, previous_hash, hash,
+                    ARRAY['{added}'::uuid], entry_hashes FROM audit_seal"
+        ))
+        .await;
+    let verdicts = sealed.verify(Some(&project())).await;
+    assert_eq!(verdicts[0].broken.as_ref().unwrap().fault, Fault::InsertedEntry(added));
 }
 
 #[tokio::test]

@@ -72,27 +72,39 @@ fn matching(project_id: &ProjectId, filter: &RecordFilter) -> QueryBuilder<Postg
     let by_state = filter.status.is_some() || filter.period != Period::default();
     if filter.latest_only {
         push_newest(&mut query, filter);
-        query.push(SELECT_MATCHING);
-        // A target costs a lookup for each record, and most filters need only its place.
-        if by_state || filter.is_first_order.is_some() || filter.wave.is_some() {
-            push_latest(&mut query, filter, "l");
-            query.push(" JOIN target t ON t.task_id = l.task_id AND t.ordinal = l.ordinal");
-        } else {
-            push_latest(&mut query, filter, "t");
+    }
+    query.push(SELECT_MATCHING);
+    match (filter.latest_only, by_state) {
+        (true, false) => {
+            // A target costs a lookup for each record, and most filters need only its place.
+            if filter.is_first_order.is_some() || filter.wave.is_some() {
+                push_latest(&mut query, filter, "l");
+                query.push(" JOIN target t ON t.task_id = l.task_id AND t.ordinal = l.ordinal");
+            } else {
+                push_latest(&mut query, filter, "t");
+            }
         }
-    } else {
-        query.push(SELECT_MATCHING).push(
-            "accepted k JOIN target t ON t.task_id = k.task_id JOIN task_script ts ON ts.task_id = k.task_id",
-        );
+        (is_latest, _) => {
+            query.push(EVERY_TARGET);
+            if is_latest {
+                query.push(NEWEST_OF_EACH);
+            }
+        }
     }
     if by_state {
         for join in [STORED, UNENDED, EVERY_BATCH] {
             query.push(join);
         }
     }
-    // The newest places are already those of the chosen desktops.
-    let desktop_ids = if filter.latest_only { Vec::new() } else { filter.desktop_ids.clone() };
-    push_filter(&mut query, project_id, &RecordFilter { desktop_ids, ..filter.clone() });
+    query.push(if filter.latest_only && by_state {
+        " WHERE (n.place IS NOT NULL OR ts.script_id IS NULL)"
+    } else {
+        " WHERE true"
+    });
+    // The alias of the newest places has no desktop, and they are those of the chosen desktops.
+    let has_desktop = !filter.latest_only || by_state;
+    let desktop_ids = if has_desktop { filter.desktop_ids.clone() } else { Vec::new() };
+    push_filter(&mut query, &RecordFilter { desktop_ids, ..filter.clone() });
     query.push(")");
     query
 }
@@ -153,6 +165,14 @@ fn push_latest(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter, alias:
            JOIN task_script ts ON ts.task_id = {alias}.task_id AND ts.script_id IS NOT DISTINCT FROM {alias}.script_id"
     ));
 }
+
+const EVERY_TARGET: &str =
+    "accepted k JOIN target t ON t.task_id = k.task_id JOIN task_script ts ON ts.task_id = k.task_id";
+
+/// Joins the newest places to all places. A filter by state joins all records first: Postgres
+/// misjudges the number of newest places, and would look up the record of each.
+const NEWEST_OF_EACH: &str =
+    " LEFT JOIN newest n ON n.place = (k.rank << 32 | t.ordinal) AND n.script_id = ts.script_id";
 
 /// Joins all batches once, because a filter visits every record.
 const EVERY_BATCH: &str = " LEFT JOIN (

@@ -154,7 +154,8 @@ pub async fn page(
         ", {STARTED_AT} AS started_at, {PLACE} AS place, {output} AS output, {late_result} AS late_result"
     ));
     push_from(&mut query);
-    push_filter(&mut query, project_id, filter);
+    query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
+    push_filter(&mut query, filter);
     query.push(" ORDER BY t.ordinal, ts.script LIMIT ").push_bind(limit);
     let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
     rows.into_iter().map(RecordRow::try_from).collect()
@@ -229,8 +230,8 @@ fn push_from(query: &mut QueryBuilder<Postgres>) {
     });
 }
 
-fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &RecordFilter) {
-    query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
+/// Pushes the conditions of a filter, each with AND.
+fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
     if let Some(task_id) = filter.task_id {
         query.push(" AND k.task_id = ").push_bind(task_id.0);
     }

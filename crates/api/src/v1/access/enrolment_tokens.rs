@@ -27,7 +27,8 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewEnrolmentToken {
-    /// The only desktop that may use the token. If omitted, any desktop may that does not exist yet.
+    /// The only desktop that may use the token. If omitted, each desktop may that does not exist
+    /// yet.
     #[schema(min_length = 1, max_length = 128)]
     desktop_id: Option<String>,
     /// Maximum number of desktops that the token enrols; default 1.

@@ -199,8 +199,8 @@ fn fit<F: Faults>(
     let mut seen = HashSet::new();
     let (mut fitting, mut refused) = (Vec::new(), Vec::new());
     for result in results {
-        // An agent also says that it rejects an order which nobody signed. A stolen worker could keep
-        // such a result until the real order is elsewhere.
+        // An agent also says that it rejects an order which nobody signed. A stolen worker could
+        // keep such a result until the real order is elsewhere.
         let vouches =
             result.is_authentic && result.scripts.iter().any(|script| script.outcome != Outcome::Rejected);
         let refusal = || claims.of(&result).refusal(vouches).map(str::to_owned);
