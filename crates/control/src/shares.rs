@@ -51,8 +51,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// Those of [`Self::read_many`], and `ListTooLong` if the query takes longer than the time limit
-    /// for lists.
+    /// Those of [`Self::read_many`], and `ListTooLong` if the query takes longer than the time
+    /// limit for lists.
     pub(crate) async fn list<T>(
         &self,
         project_id: &ProjectId,
@@ -122,8 +122,8 @@ impl Shares {
     }
 }
 
-/// The connection and the place of a list in progress. If the caller gives up, the statement goes on
-/// in the database, and the place stays taken until it has ended.
+/// The connection and the place of a list in progress. If the caller gives up, the statement goes
+/// on in the database, and the place stays taken until it has ended.
 struct RunningList(Option<(Acquired, OwnedSemaphorePermit)>);
 
 impl RunningList {

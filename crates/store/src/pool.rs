@@ -41,8 +41,8 @@ pub type Tx = Transaction<'static, Postgres>;
 /// A connection of the pool, which returns to it when dropped.
 pub type Acquired = PoolConnection<Postgres>;
 
-/// Waits until the database has ended the last statement of a connection, also one that nobody waits
-/// for any more.
+/// Waits until the database has ended the last statement of a connection, also one that nobody
+/// waits for any more.
 pub async fn wait_until_idle(connection: &mut Connection) -> Result<(), Error> {
     Ok(sqlx::Connection::ping(connection).await?)
 }

@@ -227,7 +227,7 @@ impl Chain {
                 self.is_signed = true;
                 return Ok(());
             }
-            // Unsigned seals are from before TLS. Behind a signed one, somebody replaced them.
+            // Unsigned seals are from before TLS. Behind a signed one, they are a replacement.
             (SealedBy::Nobody, Unsigned::Accepted) if !self.is_signed => {
                 self.unsigned_seals += 1;
                 return Ok(());

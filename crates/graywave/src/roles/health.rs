@@ -32,8 +32,9 @@ where
     Arc::new(move || ask().boxed())
 }
 
-/// Serves metrics and health until the process ends, and health alone on another address. From `stop` on, the role reports that it is
-/// not ready.
+/// Serves metrics and health until the process ends, and health alone on another address.
+///
+/// From `stop` on, the role reports that it is not ready.
 ///
 /// Without `telemetry.listen`, the default address is used if it is free. Roles that share a
 /// machine need one address each.
