@@ -25,6 +25,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 struct State {
     is_asked: bool,
     found_at: Option<Instant>,
+    /// When the connection of the query broke last, as at a restart of the database.
+    broken_at: Option<Instant>,
 }
 
 /// Shared state of the watchdog.
@@ -52,6 +54,9 @@ impl Silence {
         let answer = tokio::time::timeout(ANSWERS_WITHIN, ask_time(connection, clock)).await;
         self.0.send_modify(|state| {
             state.is_asked = false;
+            if let Ok(Err(_)) = answer {
+                state.broken_at = Some(Instant::now());
+            }
             if answer.is_err() {
                 tracing::warn!(after = ?ANSWERS_WITHIN, "the database does not answer: discarding connections");
                 state.found_at = Some(Instant::now());
@@ -75,6 +80,12 @@ impl Silence {
         let mut states = self.0.subscribe();
         // The timeout covers a query that was dropped in flight.
         drop(tokio::time::timeout(ANSWERS_WITHIN, states.wait_for(|state| !state.is_asked)).await);
+    }
+
+    /// Whether a connection of this age may have broken with the one of the query: ask it before
+    /// its use.
+    pub(crate) fn is_doubtful(&self, age: Duration) -> bool {
+        self.0.borrow().broken_at.is_some_and(|broken_at| age > broken_at.elapsed())
     }
 
     /// Returns an error for a connection of this age that was open during an outage.

@@ -272,9 +272,10 @@ fn connect_pool(
         .test_before_acquire(false)
         .before_acquire(move |connection, meta| {
             let refused = before_acquire.refuse(meta.age);
+            let is_doubtful = before_acquire.is_doubtful(meta.age);
             Box::pin(async move {
                 refused?;
-                if meta.idle_for > Duration::from_secs(30) {
+                if is_doubtful || meta.idle_for > Duration::from_secs(30) {
                     sqlx::Connection::ping(connection).await?;
                 }
                 Ok(true)

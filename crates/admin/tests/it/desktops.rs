@@ -218,7 +218,7 @@ async fn enrolment_tokens_are_made_listed_and_revoked() {
     let new = CreateEnrolmentTokenRequest { uses: Some(3), ..Default::default() };
     let made = enrolment.create_enrolment_token(new).await.unwrap().into_inner();
     let token = made.enrolment_token.unwrap();
-    assert_eq!((made.secret.len(), token.max_uses, token.uses), (48, 3, 0));
+    assert_eq!((made.secret.len(), token.max_uses, token.uses), (80, 3, 0));
     let day = token.expire_time.unwrap().seconds - token.create_time.unwrap().seconds;
     assert_eq!(day, 24 * 3_600);
     let new = CreateEnrolmentTokenRequest { desktop_id: "pc-1".into(), ..Default::default() };

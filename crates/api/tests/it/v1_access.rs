@@ -414,7 +414,7 @@ async fn permitted_caller_makes_lists_revokes_enrolment_tokens() {
         (200, &"no-store".parse().unwrap())
     );
     let (token, id) = (answer.body["token"].as_str().unwrap(), answer.body["token_id"].as_str().unwrap());
-    assert_eq!((token.len(), &answer.body["max_uses"]), (48, &json!(3)));
+    assert_eq!((token.len(), &answer.body["max_uses"]), (80, &json!(3)));
     done(&harness, &admin, Method::POST, TOKENS, &json!({"desktop_id": "pc-1"})).await;
     for wrong in [
         json!({"uses": 0}),

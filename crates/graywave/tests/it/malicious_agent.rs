@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 
-use mtls::{Anonymous, NewKey, Role, Tls};
+use mtls::{Anonymous, NewKey, Proof, Role, SessionOffer, Tls};
+use prost::Message as _;
 use proto::{
     agent::{
         AttachRequest, AttachResponse, Hello, RenewRequest, agent_service_client::AgentServiceClient,
         attach_request, enrolment_service_client::EnrolmentServiceClient,
     },
-    certificate_signing,
-    types::Desktop,
+    certificate_signing, session_signing,
+    types::{AttachStatement, Desktop, SignedAttach},
 };
 use serde_json::{Value, json};
 use tokio_stream::StreamExt as _;
@@ -65,9 +66,25 @@ impl Intruder {
         self.runtime.block_on(dial(&self.cluster.workers[0].0, tls.clone().into(), Role::Worker))
     }
 
+    /// Signs an attach to the first worker, as an agent does.
+    fn signed(&self, tls: &Tls, desktop: Desktop) -> SignedAttach {
+        let (_, port) = self.cluster.workers[0].0.rsplit_once(':').unwrap();
+        let statement = AttachStatement {
+            worker: format!("graywave://role/worker/{port}"),
+            desktop: Some(desktop),
+            number: 1,
+            public_key: SessionOffer::generate().unwrap().public_key().to_vec(),
+        };
+        let unsigned = SignedAttach { statement: statement.encode_to_vec(), ..SignedAttach::default() };
+        let proof = tls.prove(&session_signing::attach_message(&unsigned)).unwrap();
+        let Proof { chain, scheme, signature } = proof;
+        SignedAttach { scheme: scheme.into(), signature, chain, ..unsigned }
+    }
+
     /// Attaches with these facts until the stream ends.
     fn attach(&self, tls: &Tls, desktop: Desktop) -> Result<Streaming<AttachResponse>, Status> {
         let channel = self.dial(tls);
+        let desktop = Desktop { attach: Some(self.signed(tls, desktop.clone())), ..desktop };
         self.runtime.block_on(async {
             let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
             let hello = AttachRequest { message: Some(hello) };
