@@ -97,7 +97,14 @@ impl Intruder {
 }
 
 fn facts(desktop: &str) -> Desktop {
-    Desktop { project_id: PROJECT.into(), desktop_id: desktop.into(), ..Desktop::default() }
+    Desktop {
+        project_id: PROJECT.into(),
+        desktop_id: desktop.into(),
+        agent_id: format!("agent-of-{desktop}"),
+        incarnation: 1,
+        run_id: "run".into(),
+        ..Desktop::default()
+    }
 }
 
 fn is_refused<T>(answer: Result<T, Status>, code: Code, said: &str) {
