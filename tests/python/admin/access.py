@@ -14,7 +14,7 @@ ACCESS = "AccessService"
 NOT_FOR_READERS = {
     "AccessService/ListKeys", "AccessService/ListPolicies", "AccessService/ListPrincipals", "AccessService/ListTokens",
     "AuditService/ListAuditEntries", "EnrolmentService/ListEnrolmentTokens", "ProjectService/ListProjects",
-    "WorkerService/ListWorkers",
+    "CertificateService/ListDeniedCertificates", "WorkerService/ListWorkers",
 }
 LOOKING = ("Get", "List", "Watch", "Stream", "Explain", "WhatIf")
 

@@ -73,7 +73,7 @@ def enrolment(admin):
     service = "EnrolmentService"
     made = admin(service, "CreateEnrolmentToken", uses=2)
     token = made["enrolment_token"]
-    check("an enrolment token is shown once", len(made["secret"]) == 48 and token["max_uses"] == 2, token)
+    check("an enrolment token is shown once", len(made["secret"]) == 80 and token["max_uses"] == 2, token)
     one = admin(service, "CreateEnrolmentToken", desktop_id="new-desktop", expires_in_hours=1)["enrolment_token"]
     check("  it may be for one desktop", (one["desktop_id"], one["max_uses"]) == ("new-desktop", 1), one)
     listed = lambda: admin(service, "ListEnrolmentTokens")["enrolment_tokens"]

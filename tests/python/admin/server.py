@@ -10,8 +10,8 @@ from .reflected import PACKAGE
 FOR_CERTIFICATES = {
     f"ProjectService/{method}Project{plural}"
     for method, plural in (("List", "s"), ("Create", ""), ("Revoke", ""), ("Unrevoke", ""), ("Stop", ""))
-}
-SUBJECTS = "Access Audit Desktop Enrolment Insight Project Record Script Task Worker"
+} | {f"CertificateService/{method}" for method in ("ListDeniedCertificates", "DenyCertificate", "AllowCertificate")}
+SUBJECTS = "Access Audit Certificate Desktop Enrolment Insight Project Record Script Task Worker"
 
 
 def healthy(channel, services):
