@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use pgcluster::{Cluster, Durability, Options};
+use pgcluster::{Binaries, Cluster, Durability, Options};
 
 use crate::{process, root};
 
@@ -19,7 +19,13 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    /// Starts a cluster on the installed Postgres.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with(pgcluster::find_binaries()?)
+    }
+
+    /// Starts a cluster on the named binaries.
+    pub(crate) fn start_with(binaries: Binaries) -> anyhow::Result<Self> {
         let place = ["/dev/shm", "/tmp"].into_iter().map(Path::new).find(|path| path.is_dir());
         let directory = tempfile::Builder::new()
             .prefix("graywave-xtask-")
@@ -28,6 +34,7 @@ impl Scratch {
             .tempdir_in(place.unwrap_or_else(|| Path::new(".")))?;
         let cluster = Cluster::start(&Options {
             directory: directory.path().join("postgres"),
+            binaries,
             durability: Durability::None,
             max_connections: 400,
         })?;
@@ -105,7 +112,7 @@ fn migrate(url: &str) -> anyhow::Result<()> {
         .collect::<std::io::Result<_>>()?;
     files.sort();
     for file in files {
-        let psql = pgcluster::find_binaries()?.join("psql");
+        let psql = pgcluster::find_binaries()?.directory.join("psql");
         process::run(
             std::process::Command::new(psql)
                 .args([

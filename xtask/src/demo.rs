@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     time::{Duration, Instant},
 };
 
@@ -9,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use testkit::DevCluster;
 
-use crate::{process, say};
+use crate::{cluster, install, process, say};
 
 const DESKTOPS: u32 = 20;
 const GRAY_COUNT: u32 = 4;
@@ -18,13 +19,38 @@ const GRAY_FAIL_THRESHOLD: u32 = 2;
 const TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Shortest build whose duration is worth a line before the next one.
+const LONG_BUILD: Duration = Duration::from_secs(30);
+
 /// Number of records per status in one wave.
 type Wave = BTreeMap<String, u32>;
 
-/// Builds the programs and runs the demo.
+/// Finds or installs Postgres, builds the program and runs the demo.
 pub(crate) fn build_and_run(keep: bool) -> anyhow::Result<()> {
-    process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
+    install::postgres()?;
+    build()?;
     run(keep)
+}
+
+/// Builds with cargo's own progress, after the time that the last long build took.
+fn build() -> anyhow::Result<()> {
+    let record = cluster::target_directory().join("demo-build-seconds");
+    let last: Option<u64> = fs::read_to_string(&record).ok().and_then(|text| text.trim().parse().ok());
+    say(&match last {
+        None => "building graywave; the first build takes a few minutes".to_owned(),
+        Some(seconds) => format!("building graywave; the last whole build took {}", minutes(seconds)),
+    });
+    let begun = Instant::now();
+    process::run(&mut process::cargo(&["build", "--package", "graywave"]))?;
+    // A shorter build changed little, and says nothing about the next whole one.
+    if begun.elapsed() >= LONG_BUILD {
+        fs::write(&record, begun.elapsed().as_secs().to_string())?;
+    }
+    Ok(())
+}
+
+fn minutes(seconds: u64) -> String {
+    format!("{} min {} s", seconds / 60, seconds % 60)
 }
 
 /// Runs the demo. Fails unless the results are exactly as expected.

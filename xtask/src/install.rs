@@ -1,22 +1,21 @@
-//! Installs tools that a machine with only Rust and Debian lacks.
+//! Installs tools that a machine with only Rust and Debian lacks. Services of packages are not
+//! started.
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::bail;
 
-use crate::{process, say};
+use crate::say;
 
-/// Installs Postgres for the private clusters of the tests.
+/// Installs Postgres for private clusters, unless it is installed. Called before a build, so that a
+/// machine on which that is impossible fails at once.
 pub(crate) fn postgres() -> anyhow::Result<()> {
-    if pgcluster::find_binaries().is_ok() {
-        return Ok(());
-    }
-    apt("Postgres", &["postgresql"])
+    let wanted = pgcluster::Wanted::default();
+    Ok(pgcluster::provide_binaries(&wanted, &mut |line| say(&format!("== {line}"))).map(drop)?)
 }
 
 /// Installs Python with virtual environments, for the tests with the official SDK.
@@ -46,12 +45,12 @@ fn has_library(name: &str) -> bool {
     architectures.flatten().any(|entry| entry.path().join(name).is_file())
 }
 
-/// Installs promtool, which validates rules. The Prometheus service of the package is not started.
+/// Installs promtool, which validates rules.
 pub(crate) fn promtool() -> anyhow::Result<()> {
     if answers("promtool", &["--version"]) {
         return Ok(());
     }
-    without_services(|| apt("promtool", &["prometheus"]))
+    apt("promtool", &["prometheus"])
 }
 
 /// Whether a program exists and exits successfully with these arguments.
@@ -61,7 +60,7 @@ pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Installs Patroni, its etcd client, and etcd for the failovers. Their services are not started.
+/// Installs Patroni, its etcd client, and etcd for the failovers.
 pub(crate) fn patroni() -> anyhow::Result<()> {
     let is_there = answers("patroni", &["--version"])
         && answers("/usr/bin/python3", &["-c", "import patroni, etcd"])
@@ -69,15 +68,15 @@ pub(crate) fn patroni() -> anyhow::Result<()> {
     if is_there {
         return Ok(());
     }
-    without_services(|| apt("Patroni with etcd", &["patroni", "python3-etcd", "etcd-server"]))
+    apt("Patroni with etcd", &["patroni", "python3-etcd", "etcd-server"])
 }
 
-/// Installs a Docker engine with compose. The service is not started.
+/// Installs a Docker engine with compose.
 pub(crate) fn docker() -> anyhow::Result<()> {
     if ["dockerd", "docker", "docker-compose"].iter().all(|program| answers(program, &["--version"])) {
         return Ok(());
     }
-    without_services(|| apt("Docker", &["docker.io", "docker-compose", "iptables"]))
+    apt("Docker", &["docker.io", "docker-compose", "iptables"])
 }
 
 /// Installs debootstrap, which creates a Debian system in a directory.
@@ -86,35 +85,14 @@ pub(crate) fn debootstrap() -> anyhow::Result<()> {
     if is_there { Ok(()) } else { apt("debootstrap", &["debootstrap"]) }
 }
 
-/// Runs an installation without starting services. Debian starts installed services unless
-/// `policy-rc.d` forbids it; an existing policy is kept.
-fn without_services(install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let policy = Path::new("/usr/sbin/policy-rc.d");
-    let is_ours = rustix::process::geteuid().is_root() && !policy.exists();
-    if is_ours {
-        fs::write(policy, "#!/bin/sh\nexit 101\n")?;
-        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))?;
-    }
-    let installed = install();
-    if is_ours {
-        fs::remove_file(policy)?;
-    }
-    installed
-}
-
-fn apt(what: &str, packages: &[&str]) -> anyhow::Result<()> {
-    if !rustix::process::geteuid().is_root() {
+/// Installs Debian packages as root; otherwise says how.
+fn apt(name: &str, packages: &[&str]) -> anyhow::Result<()> {
+    if !pgcluster::apt::can_install() {
         bail!(
-            "{what} is not installed: run `apt-get install {}` as root, then run this command again",
+            "{name} is not installed: run `apt-get install {}` as root, then run this command again",
             packages.join(" ")
         );
     }
-    say(&format!("== installing {what}"));
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
-        process::run(&mut command)
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    say(&format!("== installing {name}"));
+    Ok(pgcluster::apt::install(packages)?)
 }

@@ -9,6 +9,7 @@ mod demo;
 mod dependencies;
 mod failover;
 mod fuzz;
+mod guides;
 mod images;
 mod install;
 mod kubernetes;
@@ -116,6 +117,9 @@ enum Command {
     /// Drive the official SDK through every call, test the OpenAPI document, and call the admin
     /// gRPC through reflection and through a generated client, each on a new dev cluster
     Python,
+    /// Run the commands of README.md, docs/first-calls.md and docs/deployment.md as a new user
+    /// pastes them
+    Guides,
     /// Sign requests with the official SDK for Node.js, with queries in every form that HTTP
     /// libraries send
     Node,
@@ -157,6 +161,8 @@ enum Command {
     Layers,
     /// Check comments, messages, docs and commit subjects against the rules of CONTRIBUTING.md
     Style,
+    /// Run the tests of crate `store` on the downloaded Postgres 18
+    Postgres18,
     /// Regenerate the descriptions of the checked queries in .sqlx, on a private Postgres
     SqlxPrepare {
         /// Change nothing; fail if the committed descriptions are stale
@@ -185,6 +191,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
+        Command::Guides => guides::run(),
         Command::Node => node::run(),
         Command::Images { profile } => images::run(&profile),
         Command::Deny => dependencies::deny(),
@@ -196,6 +203,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),
         Command::Style => style::run(),
+        Command::Postgres18 => test::on_downloaded_postgres(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }
 }

@@ -1,12 +1,12 @@
 //! All steps of CI, ordered so that faults are found early.
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compose, database, demo, dependencies, install, kubernetes, layers, node, observability, openapi,
-    process, proto, python, say, style,
+    chaos, compose, database, demo, dependencies, guides, install, kubernetes, layers, node, observability,
+    openapi, process, proto, python, say, style,
 };
 
 /// Minutes of the chaos step: each kind of fault occurs at least once, most of them several times.
@@ -36,9 +36,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("demo", || demo::run(false))?;
     step("python", python::run)?;
     step("node", node::run)?;
+    step("guides", guides::run)?;
     step("compose", compose::run_if_possible)?;
     step("chaos", || chaos::run(CHAOS_MINUTES, CHAOS_SEED))?;
-    step("tests", || tests(&scratch))
+    step("postgres 18", on_downloaded_postgres)?;
+    step("tests", || tests(&scratch, None, None))
 }
 
 /// Prints the name of a step and its duration.
@@ -50,17 +52,39 @@ fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result
     Ok(())
 }
 
-/// Runs the tests with nextest if installed, which prints the name and duration of each test;
-/// otherwise with cargo.
-fn tests(scratch: &database::Scratch) -> anyhow::Result<()> {
+/// Runs the tests of crate `store` on the Postgres that a machine without an installed one gets.
+pub(crate) fn on_downloaded_postgres() -> anyhow::Result<()> {
+    match pgcluster::download_binaries(&mut |line| say(&format!("-- {line}"))) {
+        Ok(binaries) => {
+            let variable = (pgcluster::BINARIES_VARIABLE, binaries.directory.clone());
+            tests(&database::Scratch::start_with(binaries)?, Some("graywave-store"), Some(variable))
+        }
+        Err(error @ pgcluster::Error::Download { .. }) => {
+            say(&format!("==\n== NOT TESTED: crate store on Postgres 18: {error}\n=="));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs the tests of one package or of all, and prints the end of the server's log if one fails.
+fn tests(
+    scratch: &database::Scratch,
+    package: Option<&str>,
+    variable: Option<(&str, PathBuf)>,
+) -> anyhow::Result<()> {
     let has_nextest = process::output(&mut process::cargo(&["nextest", "--version"])).is_ok();
-    let arguments: &[&str] = if has_nextest {
-        &["nextest", "run", "--workspace", "--locked"]
-    } else {
-        &["test", "--workspace", "--locked", "--", "--test-threads", "4"]
+    let arguments: &[&str] = match (has_nextest, package) {
+        // All test binaries are built: other features of shared dependencies would rebuild them.
+        (true, Some(package)) => {
+            &["nextest", "run", "--workspace", "--locked", "-E", &format!("package({package})")]
+        }
+        (true, None) => &["nextest", "run", "--workspace", "--locked"],
+        (false, Some(package)) => &["test", "--package", package, "--locked"],
+        (false, None) => &["test", "--workspace", "--locked", "--", "--test-threads", "4"],
     };
     let mut command = process::cargo(arguments);
-    command.env("GRAYWAVE_TEST_POSTGRES", scratch.url()).env("INSTA_UPDATE", "no");
+    command.env("GRAYWAVE_TEST_POSTGRES", scratch.url()).env("INSTA_UPDATE", "no").envs(variable);
     process::run(&mut command)
         .inspect_err(|_| say(&format!("== end of the Postgres log:\n{}", scratch.log_tail())))
 }

@@ -35,6 +35,9 @@ pub use error::Error;
 pub use execution::RunnerProgram;
 pub use status::{Status, status};
 
+/// Target of the log event for each attach, so that a process with many agents can filter it.
+pub const ATTACHED_LOG: &str = "agent::attached";
+
 /// Runs the agent until `stop` is cancelled. A lost connection is re-established and never ends the
 /// agent.
 ///

@@ -54,8 +54,7 @@ enum Command {
     Migrate(roles::MigrateArgs),
     /// Validate settings, addresses and certificates
     CheckConfig,
-    /// Check whether the local role is ready
-    Healthcheck,
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Create, list, revoke and stop projects, the tenants
     #[command(subcommand)]
     Projects(db_commands::Projects),
@@ -154,7 +153,9 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
         Command::Errors => Ok(print(&domain::error::reference())?),
         Command::Openapi => Ok(print(&format!("{}\n", api::document().to_pretty_json()?))?),
         Command::CheckConfig => Ok(print(&roles::check(&settings()?).await?)?),
-        Command::Healthcheck => healthcheck::run(settings()?.telemetry.health_address()).await,
+        Command::Healthcheck(arguments) => {
+            healthcheck::run(arguments, settings()?.telemetry.health_address()).await
+        }
         Command::Ca(command) => Ok(print(&ca::run(command)?)?),
         Command::Projects(command) => manage(DatabaseCommand::Projects(command), &settings()?).await,
         Command::Principals(command) => manage(DatabaseCommand::Principals(command), &settings()?).await,
@@ -199,7 +200,12 @@ impl Role {
 }
 
 async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
-    let telemetry = telemetry::init(&settings.telemetry, role.service())?;
+    let mut telemetry = settings.telemetry.clone();
+    if matches!(role, Role::Dev(_)) {
+        // One line in the report instead of one for each local desktop.
+        telemetry.log.push_str(&format!(",{}=warn", agent::ATTACHED_LOG));
+    }
+    let telemetry = telemetry::init(&telemetry, role.service())?;
     let stop = signals::stop()?;
     let outcome = match role {
         Role::Dev(arguments) => Box::pin(dev::run(arguments, settings, stop)).await,

@@ -52,6 +52,6 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 /// Prints to standard error. Write errors are ignored, because the exit code still reports the
 /// failure.
-fn eprint(text: &str) {
+pub(crate) fn eprint(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }

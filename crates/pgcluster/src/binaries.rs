@@ -1,20 +1,87 @@
-//! Finds the installed server binaries, and an ordinary user to run them.
+//! Finds installed server binaries.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use crate::Error;
+use crate::{
+    embedded,
+    error::Error,
+    installation::{BINARIES_VARIABLE, Binaries, OLDEST_MAJOR},
+};
 
 /// Directories in which distributions install the server, each with the version as one path
 /// component.
 const PATTERNS: [(&str, &str); 3] =
     [("/usr/lib/postgresql", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr", "bin")];
 
-/// Directory that contains initdb, pg_ctl and postgres: the newest installed version, otherwise one
-/// in PATH.
-pub fn find_binaries() -> Result<PathBuf, Error> {
+/// Requirements of a caller for the binaries.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Directory that the user named; no other place is searched.
+    pub directory: Option<PathBuf>,
+    /// Major version of an existing cluster, which no other version can read.
+    pub major: Option<u32>,
+}
+
+impl Wanted {
+    /// Requirements for the cluster in `directory`, which may not exist yet.
+    pub fn for_cluster(directory: &Path) -> Self {
+        let version = fs::read_to_string(directory.join("data").join("PG_VERSION")).unwrap_or_default();
+        Self { directory: None, major: version.trim().parse().ok() }
+    }
+}
+
+/// Finds installed binaries for a new cluster: see [`find_wanted`].
+pub fn find_binaries() -> Result<Binaries, Error> {
+    find_wanted(&Wanted::default())
+}
+
+/// Finds installed binaries: in the named directory or [`BINARIES_VARIABLE`]; else in PATH, in the
+/// directories of distributions (the newest version first), or in the cache of downloads.
+///
+/// # Errors
+///
+/// [`Error::Incomplete`] for a named directory without the binaries; otherwise
+/// [`Error::NotInstalled`] with the versions that do not fit.
+pub fn find_wanted(wanted: &Wanted) -> Result<Binaries, Error> {
+    let named = wanted
+        .directory
+        .clone()
+        .or_else(|| env::var_os(BINARIES_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from));
+    if let Some(directory) = named {
+        return fitting(std::slice::from_ref(&directory), wanted.major).map_err(|found| {
+            match found.is_empty() {
+                true => Error::Incomplete { directory },
+                false => Error::NotInstalled { found, wanted: wanted.major },
+            }
+        });
+    }
+    let on_path = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+    let places = [on_path, of_distributions(), embedded::cached().into_iter().collect()].concat();
+    fitting(&places, wanted.major).map_err(|found| Error::NotInstalled { found, wanted: wanted.major })
+}
+
+/// Returns the first complete and supported binaries, otherwise the ones that do not fit.
+fn fitting(places: &[PathBuf], major: Option<u32>) -> Result<Binaries, Vec<Binaries>> {
+    let mut unfit: Vec<Binaries> = Vec::new();
+    for directory in places.iter().filter(|directory| is_complete(directory)) {
+        let Some(version) = version(directory) else { continue };
+        let binaries = Binaries { directory: directory.clone(), major: version };
+        if version >= OLDEST_MAJOR && major.is_none_or(|major| major == version) {
+            return Ok(binaries);
+        }
+        if !unfit.contains(&binaries) {
+            unfit.push(binaries);
+        }
+    }
+    Err(unfit)
+}
+
+/// Directories in which distributions put the binaries, the newest version first.
+fn of_distributions() -> Vec<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for (root, bin) in PATTERNS {
         let Ok(entries) = fs::read_dir(root) else { continue };
@@ -28,64 +95,83 @@ pub fn find_binaries() -> Result<PathBuf, Error> {
         }
     }
     found.sort();
-    let on_path =
-        env::var_os("PATH").map(|path| env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    found
-        .into_iter()
-        .rev()
-        .map(|(_, directory)| directory)
-        .chain(on_path)
-        .find(|directory| is_complete(directory))
-        .ok_or(Error::NotInstalled)
+    found.into_iter().rev().map(|(_, directory)| directory).collect()
 }
 
 fn is_complete(directory: &Path) -> bool {
     ["initdb", "pg_ctl", "postgres"].iter().all(|program| directory.join(program).is_file())
 }
 
-/// User of this machine, by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct User {
-    /// User id.
-    pub uid: u32,
-    /// Primary group id.
-    pub gid: u32,
+/// Major version that `postgres --version` prints; `None` if the program does not run here.
+fn version(directory: &Path) -> Option<u32> {
+    let output = Command::new(directory.join("postgres")).arg("--version").output().ok()?;
+    major_of(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// User to run the server as; `None` if the caller is not root and runs the server itself.
-pub fn ordinary_user() -> Result<Option<User>, Error> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    let passwd = fs::read_to_string("/etc/passwd").map_err(Error::io("/etc/passwd"))?;
-    ["postgres", "nobody"]
-        .into_iter()
-        .find_map(|name| user_in(&passwd, name))
-        .map(Some)
-        .ok_or(Error::NoOrdinaryUser)
-}
-
-fn user_in(passwd: &str, name: &str) -> Option<User> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        if fields.next() != Some(name) {
-            return None;
-        }
-        let uid = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
-        Some(User { uid, gid })
-    })
+/// Reads `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)` or `… 18beta1`.
+fn major_of(line: &str) -> Option<u32> {
+    let version = line.split(") ").nth(1)?;
+    let digits = version.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(version.len());
+    version.get(..digits)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
+    fn installed(root: &Path, name: &str, version: &str) -> PathBuf {
+        let directory = root.join(name);
+        fs::create_dir_all(&directory).unwrap();
+        for program in ["initdb", "pg_ctl", "postgres"] {
+            let path = directory.join(program);
+            fs::write(&path, format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        directory
+    }
+
     #[test]
-    fn reads_a_user_by_name() {
-        let passwd =
-            "root:x:0:0:root:/root:/bin/bash\npostgres:x:101:103:,,,:/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(user_in(passwd, "postgres"), Some(User { uid: 101, gid: 103 }));
-        assert_eq!(user_in(passwd, "postgre"), None);
+    fn first_place_with_a_supported_version_wins() {
+        let root = tempfile::tempdir().unwrap();
+        let old = installed(root.path(), "old", "13.9");
+        let first = installed(root.path(), "first", "16.2 (Debian 16.2-1)");
+        let newer = installed(root.path(), "newer", "18beta1");
+        let empty = root.path().join("empty");
+        let places = [empty, old.clone(), first.clone(), newer.clone()];
+        assert_eq!(fitting(&places, None), Ok(Binaries { directory: first, major: 16 }));
+        assert_eq!(fitting(&places, Some(18)), Ok(Binaries { directory: newer, major: 18 }));
+        assert_eq!(fitting(&places[..2], None), Err(vec![Binaries { directory: old, major: 13 }]));
+    }
+
+    #[test]
+    fn named_directory_without_binaries_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let wanted = Wanted { directory: Some(root.path().to_owned()), major: None };
+        assert!(matches!(find_wanted(&wanted), Err(Error::Incomplete { .. })));
+        let wanted = Wanted { directory: Some(installed(root.path(), "old", "12.1")), major: None };
+        let message = find_wanted(&wanted).unwrap_err().to_string();
+        assert!(message.contains("Postgres 12 in"), "{message}");
+    }
+
+    #[test]
+    fn existing_cluster_wants_its_own_version() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(Wanted::for_cluster(root.path()).major, None);
+        fs::create_dir(root.path().join("data")).unwrap();
+        fs::write(root.path().join("data/PG_VERSION"), "15\n").unwrap();
+        assert_eq!(Wanted::for_cluster(root.path()).major, Some(15));
+    }
+
+    #[test]
+    fn version_line_gives_the_major_version() {
+        for (line, major) in [
+            ("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n", Some(15)),
+            ("postgres (PostgreSQL) 18beta1\n", Some(18)),
+            ("command not found\n", None),
+        ] {
+            assert_eq!(major_of(line), major, "{line}");
+        }
     }
 }

@@ -12,9 +12,9 @@ use std::{
 };
 
 use crate::{
-    Error,
-    binaries::{User, find_binaries, ordinary_user},
-    free_ports,
+    Error, free_ports,
+    installation::Binaries,
+    user::{User, ordinary_user},
 };
 
 /// Durability of commits across a crash of the machine.
@@ -33,6 +33,8 @@ pub struct Options {
     /// Directory of the cluster; created if missing. Its parents must be searchable by an ordinary
     /// user.
     pub directory: PathBuf,
+    /// Binaries of the server, of the version that created the cluster.
+    pub binaries: Binaries,
     /// Durability of commits across a crash of the machine.
     pub durability: Durability,
     /// Maximum number of connections of the server.
@@ -44,7 +46,6 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Cluster {
     options: Options,
-    binaries: PathBuf,
     data: PathBuf,
     port: u16,
     user: Option<User>,
@@ -59,11 +60,10 @@ impl Cluster {
     /// an earlier process left running on the directory is stopped first, so that no two servers
     /// share it.
     pub fn start(options: &Options) -> Result<Self, Error> {
-        let binaries = find_binaries()?;
         let user = ordinary_user()?;
         prepare_directory(&options.directory, user)?;
         let data = options.directory.join("data");
-        let mut cluster = Self { options: options.clone(), binaries, data, port: 0, user, running: false };
+        let mut cluster = Self { options: options.clone(), data, port: 0, user, running: false };
         if !cluster.data.join("PG_VERSION").exists() {
             cluster.initdb()?;
         }
@@ -151,7 +151,7 @@ impl Cluster {
         let log_path = directory.join(format!("{program}.log"));
         let log = fs::File::create(&log_path).map_err(Error::io(&log_path))?;
         let log_too = log.try_clone().map_err(Error::io(&log_path))?;
-        let path = self.binaries.join(program);
+        let path = self.options.binaries.directory.join(program);
         let mut command = Command::new(&path);
         command
             .args(arguments)
@@ -199,19 +199,34 @@ fn prepare_directory(directory: &Path, user: Option<User>) -> Result<(), Error> 
         _ => {}
     }
     if let Some(user) = user {
-        check_passage(directory)?;
+        check_parents(directory)?;
         chown(directory, Some(user.uid), Some(user.gid)).map_err(Error::io(directory))?;
     }
     Ok(())
 }
 
-/// Checks that the ordinary user can reach the directory: every parent must be searchable by
-/// others.
-fn check_passage(directory: &Path) -> Result<(), Error> {
+/// Checks that the server's user can enter the directory of a cluster, before anything is created
+/// there. Parents that do not exist yet are created with the caller's umask and not checked.
+///
+/// # Errors
+///
+/// [`Error::NoPassage`] for a root caller if a parent is not searchable by every user.
+pub fn check_directory(directory: &Path) -> Result<(), Error> {
+    match ordinary_user()? {
+        Some(_) => check_parents(&std::path::absolute(directory).map_err(Error::io(directory))?),
+        None => Ok(()),
+    }
+}
+
+/// Checks that every existing parent is searchable by others.
+fn check_parents(directory: &Path) -> Result<(), Error> {
     for parent in directory.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
-        let mode = fs::metadata(parent).map_err(Error::io(parent))?.permissions().mode();
-        if mode & 0o001 == 0 {
-            return Err(Error::NoPassage { path: parent.to_owned() });
+        match fs::metadata(parent) {
+            Ok(found) if found.permissions().mode() & 0o001 == 0 => {
+                return Err(Error::NoPassage { path: parent.to_owned() });
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(parent)(error)),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(())

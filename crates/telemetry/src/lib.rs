@@ -42,7 +42,7 @@ pub struct Config {
     /// Fraction of locally started traces that is sampled, 0 to 1. For a trace from a client, the
     /// client decides.
     pub sample_ratio: f64,
-    /// Listen address of metrics and health; if unset, [`DEFAULT_LISTEN`] is used if it is free.
+    /// Listen address of metrics and health; if unset, [`DEFAULT_LISTEN`].
     pub listen: Option<String>,
     /// Listen address of health alone, for probes from other machines; if unset, health is served
     /// with the metrics only.

@@ -282,7 +282,7 @@ impl Link {
         let (inbox, worker_id) = timeout(WELCOME_TIMEOUT, welcomed)
             .await
             .map_err(|_| Status::deadline_exceeded("waiting for the welcome timed out"))??;
-        tracing::info!(worker = %endpoint.uri(), worker_id, "attached");
+        tracing::info!(target: crate::ATTACHED_LOG, worker = %endpoint.uri(), worker_id, "attached");
         Ok(Session { outbox, inbox, described, worker })
     }
 

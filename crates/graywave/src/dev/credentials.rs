@@ -89,6 +89,14 @@ pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// Addresses at which the operator's commands reach the cluster.
+pub(crate) struct Addresses {
+    /// Admin gRPC.
+    pub(crate) grpc: SocketAddr,
+    /// URL of the REST API.
+    pub(crate) rest: String,
+}
+
 /// File `env` with the shell variables for operator commands and for commands on the database. It
 /// exists while the cluster runs.
 #[derive(Debug)]
@@ -99,16 +107,31 @@ impl EnvironmentFile {
         path: PathBuf,
         database_url: &str,
         master_key_file: &Path,
-        grpc: SocketAddr,
+        addresses: &Addresses,
         credentials: &Credentials,
     ) -> anyhow::Result<Self> {
-        let text = format!(
-            "export DATABASE_URL={database_url}\nexport GRAYWAVE__ACCESS__MASTER_KEY_FILE={}\n\
-             export GRAYWAVE_GRPC={grpc}\nexport GRAYWAVE_TOKEN={}\nexport GRAYWAVE_PROJECT={}\n",
-            master_key_file.display(),
-            credentials.token,
-            credentials.project_id,
-        );
+        let variables = [
+            ("DATABASE_URL", database_url),
+            ("GRAYWAVE__ACCESS__MASTER_KEY_FILE", &master_key_file.to_string_lossy()),
+            ("GRAYWAVE_GRPC", &addresses.grpc.to_string()),
+            ("GRAYWAVE_REST", &addresses.rest),
+            ("GRAYWAVE_TOKEN", &credentials.token),
+            ("GRAYWAVE_PROJECT", &credentials.project_id),
+            ("GRAYWAVE_ACCESS_KEY", &credentials.access_key),
+            ("GRAYWAVE_SECRET_KEY", &credentials.secret_key),
+        ];
+        let mut text = String::new();
+        for (name, value) in variables {
+            text.push_str(&format!("export {name}={}\n", shlex::try_quote(value)?));
+        }
+        // Lets `graywave` be typed without its path, however often the file is read.
+        if let Some(programs) = std::env::current_exe()?.parent() {
+            let programs = programs.to_string_lossy();
+            let quoted = shlex::try_quote(&programs)?;
+            text.push_str(&format!(
+                "case \":$PATH:\" in *:{quoted}:*) ;; *) export PATH={quoted}:\"$PATH\" ;; esac\n"
+            ));
+        }
         let file = Self(path);
         // A leftover of a killed run.
         file.remove();

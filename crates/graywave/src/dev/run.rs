@@ -9,16 +9,15 @@ use std::{
 
 use agent::RunnerProgram;
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use control::Control;
 use domain::{
     ids::ProjectId,
     page::{DESKTOP_LIST, Page},
 };
 use mtls::WebTls;
-use pgcluster::{Cluster, Durability};
+use pgcluster::{Cluster, Durability, Options, Wanted};
 use scheduler::Scheduler;
-use serde::Serialize;
 use store::{
     PoolOptions, Store,
     desktop::{self, DesktopFilter, DesktopOrder, Retired},
@@ -26,10 +25,17 @@ use store::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::credentials;
+use super::{
+    credentials,
+    ready::{Ready, ReadyFormat},
+};
 use crate::{
     config::{Settings, list_connections},
-    roles::{self, certificates, health},
+    eprint,
+    roles::{
+        self, certificates,
+        health::{self, HealthRole},
+    },
 };
 use cli::{number, print};
 
@@ -41,18 +47,20 @@ const DRAIN_MS: u64 = 1_000;
 /// Run all roles and local desktops in one process, on a private Postgres.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints one line of JSON with addresses, project and token once the cluster is ready. \
-Ctrl-C stops the cluster; its data stays in the directory for the next start.
+Prints the addresses and the next commands once the cluster is ready; without a terminal, one line \
+of JSON with addresses, project and credentials. Ctrl-C stops the cluster; its data stays in the \
+directory for the next start. A machine without Postgres gets one: from apt as root on Debian, else \
+a download of 14 MB.
 
 Example:
-  graywave dev --desktops 20
-  . graywave-data/env && graywave run --all -- hostname")]
+  graywave dev --desktops 50
+  . graywave-data/env && graywave desktops")]
 pub(crate) struct DevArgs {
     /// Data directory: database, credentials and the desktops' journals
     #[arg(long, default_value = "graywave-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// Number of local desktops
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = number::<u16>(0, 1_000, 20))]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = number::<u16>(0, 1_000, 20))]
     desktops: u16,
     /// Listen address of the REST API; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
@@ -63,27 +71,12 @@ pub(crate) struct DevArgs {
     /// Listen address for agents; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:9443", value_name = "HOST:PORT")]
     agents: String,
-    /// Format of the ready line
-    #[arg(long, value_enum, default_value_t = ReadyFormat::Json, value_name = "FORMAT")]
-    output: ReadyFormat,
-}
-
-/// Format of the line that reports a ready cluster.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ReadyFormat {
-    /// One line of JSON
-    Json,
-}
-
-/// Ready line on standard output, as JSON.
-#[derive(Debug, Serialize)]
-struct Ready<'a> {
-    event: &'static str,
-    http: String,
-    grpc: String,
-    agents: String,
-    #[serde(flatten)]
-    credentials: &'a credentials::Credentials,
+    /// Directory with initdb, pg_ctl and postgres [default: PATH, then installed packages]
+    #[arg(long, env = pgcluster::BINARIES_VARIABLE, value_name = "DIR")]
+    postgres_bin: Option<PathBuf>,
+    /// Format of the report when the cluster is ready [default: text on a terminal, else json]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    output: Option<ReadyFormat>,
 }
 
 /// Listeners of the three addresses, bound before anything starts, so that a port conflict fails
@@ -127,7 +120,7 @@ pub(crate) async fn run(
         certificates::only_this_machine(listener.local_addr()?).context("graywave dev has no TLS")?;
     }
     let credentials = credentials::Credentials::load_or_make(&data_dir.join("credentials.json"))?;
-    let cluster = start_postgres(data_dir.join("postgres")).await?;
+    let cluster = start_postgres(data_dir.join("postgres"), arguments.postgres_bin.clone()).await?;
     let home = Home { data_dir, credentials, database_url: cluster.url("postgres") };
     let outcome = Box::pin(over_database(&arguments, settings, listeners, &home, &stop)).await;
     let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await?;
@@ -136,6 +129,7 @@ pub(crate) async fn run(
 }
 
 fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    pgcluster::check_directory(&data_dir.join("postgres"))?;
     std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
     data_dir.canonicalize().with_context(|| format!("cannot enter {}", data_dir.display()))
 }
@@ -149,9 +143,14 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-async fn start_postgres(directory: PathBuf) -> anyhow::Result<Cluster> {
-    let options = pgcluster::Options { directory, durability: Durability::Full, max_connections: 100 };
-    Ok(tokio::task::spawn_blocking(move || Cluster::start(&options)).await??)
+/// Starts the private Postgres, on binaries of the version that created its database.
+async fn start_postgres(directory: PathBuf, binaries: Option<PathBuf>) -> anyhow::Result<Cluster> {
+    let start = move || {
+        let wanted = Wanted { directory: binaries, ..Wanted::for_cluster(&directory) };
+        let binaries = pgcluster::provide_binaries(&wanted, &mut eprint)?;
+        Cluster::start(&Options { directory, binaries, durability: Durability::Full, max_connections: 100 })
+    };
+    Ok(tokio::task::spawn_blocking(start).await??)
 }
 
 async fn over_database(
@@ -176,11 +175,16 @@ async fn over_database(
         settings.access.cluster_admins.push(home.credentials.principal());
         let control = roles::control(&settings, store.clone())?;
         home.credentials.import(&control).await?;
+        let scheme = if listeners.https.is_some() { "https" } else { "http" };
+        let addresses = credentials::Addresses {
+            grpc: loopback(listeners.grpc.local_addr()?),
+            rest: format!("{scheme}://{}", loopback(listeners.http.local_addr()?)),
+        };
         let _environment = credentials::EnvironmentFile::write(
             home.data_dir.join("env"),
             &home.database_url,
             &master_key_file,
-            loopback(listeners.grpc.local_addr()?),
+            &addresses,
             &home.credentials,
         )?;
         let serving = serve(arguments, &settings, listeners, home, &store, &control, stop);
@@ -217,7 +221,8 @@ async fn serve(
     let worker_url = format!("http://{}", loopback(listeners.agents.local_addr()?));
 
     if settings.telemetry.listen.is_some() || settings.telemetry.health_listen.is_some() {
-        health::serve(&settings.telemetry, roles::database_answers(store), stop.clone()).await?;
+        let ready = roles::database_answers(store);
+        health::serve(&settings.telemetry, HealthRole::Dev, ready, stop.clone()).await?;
     }
     // Stopped in order, so that each part can still reach the parts that it needs.
     let (stop_edge, stop_core) = (CancellationToken::new(), CancellationToken::new());
@@ -253,7 +258,7 @@ async fn serve(
         ended = core.join_next() => unexpected(ended),
         ended = edge.join_next() => unexpected(ended),
         failed = agent_failure(&mut agents) => Err(failed),
-        failed = say_ready(store, &ready, arguments.output, arguments.desktops) => failed,
+        failed = report_ready(store, &ready, &home.data_dir, arguments) => failed,
     };
     stop_agents.cancel();
     while agents.join_next().await.is_some() {}
@@ -299,42 +304,44 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
     }
 }
 
-/// Prints the ready line once all local desktops are connected, except retired ones. Then waits
-/// forever; returns only on failure.
-async fn say_ready(
+/// Waits until all local desktops are connected, except retired ones.
+async fn connected(store: &Store, project_id: &ProjectId, desktops: u16) -> anyhow::Result<()> {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    let there = DesktopFilter { connected: Some(true), ..DesktopFilter::default() };
+    let retired = DesktopFilter { retired: Retired::Only, ..DesktopFilter::default() };
+    let page = Page::new(DESKTOP_LIST, None, Some(0))?;
+    loop {
+        let mut connection = store.acquire().await?;
+        let mut number = 0;
+        for filter in [&there, &retired] {
+            let order = DesktopOrder::default();
+            number += desktop::list(&mut connection, project_id, filter, order, page).await?.0;
+        }
+        drop(connection);
+        if number >= i64::from(desktops) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Prints the report once all local desktops are connected. Then waits forever; returns only on
+/// failure.
+async fn report_ready(
     store: &Store,
     ready: &Ready<'_>,
-    format: ReadyFormat,
-    desktops: u16,
+    data_dir: &Path,
+    arguments: &DevArgs,
 ) -> anyhow::Result<()> {
-    const LOOK_EVERY: Duration = Duration::from_millis(20);
     let project_id: ProjectId = ready.credentials.project_id.parse()?;
-    let connected = async {
-        let there = DesktopFilter { connected: Some(true), ..DesktopFilter::default() };
-        let retired = DesktopFilter { retired: Retired::Only, ..DesktopFilter::default() };
-        let page = Page::new(DESKTOP_LIST, None, Some(0))?;
-        loop {
-            let mut connection = store.acquire().await?;
-            let mut number = 0;
-            for filter in [&there, &retired] {
-                let order = DesktopOrder::default();
-                number += desktop::list(&mut connection, &project_id, filter, order, page).await?.0;
-            }
-            drop(connection);
-            if number >= i64::from(desktops) {
-                return anyhow::Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    tokio::time::timeout(DESKTOPS_WITHIN, connected)
+    tokio::time::timeout(DESKTOPS_WITHIN, connected(store, &project_id, arguments.desktops))
         .await
         .context("the local desktops did not connect within 60 s")??;
-    let line = match format {
-        ReadyFormat::Json => serde_json::to_string(ready)?,
-    };
-    print(&format!("{line}\n"))?;
-    tracing::info!(desktops, http = ready.http, "ready");
+    let format = arguments.output.unwrap_or_else(ReadyFormat::of_stdout);
+    print(&ready.report(format, data_dir, arguments.desktops)?)?;
+    if format == ReadyFormat::Json {
+        tracing::info!(desktops = arguments.desktops, http = ready.http, "ready");
+    }
     std::future::pending().await
 }
 

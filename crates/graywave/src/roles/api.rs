@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     certificates,
     database::{self, bind, control, database_answers, watched},
-    health, http,
+    health::{self, HealthRole},
+    http,
 };
 use crate::config::Settings;
 
@@ -25,7 +26,7 @@ pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow:
     let store = settings.store()?;
     let control = control(settings, store.clone())?;
     database::warn_of_unverified(settings);
-    health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
+    health::serve(&settings.telemetry, HealthRole::Api, database_answers(&store), stop.clone()).await?;
     watched(&store, Box::pin(serve_api(settings, control, listener, tls, stop))).await
 }
 

@@ -6,17 +6,53 @@ use anyhow::Context as _;
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use clap::ValueEnum;
 use futures::{FutureExt as _, future::BoxFuture};
 use server::Listener;
 use telemetry::metric::{self, Exposition};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::http;
+
+/// Header that names the role which answers.
+pub(crate) const ROLE_HEADER: HeaderName = HeaderName::from_static("graywave-role");
+
+/// Role that serves metrics and health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HealthRole {
+    /// REST API
+    Api,
+    /// Scheduler
+    Scheduler,
+    /// Worker
+    Worker,
+    /// All roles of `graywave dev`
+    Dev,
+}
+
+impl HealthRole {
+    /// Returns the name of the role's command.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Scheduler => "scheduler",
+            Self::Worker => "worker",
+            Self::Dev => "dev",
+        }
+    }
+}
+
+impl std::fmt::Display for HealthRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// Maximum number of connections. Only probes and collectors connect.
 const MAX_CONNECTIONS: usize = 100;
@@ -36,10 +72,10 @@ where
 ///
 /// From `stop` on, the role reports that it is not ready.
 ///
-/// Without `telemetry.listen`, the default address is used if it is free. Roles that share a
-/// machine need one address each.
+/// Roles that share a machine need one `telemetry.listen` each.
 pub(crate) async fn serve(
     settings: &telemetry::Config,
+    role: HealthRole,
     ready: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -49,10 +85,16 @@ pub(crate) async fn serve(
         let listener = bound
             .with_context(|| format!("cannot listen on {address} (telemetry.health_listen) for health"))?;
         tracing::info!(address = %listener.local_addr()?, "health is served");
-        spawn(listener, health_routes(ready.clone()));
+        spawn(listener, health_routes(role, ready.clone()));
     }
-    let Some(listener) = bind(settings).await? else { return Ok(()) };
-    let routes = health_routes(ready).merge(metric_routes(metric::install()?));
+    let address = settings.address();
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address} (telemetry.listen) for metrics and health of the {role}: each role on a machine \
+             needs its own address, for example 127.0.0.1:9101"
+        )
+    })?;
+    let routes = health_routes(role, ready).merge(metric_routes(metric::install()?));
     tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
     spawn(listener, routes);
     Ok(())
@@ -71,31 +113,13 @@ fn until(ready: Readiness, stop: CancellationToken) -> Readiness {
     })
 }
 
-async fn bind(settings: &telemetry::Config) -> anyhow::Result<Option<TcpListener>> {
-    if let Some(address) = &settings.listen {
-        let bound = TcpListener::bind(address).await;
-        let bound =
-            bound.with_context(|| format!("cannot listen on {address} (telemetry.listen) for metrics"))?;
-        return Ok(Some(bound));
-    }
-    match TcpListener::bind(telemetry::DEFAULT_LISTEN).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) => {
-            tracing::warn!(
-                %error,
-                address = telemetry::DEFAULT_LISTEN,
-                "metrics and health are not served: set telemetry.listen"
-            );
-            Ok(None)
-        }
-    }
-}
-
-fn health_routes(ready: Readiness) -> Router {
+/// Routes of health. Each answer names the role in the header [`ROLE_HEADER`].
+fn health_routes(role: HealthRole, ready: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .with_state(ready)
+        .layer(SetResponseHeaderLayer::overriding(ROLE_HEADER, HeaderValue::from_static(role.name())))
 }
 
 fn metric_routes(exposition: Exposition) -> Router {
@@ -122,7 +146,7 @@ mod tests {
 
     async fn ask(ready: Result<(), String>, path: &str) -> (StatusCode, String) {
         let ready = readiness(move || std::future::ready(ready.clone()));
-        let routes = health_routes(ready).merge(metric_routes(metric::install().unwrap()));
+        let routes = health_routes(HealthRole::Api, ready).merge(metric_routes(metric::install().unwrap()));
         let answer = routes.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();

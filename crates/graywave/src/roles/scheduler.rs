@@ -15,7 +15,7 @@ use super::{
     certificates,
     database::{self, bind, control, database_answers, watched},
     grpc,
-    health::{self, Readiness},
+    health::{self, HealthRole, Readiness},
     http::LAST_ANSWERS,
 };
 use crate::config::Settings;
@@ -48,7 +48,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
         None => engine,
     };
     let control = control(settings, store.clone())?;
-    health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
+    health::serve(&settings.telemetry, HealthRole::Scheduler, database_answers(&store), stop.clone()).await?;
     if tls.is_some() {
         // Before the first connection: a denied peer must not be accepted meanwhile.
         let list = tokio::time::timeout(DENY_LIST_WITHIN, engine.load_deny_list()).await;

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     certificates,
     database::bind,
-    health::{self, Readiness},
+    health::{self, HealthRole, Readiness},
 };
 use crate::config::Settings;
 
@@ -15,7 +15,8 @@ pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyh
     let listener = bind(&settings.worker.listen, "agents").await?;
     let tls = certificates::load(&settings.tls, Role::Worker, &listener)?;
     let ready = worker::Ready::default();
-    health::serve(&settings.telemetry, hears_a_scheduler(ready.clone()), stop.clone()).await?;
+    health::serve(&settings.telemetry, HealthRole::Worker, hears_a_scheduler(ready.clone()), stop.clone())
+        .await?;
     let serving = worker::run(settings.worker.clone(), listener, tls.clone(), ready, stop);
     Ok(Box::pin(certificates::watched(tls, None, serving)).await?)
 }

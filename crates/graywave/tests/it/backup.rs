@@ -24,7 +24,8 @@ fn set(data: &Path, settings: &str) {
 }
 
 fn options(directory: PathBuf) -> Options {
-    Options { directory, durability: Durability::Full, max_connections: 100 }
+    let binaries = pgcluster::find_binaries().unwrap();
+    Options { directory, binaries, durability: Durability::Full, max_connections: 100 }
 }
 
 /// A private Postgres that archives its write-ahead log.
@@ -54,7 +55,7 @@ impl Archiving {
     /// Runs a program of Postgres as the server's user.
     fn program(&self, name: &str, arguments: &[&str]) -> String {
         let owner = fs::metadata(self.home.join("postgres/data")).unwrap();
-        let output = Command::new(pgcluster::find_binaries().unwrap().join(name))
+        let output = Command::new(pgcluster::find_binaries().unwrap().directory.join(name))
             .args(arguments)
             .current_dir(&self.home)
             .uid(owner.uid())

@@ -19,6 +19,7 @@ fn postgres_outage_refuses_requests_and_loses_no_result() {
     let home = directory();
     let options = Options {
         directory: home.path().join("postgres"),
+        binaries: pgcluster::find_binaries().unwrap(),
         durability: Durability::Full,
         max_connections: 100,
     };

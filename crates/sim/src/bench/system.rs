@@ -81,6 +81,7 @@ impl Platform {
             .tempdir_in("/dev/shm")?;
         let cluster = Cluster::start(&Options {
             directory: directory.path().join("postgres"),
+            binaries: pgcluster::find_binaries()?,
             durability: Durability::Full,
             max_connections: 100,
         })?;

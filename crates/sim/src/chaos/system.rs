@@ -98,6 +98,7 @@ impl System {
         let directory = Directory::new("chaos")?;
         let postgres = Cluster::start(&Options {
             directory: directory.path().join("postgres"),
+            binaries: pgcluster::find_binaries()?,
             durability: Durability::Full,
             max_connections: 200,
         })?;

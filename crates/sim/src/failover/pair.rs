@@ -37,7 +37,7 @@ impl Pair {
         let settings = Settings {
             directory: directory.path().to_owned(),
             etcd: etcd.address.clone(),
-            binaries: pgcluster::find_binaries()?,
+            binaries: pgcluster::find_binaries()?.directory,
             synchronous,
         };
         let first = Member::start("node-0", &settings, user).await?;

@@ -15,7 +15,9 @@ pub(crate) fn directory() -> TempDir {
 /// Creates a server for one test, which the test may break.
 pub(crate) fn cluster(directory: &TempDir) -> Cluster {
     let directory = directory.path().join("postgres");
-    Cluster::start(&Options { directory, durability: Durability::None, max_connections: 20 }).unwrap()
+    let binaries = pgcluster::find_binaries().unwrap();
+    Cluster::start(&Options { directory, binaries, durability: Durability::None, max_connections: 20 })
+        .unwrap()
 }
 
 /// Simulates an address that still leads to the former primary and later to the new one.
