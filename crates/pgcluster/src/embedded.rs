@@ -156,7 +156,7 @@ fn download(address: &str) -> Result<Vec<u8>, Error> {
         match get(address) {
             Ok(bytes) => return Ok(bytes),
             Err(error) if attempt == ATTEMPTS => {
-                return Err(Error::Download { address: address.to_owned(), source: Box::new(error) });
+                return Err(Error::Download { address: address.to_owned(), cause: Box::new(error) });
             }
             Err(error) => tracing::debug!(%error, attempt, "the download failed"),
         }
@@ -193,7 +193,7 @@ fn install(bytes: Vec<u8>, cache: &Path, home: &Path) -> Result<(), Error> {
 }
 
 fn unpack(bytes: Vec<u8>, target: &Path) -> Result<(), Error> {
-    let invalid = |source: zip::result::ZipError| Error::Archive { source };
+    let invalid = |cause: zip::result::ZipError| Error::Archive { cause };
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(invalid)?;
     let mut rest = MAX_UNPACKED_BYTES;
     for index in 0..archive.len() {

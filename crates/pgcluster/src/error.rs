@@ -35,7 +35,7 @@ pub enum Error {
     NoCache,
     /// The archive could not be downloaded.
     #[error(
-        "cannot download Postgres from {address}: {source}; install Postgres {OLDEST_MAJOR} or newer, or set {} to a \
+        "cannot download Postgres from {address}: {cause}; install Postgres {OLDEST_MAJOR} or newer, or set {} to a \
          mirror or a file",
         ARCHIVE_VARIABLE
     )]
@@ -43,7 +43,7 @@ pub enum Error {
         /// URL of the archive.
         address: String,
         /// Error of the last attempt.
-        source: Box<ureq::Error>,
+        cause: Box<ureq::Error>,
     },
     /// The archive is not the pinned one.
     #[error("{address} is not the expected archive: SHA-256 {found}, expected {expected}")]
@@ -56,10 +56,10 @@ pub enum Error {
         expected: String,
     },
     /// The archive cannot be read.
-    #[error("cannot read the archive of Postgres: {source}")]
+    #[error("cannot read the archive of Postgres: {cause}")]
     Archive {
         /// Error of the zip reader.
-        source: zip::result::ZipError,
+        cause: zip::result::ZipError,
     },
     /// A name in the archive leaves the directory.
     #[error("the archive of Postgres contains the unsafe name {name:?}")]
@@ -94,12 +94,12 @@ pub enum Error {
         output: String,
     },
     /// A file operation failed.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Io {
         /// File or directory.
         path: PathBuf,
         /// Error of the operating system.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -107,7 +107,7 @@ pub enum Error {
 fn not_installed(found: &[Binaries], wanted: Option<u32>) -> String {
     let needed = wanted.map_or_else(
         || format!("Postgres {OLDEST_MAJOR} or newer"),
-        |major| format!("Postgres {major}, which wrote the existing database"),
+        |major| format!("Postgres {major}, which wrote the existing database,"),
     );
     let unfit: Vec<String> =
         found.iter().map(|it| format!("Postgres {} in {}", it.major, it.directory.display())).collect();
@@ -126,6 +126,6 @@ fn not_installed(found: &[Binaries], wanted: Option<u32>) -> String {
 impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |cause| Self::Io { path, cause }
     }
 }

@@ -19,8 +19,9 @@ pub fn provide_binaries(wanted: &Wanted, say: &mut dyn FnMut(&str)) -> Result<Bi
         Err(missing @ Error::NotInstalled { .. }) => missing,
         outcome => return outcome,
     };
+    say("Postgres is not installed");
     if apt::can_install() {
-        say("Postgres is not installed: installing Debian's package with apt-get");
+        say("installing Debian's package with apt-get");
         match apt::install(&["postgresql"]) {
             Ok(()) => {
                 if let Ok(installed) = find_wanted(wanted) {
@@ -34,6 +35,5 @@ pub fn provide_binaries(wanted: &Wanted, say: &mut dyn FnMut(&str)) -> Result<Bi
     if wanted.major.is_some_and(|major| major != archive.major) {
         return Err(missing);
     }
-    say("Postgres is not installed");
     embedded::fetch(&archive, say)
 }
