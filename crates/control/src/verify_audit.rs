@@ -17,6 +17,10 @@ use crate::Control;
 /// Number of seals that are read and verified at once.
 const SEALS_AT_ONCE: i64 = 100;
 
+/// Number of entries that one statement reads. Most seals have few entries, so a statement covers
+/// many seals.
+const ENTRIES_AT_ONCE: usize = 2_000;
+
 /// Verifier of a signature: gets the message and the time of the seal.
 pub type SignatureVerifier<'a> = &'a (dyn Fn(&[u8], &Signature, Timestamp) -> SealedBy + Send + Sync);
 
@@ -121,18 +125,35 @@ async fn check_seals(
     loop {
         let rows = seal::list(connection, project_id, chain.head().number, SEALS_AT_ONCE).await?;
         let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) < SEALS_AT_ONCE;
-        for SealRow { seal, hash, signature } in rows {
-            let ids: Vec<Uuid> = seal.entries.iter().map(|entry| entry.audit_id).collect();
+        for seals in with_at_most(&rows, ENTRIES_AT_ONCE) {
+            let entries = seals.iter().flat_map(|row| &row.seal.entries);
+            let ids: Vec<Uuid> = entries.map(|entry| entry.audit_id).collect();
             let found = seal::entry_hashes(connection, project_id, &ids).await?;
-            let by = judge_seal(verifier, &seal, &hash, signature.as_ref());
-            if let Err(broken) = chain.check(&seal, &hash, &by, &found) {
-                return Ok(Some(broken));
+            for SealRow { seal, hash, signature } in seals {
+                let by = judge_seal(verifier, seal, hash, signature.as_ref());
+                if let Err(broken) = chain.check(seal, hash, &by, &found) {
+                    return Ok(Some(broken));
+                }
             }
         }
         if is_last {
             return Ok(None);
         }
     }
+}
+
+/// Splits seals into groups with at most this number of entries, or with one larger seal.
+fn with_at_most(mut rows: &[SealRow], entries: usize) -> impl Iterator<Item = &[SealRow]> {
+    std::iter::from_fn(move || {
+        let mut total = 0;
+        let size = rows.iter().take_while(|row| {
+            total += row.seal.entries.len();
+            total <= entries
+        });
+        let (group, rest) = rows.split_at(size.count().max(1).min(rows.len()));
+        rows = rest;
+        (!group.is_empty()).then_some(group)
+    })
 }
 
 async fn check_end(
@@ -179,4 +200,28 @@ fn judge(
     at: Timestamp,
 ) -> SealedBy {
     signature.map_or(SealedBy::Nobody, |signature| verifier(message, signature, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::audit::SealedEntry;
+
+    use super::*;
+
+    fn with_entries(number: usize) -> SealRow {
+        let entry = SealedEntry { audit_id: Uuid::nil(), hash: Hash::default() };
+        let (at, previous) = (Timestamp::default(), Hash::default());
+        let seal = Seal { project_id: String::new(), number: 1, at, previous, entries: vec![entry; number] };
+        SealRow { seal, hash: Hash::default(), signature: None }
+    }
+
+    #[test]
+    fn groups_cover_all_seals_within_the_limit() {
+        let rows: Vec<SealRow> = [1, 2, 5, 0, 1, 3, 9, 1].map(with_entries).to_vec();
+        let sizes: Vec<Vec<usize>> = with_at_most(&rows, 4)
+            .map(|group| group.iter().map(|row| row.seal.entries.len()).collect())
+            .collect();
+        assert_eq!(sizes, [vec![1, 2], vec![5], vec![0, 1, 3], vec![9], vec![1]]);
+        assert_eq!(with_at_most(&[], 4).count(), 0);
+    }
 }

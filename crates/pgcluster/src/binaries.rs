@@ -68,8 +68,9 @@ pub fn find_wanted(wanted: &Wanted) -> Result<Binaries, Error> {
 fn fitting(places: &[PathBuf], major: Option<u32>) -> Result<Binaries, Vec<Binaries>> {
     let mut unfit: Vec<Binaries> = Vec::new();
     for directory in places.iter().filter(|directory| is_complete(directory)) {
-        let Some(version) = version(directory) else { continue };
-        let binaries = Binaries { directory: directory.clone(), major: version };
+        let directory = without_links(directory);
+        let Some(version) = version(&directory) else { continue };
+        let binaries = Binaries { directory, major: version };
         if version >= OLDEST_MAJOR && major.is_none_or(|major| major == version) {
             return Ok(binaries);
         }
@@ -100,6 +101,14 @@ fn of_distributions() -> Vec<PathBuf> {
 
 fn is_complete(directory: &Path) -> bool {
     ["initdb", "pg_ctl", "postgres"].iter().all(|program| directory.join(program).is_file())
+}
+
+/// Directory of the programs themselves, where the others of the server are: PATH may have links to
+/// some of them.
+fn without_links(directory: &Path) -> PathBuf {
+    let real = fs::canonicalize(directory.join("postgres")).ok();
+    let real = real.as_deref().and_then(Path::parent).filter(|real| is_complete(real));
+    real.unwrap_or(directory).to_owned()
 }
 
 /// Major version that `postgres --version` prints; `None` if the program does not run here.
@@ -143,6 +152,18 @@ mod tests {
         assert_eq!(fitting(&places, None), Ok(Binaries { directory: first, major: 16 }));
         assert_eq!(fitting(&places, Some(18)), Ok(Binaries { directory: newer, major: 18 }));
         assert_eq!(fitting(&places[..2], None), Err(vec![Binaries { directory: old, major: 13 }]));
+    }
+
+    #[test]
+    fn links_on_the_path_lead_to_the_whole_server() {
+        let root = tempfile::tempdir().unwrap();
+        let server = installed(root.path(), "server", "15.4");
+        let links = root.path().join("links");
+        fs::create_dir(&links).unwrap();
+        for program in ["initdb", "pg_ctl", "postgres"] {
+            std::os::unix::fs::symlink(server.join(program), links.join(program)).unwrap();
+        }
+        assert_eq!(fitting(&[links], None).unwrap().directory, fs::canonicalize(server).unwrap());
     }
 
     #[test]

@@ -377,8 +377,21 @@ pub async fn checkpoint(
 /// Lists all chains: those with seals, and those that only have entries.
 pub async fn chains(connection: &mut Connection) -> Result<Vec<String>, Error> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT project_id AS "project_id!" FROM audit_chain
-           UNION SELECT project_id FROM audit_seal UNION SELECT project_id FROM audit ORDER BY 1"#
+        // Jumps from project to project in the indexes, however many entries each of them has.
+        r#"WITH RECURSIVE entries AS (
+               (SELECT project_id FROM audit ORDER BY project_id LIMIT 1)
+               UNION ALL
+               SELECT next.project_id FROM entries CROSS JOIN LATERAL (
+                   SELECT project_id FROM audit a WHERE a.project_id > entries.project_id
+                   ORDER BY project_id LIMIT 1) AS next),
+           seals AS (
+               (SELECT project_id FROM audit_seal ORDER BY project_id LIMIT 1)
+               UNION ALL
+               SELECT next.project_id FROM seals CROSS JOIN LATERAL (
+                   SELECT project_id FROM audit_seal s WHERE s.project_id > seals.project_id
+                   ORDER BY project_id LIMIT 1) AS next)
+           SELECT project_id AS "project_id!" FROM audit_chain
+           UNION SELECT project_id FROM seals UNION SELECT project_id FROM entries ORDER BY 1"#
     )
     .fetch_all(connection)
     .await?)
