@@ -356,6 +356,9 @@ CREATE TABLE task (
 
     -- The principal that submitted the task.
     created_by           text        NOT NULL DEFAULT '',
+    -- Why, in the words of that principal, and the id of a ticket; empty without one.
+    submit_reason        text        NOT NULL DEFAULT '',
+    ticket               text        NOT NULL DEFAULT '',
     -- Trace of the submission: W3C traceparent and, after a space, tracestate. NULL: not sampled.
     trace_context        text        CHECK (length(trace_context) BETWEEN 55 AND 600),
     -- When a principal paused the task, and which; both NULL while it is not paused.
@@ -379,6 +382,7 @@ CREATE TABLE task (
 CREATE INDEX task_by_project ON task (project_id, task_id DESC);
 CREATE INDEX task_by_resource_group ON task (project_id, resource_group_id, task_id DESC)
     WHERE resource_group_id IS NOT NULL;
+CREATE INDEX task_by_ticket ON task (project_id, ticket, task_id DESC) WHERE ticket <> '';
 -- The tasks that schedulers look at.
 CREATE INDEX task_open ON task (task_id) WHERE status IN ('WAITING', 'RUNNING', 'HALTING', 'STOPPING');
 -- Every submission counts the tasks of its project that have not ended.
@@ -725,7 +729,16 @@ CREATE TABLE project_limit (
     -- Scripts that one desktop runs at the same time, at most; NULL: no limit.
     max_running_per_desktop int2 CHECK (max_running_per_desktop > 0),
     -- Calls that read the content of scripts or the output of records are audited.
-    audit_reads             bool NOT NULL DEFAULT false
+    audit_reads             bool NOT NULL DEFAULT false,
+    -- Guardrails: requirements of new tasks; see domain::guardrails. NULL or false: not required.
+    -- Desktops in the first wave, at most.
+    require_canary_above    int4 CHECK (require_canary_above > 0),
+    require_threshold       bool NOT NULL DEFAULT false,
+    -- Share of a task's desktops in one wave, at most, in basis points (0.01 %).
+    max_wave_basis_points   int4 CHECK (max_wave_basis_points BETWEEN 1 AND 10000),
+    require_reason          bool NOT NULL DEFAULT false,
+    -- Desktops that start before the first wave with an approval, at most.
+    require_approval_above  int4 CHECK (require_approval_above >= 0)
 );
 
 -- A frozen project: its tasks admit nothing. Added by a freeze and deleted by an unfreeze.
@@ -735,7 +748,9 @@ CREATE TABLE project_freeze (
     -- The principal that froze the project.
     frozen_by  text        NOT NULL,
     -- In the words of that principal.
-    reason     text        NOT NULL
+    reason     text        NOT NULL,
+    -- Id of a ticket; empty without one.
+    ticket     text        NOT NULL DEFAULT ''
 );
 
 

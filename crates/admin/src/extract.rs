@@ -1,7 +1,7 @@
 //! Extractors: the authenticated caller and the message of a request.
 
 use control::{Caller, Idempotency, Operator};
-use domain::Error;
+use domain::{Error, justification::Justification};
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Status};
@@ -34,6 +34,11 @@ pub(crate) fn extract_idempotent<T: Message>(
         caller.idempotency = Some(Idempotency::new(text, request_sha256.into()).map_err(failed)?);
     }
     Ok((caller, message))
+}
+
+/// Adds the reason and the ticket of a message to the caller.
+pub(crate) fn justified(caller: Caller, reason: &str, ticket: &str) -> Result<Caller, Error> {
+    Ok(Caller { justification: Justification::new(reason, ticket)?, ..caller })
 }
 
 /// Extracts a cluster operator (an admin certificate and no token) and the message.

@@ -13,12 +13,19 @@ pub(crate) enum Names {
     Verbatim,
 }
 
+/// Header with the reason of a change.
+pub(crate) const REASON_HEADER: &str = "X-Graywave-Reason";
+/// Header with the ticket of a change.
+pub(crate) const TICKET_HEADER: &str = "X-Graywave-Ticket";
+
 /// Path of a domain field and its REST name.
 type Renamed = (&'static [&'static str], &'static str);
 
 /// Fields with the same name in all calls.
-const COMMON: [Renamed; 3] = [
+const COMMON: [Renamed; 5] = [
     (&["idempotency_key"], "Idempotency-Key"),
+    (&["reason"], REASON_HEADER),
+    (&["ticket"], TICKET_HEADER),
     (&["scripts"], "script_ids"),
     (&["command", "command_type"], "command_type"),
 ];
@@ -81,6 +88,7 @@ mod tests {
                 "rollout.approval.before_waves",
             ),
             ("idempotency_key", "Idempotency-Key", "Idempotency-Key"),
+            ("reason", "X-Graywave-Reason", "X-Graywave-Reason"),
         ] {
             assert_eq!(name(Names::Native, field).as_deref(), Some(native));
             assert_eq!(name(Names::Group, field).as_deref(), Some(group));

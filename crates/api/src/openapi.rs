@@ -2,14 +2,15 @@
 //! operations share.
 
 use axum::http::Method;
+use domain::limits;
 use utoipa::{
     OpenApi as _,
     openapi::{
         Header, HttpMethod, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
         content::ContentBuilder,
         extensions::ExtensionsBuilder,
-        path::{Operation, ParameterBuilder, ParameterIn},
-        schema::{ObjectBuilder, Schema, Type},
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
+        schema::{Object, ObjectBuilder, Schema, Type},
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
 };
@@ -17,6 +18,7 @@ use utoipa::{
 use crate::{
     error,
     extract::TaskType,
+    names::{REASON_HEADER, TICKET_HEADER},
     operations,
     v1::desktops::{RetiredToo, TagFilter},
     v2::desktops_detail::{SortField, SortType},
@@ -124,24 +126,39 @@ fn complete(operation: &mut Operation, is_post: bool) {
         let own = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();
         operation.description = Some(format!("{own}Requires the action `{action}`."));
     }
+    let mut headers = Vec::new();
     if is_post && call.is_some_and(|call| call.changes && !call.reveals) {
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))
-            .max_length(Some(domain::limits::MAX_IDEMPOTENCY_KEY_CHARS))
+            .max_length(Some(limits::MAX_IDEMPOTENCY_KEY_CHARS))
             .pattern(Some("^[!-~]+$"))
             .build();
-        let header = ParameterBuilder::new()
-            .name("Idempotency-Key")
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(
-                "Deduplicates retries for 24 hours: a repeated key returns the first response.",
-            ))
-            .schema(Some(RefOr::T(Schema::Object(text))))
-            .build();
-        operation.parameters.get_or_insert_default().push(RefOr::T(header));
+        let description = "Deduplicates retries for 24 hours: a repeated key returns the first response.";
+        headers.push(header("Idempotency-Key", description, text));
     }
+    if call.is_some_and(|call| call.changes || call.is_large) {
+        let text = |most| ObjectBuilder::new().schema_type(Type::String).max_length(Some(most)).build();
+        let reason = text(limits::MAX_CHANGE_REASON_CHARS);
+        headers.push(header(REASON_HEADER, "Reason of the call, in UTF-8 or percent-encoded.", reason));
+        let ticket = text(limits::MAX_TICKET_CHARS);
+        headers.push(header(TICKET_HEADER, "Id of a ticket, such as OPS-1234, without blanks.", ticket));
+    }
+    if !headers.is_empty() {
+        operation.parameters.get_or_insert_default().extend(headers);
+    }
+}
+
+/// Creates the description of an optional request header.
+fn header(name: &str, description: &str, text: Object) -> RefOr<Parameter> {
+    let header = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(RefOr::T(Schema::Object(text))))
+        .build();
+    RefOr::T(header)
 }
 
 const METHODS: [HttpMethod; 4] = [HttpMethod::Get, HttpMethod::Post, HttpMethod::Put, HttpMethod::Delete];

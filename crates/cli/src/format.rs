@@ -71,6 +71,15 @@ pub(crate) fn runs(task: &Task) -> String {
     scripts.collect::<Vec<_>>().join(", ")
 }
 
+/// Formats a reason and a ticket: `reason (ticket)`; empty without both.
+pub(crate) fn justification(reason: &str, ticket: &str) -> String {
+    match (reason, ticket) {
+        (reason, "") => reason.to_owned(),
+        ("", ticket) => ticket.to_owned(),
+        (reason, ticket) => format!("{reason} ({ticket})"),
+    }
+}
+
 /// Returns the line that says what went wrong in a group: the last one of its sample, or of its
 /// fingerprint where the scripts printed nothing but progress.
 pub(crate) fn cause(group: &FailureGroup) -> &str {

@@ -32,6 +32,36 @@ pub(crate) fn limit(max: i64, example: i64) -> impl Fn(&str) -> Result<Limit, St
     }
 }
 
+/// Value of a guardrail; `None` for `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Guardrail<T>(pub(crate) Option<T>);
+
+/// Returns a parser of guardrails: a number from `min` to `max`, or `off`.
+pub(crate) fn guardrail(
+    min: i64,
+    max: i64,
+    example: i64,
+) -> impl Fn(&str) -> Result<Guardrail<i64>, String> + Clone + Send + Sync {
+    let number = number(min, max, example);
+    move |text| match text {
+        "off" => Ok(Guardrail(None)),
+        text => number(text).map(|it| Guardrail(Some(it))).map_err(|error| format!("{error}, or `off`")),
+    }
+}
+
+/// Parses a percentage with or without its sign, or `off`.
+pub(crate) fn percent_or_off(text: &str) -> Result<Guardrail<f64>, String> {
+    match text.trim() {
+        "off" => Ok(Guardrail(None)),
+        number => number
+            .trim_end_matches('%')
+            .trim_end()
+            .parse()
+            .map(|percent| Guardrail(Some(percent)))
+            .map_err(|_| "expected a percentage like 25 or 12.5%, or `off`".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,10 +43,12 @@ impl Control {
             return Err(Error::new(Reason::WaveNotFound, format!("task {task_id} has no wave {number}")));
         }
         let (approver, now) = (&caller.identity.principal, self.environment.now());
+        let reason = caller.justification.to_string();
         let approval = Approval {
             wave: number,
             author: &task.created_by,
             approver,
+            reason: &reason,
             fits_plan: fits(seen.plan_hash.as_deref(), Some(&task.plan_hash)),
             fits_scripts: fits(seen.script_hash.as_deref(), task.script_hash.as_deref()),
             seen_hold: seen.hold,

@@ -27,6 +27,7 @@ use crate::{
     Caller, Control,
     audit::execution_details,
     change::{Begun, Change},
+    guardrails,
 };
 
 /// Maximum number of ids in an error message; further ids are only counted.
@@ -152,6 +153,7 @@ impl Control {
         check_execute(caller, &scripts, &desktop_ids, &submission.rollout.policy)?;
         let candidates = candidates(connection, project_id, &submission.desktop_ids).await?;
         let plan = submission.plan(candidates.clone(), self.environment.seed())?;
+        guardrails::check(connection, caller, &plan, &submission.rollout.policy).await?;
         Ok(Prepared { submission, scripts, candidates, plan })
     }
 
@@ -199,6 +201,7 @@ impl Control {
             max_concurrency: submission.rollout.max_concurrency,
             expires_at: submission.rollout.expires_at,
             created_by: &caller.identity.principal,
+            justification: &caller.justification,
             trace_context: trace_context.as_deref(),
             now: self.environment.now(),
         };

@@ -4,7 +4,6 @@ use domain::{
     Error,
     authz::{Action, Resource},
     ids::{ProjectId, TaskId},
-    limits,
 };
 use engine::{Freeze, Rows as _};
 use store::{
@@ -19,24 +18,27 @@ use crate::{
 };
 
 impl Control {
-    /// Freezes the project. Once this returns, no further target of its tasks is admitted. Running
-    /// scripts continue, and new tasks are accepted and wait.
-    pub async fn freeze(&self, caller: &Caller, reason: String) -> Result<(), Error> {
+    /// Freezes the project, with the reason and the ticket of the caller. Once this returns, no
+    /// further target of its tasks is admitted. Running scripts continue, and new tasks are
+    /// accepted and wait.
+    pub async fn freeze(&self, caller: &Caller) -> Result<(), Error> {
         caller.check(Action::Freeze, [Resource::Everything])?;
-        if reason.chars().count() > limits::MAX_FREEZE_REASON_CHARS || reason.contains('\0') {
-            let message = format!("at most {} characters, none of them NUL", limits::MAX_FREEZE_REASON_CHARS);
-            return Err(Error::out_of_range("reason", message));
-        }
         let (project_id, actor, now) =
             (caller.project_id(), &caller.identity.principal, self.environment.now());
         let mut is_news = false;
         if let Begun::New(mut tx) = self.begin_change(caller).await? {
-            let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: reason.clone() };
+            let freeze = FreezeRow {
+                frozen_at: now,
+                frozen_by: actor.clone(),
+                reason: caller.justification.reason().to_owned(),
+                ticket: caller.justification.ticket().to_owned(),
+            };
             is_news = project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
             self.done(tx, caller, Action::Freeze, &format!("project:{project_id}"), "frozen").await?;
         }
         // Every admission after the commit sees the freeze. This call waits for admissions that
         // began earlier. If this process dies first, a scheduler completes the suspension.
+        let reason = caller.justification.to_string();
         self.suspend_project(project_id, is_news.then_some(Freeze { actor, reason: &reason })).await?;
         tracing::warn!(%project_id, actor, reason, "project frozen");
         Ok(())
@@ -70,7 +72,8 @@ impl Control {
             self.done(tx, caller, Action::Unfreeze, &format!("project:{project_id}"), "unfrozen").await?;
         }
         // If this process dies first, a scheduler releases the remaining tasks.
-        self.release_project(project_id, is_news.then_some(actor)).await?;
+        let reason = caller.justification.to_string();
+        self.release_project(project_id, is_news.then_some(Freeze { actor, reason: &reason })).await?;
         if is_news {
             tracing::warn!(%project_id, actor, "project unfrozen");
         }
@@ -78,7 +81,7 @@ impl Control {
     }
 
     /// Releases the tasks of an unfrozen project, each task in its own transaction.
-    async fn release_project(&self, project_id: &ProjectId, news: Option<&str>) -> Result<(), Error> {
+    async fn release_project(&self, project_id: &ProjectId, news: Option<Freeze<'_>>) -> Result<(), Error> {
         for task_id in self.open_tasks(project_id).await? {
             let mut tx = self.store.begin().await?;
             let (rows, now) = (&mut TaskRows::new(&mut tx), self.environment.now());

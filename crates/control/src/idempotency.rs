@@ -1,7 +1,12 @@
 //! Changes: applied once per idempotency key, and audited in their own transaction.
 
 use chrono::TimeDelta;
-use domain::{Error, Reason, audit::NO_DETAILS, authz::Action, ids::TaskId};
+use domain::{
+    Error, Reason,
+    audit::{NO_DETAILS, justified},
+    authz::Action,
+    ids::TaskId,
+};
 use store::{
     audit,
     audit::NewEntry,
@@ -81,7 +86,8 @@ impl Control {
         self.done_as(tx, caller, &entry, answer).await
     }
 
-    /// Does the same as [`Self::done`], with this audit entry.
+    /// Does the same as [`Self::done`], with this audit entry. Adds the caller's reason and ticket
+    /// to its details.
     pub(crate) async fn done_as(
         &self,
         mut tx: Change,
@@ -92,7 +98,8 @@ impl Control {
         if let Some(idempotency) = &caller.idempotency {
             idempotency::finish(&mut tx, key(caller, idempotency), answer).await?;
         }
-        audit::insert(&mut tx, entry).await?;
+        let details = justified(entry.details, &caller.justification)?;
+        audit::insert(&mut tx, &NewEntry { details: &details, ..entry.clone() }).await?;
         Ok(self.store.commit(tx.into_tx()).await?)
     }
 }

@@ -30,8 +30,9 @@ impl Control {
         caller.check(action, [Resource::Task(&task_id.to_string())])?;
         let Some(mut tx) = self.begin_task_change(caller, task_id).await? else { return Ok(()) };
         let (actor, now) = (&caller.identity.principal, self.environment.now());
+        let reason = caller.justification.to_string();
         let mut rows = TaskRows::new(&mut tx);
-        let decision = match ENGINE.set_paused(&mut rows, task_id, paused, actor, now).await? {
+        let decision = match ENGINE.set_paused(&mut rows, task_id, paused, actor, &reason, now).await? {
             Suspension::Done(decision) => decision,
             Suspension::TooLate(status) => {
                 let message = format!("the task is {status} and admits no more targets");

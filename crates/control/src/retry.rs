@@ -26,7 +26,7 @@ use crate::{
     audit::execution_details,
     change::Begun,
     executions::{check_execute, refuse_retired},
-    lookup,
+    guardrails, lookup,
 };
 
 /// Scripts and targets of a retry.
@@ -70,6 +70,7 @@ impl Control {
         let task_id = TaskId(self.environment.id());
         let order = retry.remainder.iter().map(|one| one.desktop_id.clone()).collect();
         let plan = plan_again(order, retry.waves, retry.gray);
+        guardrails::check(&mut tx, caller, &plan, &old.policy).await.map_err(guardrails::of_retry)?;
         let first_scripts: Vec<u16> = retry.remainder.iter().map(|one| one.first_script).collect();
         let trace_context = trace::current();
         let new = NewTask {
@@ -88,6 +89,7 @@ impl Control {
             // The old expiry does not apply: the retry is requested now.
             expires_at: None,
             created_by: &caller.identity.principal,
+            justification: &caller.justification,
             trace_context: trace_context.as_deref(),
             now: self.environment.now(),
         };

@@ -32,8 +32,8 @@ impl Control {
         let (resource, decision) = match aim {
             TaskOrRecord::Task(task_id) => {
                 lookup::task(&mut tx, caller, task_id).await?;
-                let reason = format!("stopped by {}", caller.identity.principal);
                 let actor = &caller.identity.principal;
+                let reason = caller.justification.after(&format!("stopped by {actor}"));
                 let (mut rows, kills) = (TaskRows::new(&mut tx), mode == StopMode::Kill);
                 let decision = ENGINE.stop_task(&mut rows, task_id, kills, actor, &reason, now).await?;
                 (format!("task:{task_id}"), decision)

@@ -24,13 +24,14 @@ pub mod warning;
 pub mod wave;
 pub mod window;
 
+pub use audit::justification;
 pub use auth::{authz, deny_list, enrolment, merkle, request_signing, token_life};
 pub use basis_points::BasisPoints;
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 pub use insight::{explain, what_if};
 pub use outcome::{fingerprint, output, tally};
 pub use pagination::{cursor, page};
-pub use plan::{rollout, submission};
+pub use plan::{guard, guardrails, rollout, submission};
 pub use target::{
     batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,
 };

@@ -43,8 +43,13 @@ pub const MAX_EXIT_CODES: usize = 100;
 pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
 /// Maximum `soak_seconds`: thirty days.
 pub const MAX_SOAK_SECONDS: u32 = 30 * 24 * 3_600;
-/// Maximum number of characters in the reason of a freeze.
-pub const MAX_FREEZE_REASON_CHARS: usize = 500;
+/// Maximum number of characters in the reason of a change: an execution, a stop, a freeze.
+pub const MAX_CHANGE_REASON_CHARS: usize = 500;
+/// Maximum number of characters in the ticket of a change: the address of an issue fits.
+pub const MAX_TICKET_CHARS: usize = 128;
+/// Number of desktops in one wave above which a task without a gray wave is warned of, and the
+/// command line asks first.
+pub const CONFIRM_ABOVE: u32 = 20;
 /// Maximum number of failure groups per task. Further failures share one additional group.
 pub const MAX_FAILURE_GROUPS: usize = 1_000;
 /// Maximum number of events in an explanation.
@@ -199,6 +204,21 @@ pub fn project_in_flight(most: i64) -> Result<u32, Error> {
 /// Validates `max_running_per_desktop` of a project.
 pub fn running_per_desktop(most: i64) -> Result<u16, Error> {
     in_range("max_running_per_desktop", most, MAX_RUNNING_PER_DESKTOP)
+}
+
+/// Validates `require_canary_above` of a project.
+pub fn canary_above(most: i64) -> Result<u32, Error> {
+    in_range("require_canary_above", most, MAX_TARGETS_PER_TASK as i64)
+}
+
+/// Validates `require_approval_above` of a project. With 0, every task needs an approval.
+pub fn approval_above(most: i64) -> Result<u32, Error> {
+    u32::try_from(most).ok().filter(|most| *most as usize <= MAX_TARGETS_PER_TASK).ok_or_else(|| {
+        Error::out_of_range(
+            "require_approval_above",
+            format!("{most} is out of range: 0 to {MAX_TARGETS_PER_TASK}; without a value none is required"),
+        )
+    })
 }
 
 /// Validates the number of uses of an enrolment token. A token for a named desktop has exactly one.

@@ -97,6 +97,22 @@ impl Threshold {
         }
     }
 
+    /// Returns the number of failures that reaches the threshold when `size` targets have finished.
+    pub fn failures_of(self, size: u32) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent { share, .. } => share.share_of(size).max(1),
+        }
+    }
+
+    /// Returns whether failures of all of `size` targets reach the threshold.
+    pub const fn is_reachable_in(self, size: u32) -> bool {
+        match self {
+            Self::Count(count) => count <= size,
+            Self::Percent { .. } => true,
+        }
+    }
+
     /// Returns the number of failures that reaches the threshold; `None` for a percentage.
     pub const fn count(self) -> Option<u32> {
         match self {
@@ -152,6 +168,18 @@ mod tests {
             assert!(!percent.is_reached(failed, finished));
             assert_eq!(percent.is_reached_at_close(failed, finished), reached, "{failed}/{finished}");
         }
+    }
+
+    #[test]
+    fn failures_are_the_fewest_that_reach_the_threshold() {
+        let five = Threshold::new(None, Some(5.0), Some(20)).unwrap();
+        for size in [1, 19, 20, 21, 399, 400, 401, 19_995] {
+            let failures = five.failures_of(size);
+            assert!(five.is_reached_at_close(failures, size), "{size}");
+            assert!(!five.is_reached_at_close(failures - 1, size), "{size}");
+        }
+        assert_eq!((five.failures_of(19_995), Threshold::Count(3).failures_of(2)), (1_000, 3));
+        assert!(five.is_reachable_in(1) && !Threshold::Count(3).is_reachable_in(2));
     }
 
     #[test]

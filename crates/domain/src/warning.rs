@@ -2,6 +2,7 @@
 
 use crate::{
     ids::DesktopId,
+    limits::CONFIRM_ABOVE,
     policy::RolloutPolicy,
     script::{ScriptType, has_mixed_line_ends},
     string_enum::string_enum,
@@ -15,6 +16,10 @@ pub enum WarningCode {
     MixedLineEnds,
     /// The rollout weighs an exit code that none of its scripts can have.
     ImpossibleExitCode,
+    /// A wave has no failure threshold, and the task has none.
+    WaveWithoutThreshold,
+    /// Many desktops start in one wave, without a gray wave before them.
+    NoCanary,
     /// The threshold of a wave or of the task is a count that its targets cannot reach.
     ThresholdUnreachable,
     /// An approval is asked for before a wave that the plan does not have.
@@ -27,9 +32,11 @@ pub enum WarningCode {
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::MixedLineEnds,
         Self::ImpossibleExitCode,
+        Self::WaveWithoutThreshold,
+        Self::NoCanary,
         Self::ThresholdUnreachable,
         Self::ApprovalWithoutWave,
         Self::CanaryOffline,
@@ -41,6 +48,8 @@ impl WarningCode {
         match self {
             Self::MixedLineEnds => "MIXED_LINE_ENDS",
             Self::ImpossibleExitCode => "IMPOSSIBLE_EXIT_CODE",
+            Self::WaveWithoutThreshold => "WAVE_WITHOUT_THRESHOLD",
+            Self::NoCanary => "NO_CANARY",
             Self::ThresholdUnreachable => "THRESHOLD_UNREACHABLE",
             Self::ApprovalWithoutWave => "APPROVAL_WITHOUT_WAVE",
             Self::CanaryOffline => "CANARY_OFFLINE",
@@ -120,21 +129,43 @@ pub fn of_plan(
     waves: &[(u32, Option<Threshold>)],
     canaries: &Canaries,
 ) -> Vec<Warning> {
-    let mut found: Vec<Warning> = (1..)
-        .zip(waves)
-        .filter_map(|(wave, &(size, threshold))| unreachable(threshold, size, Some(wave)))
-        .collect();
     let total = waves.iter().map(|(size, _)| size).sum();
+    let mut found: Vec<Warning> = no_canary(waves).into_iter().collect();
+    if policy.fail_threshold.is_none() && total > 1 {
+        found.extend((1..).zip(waves).filter(|(_, wave)| wave.1.is_none()).map(without_threshold));
+    }
+    found.extend(
+        (1..).zip(waves).filter_map(|(wave, &(size, threshold))| unreachable(threshold, size, Some(wave))),
+    );
     found.extend(unreachable(policy.fail_threshold, total, None));
     found.extend(approvals_without_wave(policy, waves.len()));
     found.extend(canaries_offline(canaries));
     found
 }
 
+fn no_canary(waves: &[(u32, Option<Threshold>)]) -> Option<Warning> {
+    let [(size, _)] = waves else { return None };
+    let message = format!(
+        "all {size} desktops start in one wave: begin with a gray wave, such as one of {GRAY_EXAMPLE} desktops"
+    );
+    (*size > CONFIRM_ABOVE).then_some(Warning { code: WarningCode::NoCanary, message, wave: None })
+}
+
+fn without_threshold((wave, (size, _)): (u16, &(u32, Option<Threshold>))) -> Warning {
+    let message = match size {
+        1 => "no failure threshold: a failure of its desktop halts nothing. Set one, such as 1".to_owned(),
+        size => format!(
+            "no failure threshold: failures on all its {size} desktops halt nothing. Set one for the wave or \
+             the task"
+        ),
+    };
+    Warning { code: WarningCode::WaveWithoutThreshold, message, wave: Some(wave) }
+}
+
 /// A count that is larger than its wave is valid, because templates are used for fleets of any
 /// size.
 fn unreachable(threshold: Option<Threshold>, size: u32, wave: Option<u16>) -> Option<Warning> {
-    let count = threshold.and_then(Threshold::count).filter(|&count| count > size)?;
+    let count = threshold.filter(|it| !it.is_reachable_in(size)).and_then(Threshold::count)?;
     let (what, targets) = (
         wave.map_or_else(|| "the task".to_owned(), |wave| format!("wave {wave}")),
         if size == 1 { "1 target".to_owned() } else { format!("{size} targets") },
@@ -198,6 +229,9 @@ impl Canaries {
     }
 }
 
+/// Number of desktops of the gray wave that a warning suggests.
+const GRAY_EXAMPLE: u32 = 5;
+
 /// Maximum number of desktops that a warning names.
 pub const MAX_NAMED: usize = 10;
 
@@ -215,6 +249,7 @@ mod tests {
         let waves = [(1, count(2)), (3, count(3)), (4, None)];
         let codes = |found: &[Warning]| -> Vec<_> { found.iter().map(|it| (it.code, it.wave)).collect() };
         let found = of_plan(&policy, &waves, &Canaries::count(ids.iter().map(|id| (id, true))));
+        // The threshold of the task covers wave 3.
         let expected = [
             (WarningCode::ThresholdUnreachable, Some(1)),
             (WarningCode::ThresholdUnreachable, None),
@@ -233,6 +268,23 @@ mod tests {
         let one_of_two = of_two([false, true]);
         assert!(one_of_two[0].message.starts_with("1 of 2 canaries are offline: d02."), "{one_of_two:?}");
         assert_eq!(of_two([false, false]), []);
+    }
+
+    #[test]
+    fn waves_without_a_threshold_and_a_canary_are_warned_of() {
+        let codes = |policy: &RolloutPolicy, waves: &[(u32, Option<Threshold>)]| -> Vec<_> {
+            let found = of_plan(policy, waves, &Canaries::default());
+            found.into_iter().map(|it| (it.code, it.wave)).collect()
+        };
+        let (plain, one) = (RolloutPolicy::default(), Some(Threshold::Count(1)));
+        let without = |wave| (WarningCode::WaveWithoutThreshold, Some(wave));
+        assert_eq!(codes(&plain, &[(5, one), (19_995, None)]), [without(2)]);
+        assert_eq!(codes(&plain, &[(21, None)]), [(WarningCode::NoCanary, None), without(1)]);
+        assert_eq!(codes(&plain, &[(21, one)]), [(WarningCode::NoCanary, None)]);
+        assert_eq!(codes(&plain, &[(20, None)]), [without(1)]);
+        assert_eq!(codes(&plain, &[(1, None)]), [], "one desktop leaves nothing to halt");
+        let bounded = RolloutPolicy { fail_threshold: one, ..RolloutPolicy::default() };
+        assert_eq!(codes(&bounded, &[(5, None), (95, None)]), []);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Limits over all tasks of a project: targets in flight, scripts per desktop, and the freeze.
 
-use domain::{Timestamp, ids::ProjectId};
+use domain::{BasisPoints, Timestamp, guardrails::Guardrails, ids::ProjectId};
 use serde::Serialize;
 
 use crate::{
@@ -17,17 +17,30 @@ pub struct ProjectLimits {
     pub max_running_per_desktop: Option<u16>,
     /// Whether calls that read the content of scripts or the output of records are audited.
     pub audit_reads: bool,
+    /// Requirements of new tasks.
+    #[serde(flatten)]
+    pub guardrails: Guardrails,
 }
 
 /// Reads the limits of a project.
 pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Result<ProjectLimits, Error> {
     let row = sqlx::query!(
-        "SELECT max_in_flight, max_running_per_desktop, audit_reads FROM project_limit WHERE project_id = $1",
+        "SELECT max_in_flight, max_running_per_desktop, audit_reads, require_canary_above, require_threshold,
+                max_wave_basis_points, require_reason, require_approval_above
+         FROM project_limit WHERE project_id = $1",
         project_id.as_str()
     )
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(ProjectLimits::default()) };
+    let number = |most: Option<i32>| most.map(|most| count::<u32>("project_limit", most)).transpose();
+    let guardrails = Guardrails {
+        require_canary_above: number(row.require_canary_above)?,
+        require_threshold: row.require_threshold,
+        max_wave_percent: number(row.max_wave_basis_points)?.and_then(BasisPoints::new),
+        require_reason: row.require_reason,
+        require_approval_above: number(row.require_approval_above)?,
+    };
     Ok(ProjectLimits {
         max_in_flight: row.max_in_flight.map(|most| count("project_limit", most)).transpose()?,
         max_running_per_desktop: row
@@ -35,6 +48,7 @@ pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Resul
             .map(|most| count("project_limit", most))
             .transpose()?,
         audit_reads: row.audit_reads,
+        guardrails,
     })
 }
 
@@ -57,15 +71,25 @@ pub async fn put(
     project_id: &ProjectId,
     limits: ProjectLimits,
 ) -> Result<(), Error> {
+    let guardrails = limits.guardrails;
     sqlx::query!(
-        "INSERT INTO project_limit (project_id, max_in_flight, max_running_per_desktop, audit_reads)
-         VALUES ($1, $2, $3, $4)
+        "INSERT INTO project_limit (project_id, max_in_flight, max_running_per_desktop, audit_reads,
+             require_canary_above, require_threshold, max_wave_basis_points, require_reason, require_approval_above)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (project_id) DO UPDATE SET max_in_flight = excluded.max_in_flight,
-             max_running_per_desktop = excluded.max_running_per_desktop, audit_reads = excluded.audit_reads",
+             max_running_per_desktop = excluded.max_running_per_desktop, audit_reads = excluded.audit_reads,
+             require_canary_above = excluded.require_canary_above, require_threshold = excluded.require_threshold,
+             max_wave_basis_points = excluded.max_wave_basis_points, require_reason = excluded.require_reason,
+             require_approval_above = excluded.require_approval_above",
         project_id.as_str(),
         limits.max_in_flight.map(int4),
         limits.max_running_per_desktop.map(int2),
         limits.audit_reads,
+        guardrails.require_canary_above.map(int4),
+        guardrails.require_threshold,
+        guardrails.max_wave_percent.map(|share| int4(share.get())),
+        guardrails.require_reason,
+        guardrails.require_approval_above.map(int4),
     )
     .execute(connection)
     .await?;
@@ -113,15 +137,17 @@ pub struct FreezeRow {
     pub frozen_at: Timestamp,
     /// Principal that froze the project.
     pub frozen_by: String,
-    /// Reason that the principal gave.
+    /// Reason that the principal gave; empty without one.
     pub reason: String,
+    /// Ticket that the principal gave; empty without one.
+    pub ticket: String,
 }
 
 /// Returns the freeze of a project; `None` if it is not frozen.
 pub async fn freeze(connection: &mut Connection, project_id: &ProjectId) -> Result<Option<FreezeRow>, Error> {
     Ok(sqlx::query_as!(
         FreezeRow,
-        "SELECT frozen_at, frozen_by, reason FROM project_freeze WHERE project_id = $1",
+        "SELECT frozen_at, frozen_by, reason, ticket FROM project_freeze WHERE project_id = $1",
         project_id.as_str()
     )
     .fetch_optional(connection)
@@ -135,12 +161,14 @@ pub async fn set_frozen(
     freeze: &FreezeRow,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "INSERT INTO project_freeze (project_id, frozen_at, frozen_by, reason) VALUES ($1, $2, $3, $4)
+        "INSERT INTO project_freeze (project_id, frozen_at, frozen_by, reason, ticket)
+         VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT DO NOTHING",
         project_id.as_str(),
         freeze.frozen_at,
         freeze.frozen_by,
         freeze.reason,
+        freeze.ticket,
     )
     .execute(connection)
     .await?;

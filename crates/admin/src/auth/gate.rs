@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use control::{Bulkhead, BulkheadPermit, Caller, Control, Operator, Priority, Rates, kept};
-use domain::{Error, ErrorKind, Reason, authz::Action};
+use domain::{Error, ErrorKind, Reason, authz::Action, justification::Justification};
 use mtls::{Certified, Identity, Role};
 use tokio::{sync::Semaphore, time::Instant};
 use tonic::Status;
@@ -124,14 +124,19 @@ impl Gate {
     /// Authenticates the call. A token takes precedence over a certificate.
     async fn enter(&self, call: &Method, shown: PresentedCredentials) -> Result<Principal, Error> {
         let PresentedCredentials { token, certificate, address, source, request_id } = shown;
+        let caller = |identity| {
+            let (source, request_id) = (source.clone(), request_id.clone());
+            let justification = Justification::default();
+            Principal::Caller(Caller { identity, source, request_id, idempotency: None, justification })
+        };
         if let Some(token) = token {
             let identity = self.control.authenticate_token(&token, &address).await?;
-            return Ok(Principal::Caller(Caller { identity, source, request_id, idempotency: None }));
+            return Ok(caller(identity));
         }
         match certificate {
             Some(Certified { identity: Identity::Principal { project_id, principal }, serial, .. }) => {
                 let known = self.control.authenticate_certificate(&project_id, &principal, &serial).await?;
-                Ok(Principal::Caller(Caller { identity: known, source, request_id, idempotency: None }))
+                Ok(caller(known))
             }
             Some(Certified { identity, .. })
                 if identity.has_role(Role::Admin) && !matches!(call.open, Access::Token(_)) =>

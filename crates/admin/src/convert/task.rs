@@ -78,6 +78,8 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
         expire_time: time(task.expires_at),
         run_as_user: text(policy.run_as_user),
         cleanup: Cleanup::number(policy.cleanup.as_str()),
+        submit_reason: task.submit_reason,
+        ticket: task.ticket,
     }
 }
 

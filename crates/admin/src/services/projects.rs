@@ -14,11 +14,11 @@ use tonic::{Request, Response, Status};
 use crate::{
     Service,
     convert::{
-        project::{freeze, limits, project},
+        project::{freeze, limits, limits_change, project},
         task::stop_mode,
         value::masked,
     },
-    extract::{extract, extract_idempotent, extract_operator},
+    extract::{extract, extract_idempotent, extract_operator, justified},
     page,
     status::{failed, within},
 };
@@ -44,9 +44,10 @@ impl ProjectService for Service {
         request: Request<FreezeProjectRequest>,
     ) -> Result<Response<FreezeProjectResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let caller = justified(caller, &message.reason, &message.ticket).map_err(failed)?;
         let control = self.control.clone();
         let frozen = finished(async move {
-            control.freeze(&caller, message.reason).await?;
+            control.freeze(&caller).await?;
             control.freeze_after(&caller).await
         });
         let frozen = frozen.await.map_err(failed)?;
@@ -57,7 +58,8 @@ impl ProjectService for Service {
         &self,
         request: Request<UnfreezeProjectRequest>,
     ) -> Result<Response<UnfreezeProjectResponse>, Status> {
-        let (caller, _) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let caller = justified(caller, &message.reason, &message.ticket).map_err(failed)?;
         let control = self.control.clone();
         let frozen = finished(async move {
             control.unfreeze(&caller).await?;
@@ -80,14 +82,16 @@ impl ProjectService for Service {
             ("max_in_flight", wanted.max_in_flight.is_some()),
             ("max_running_per_desktop", wanted.max_running_per_desktop.is_some()),
             ("audit_reads", wanted.audit_reads.is_some()),
+            ("require_canary_above", wanted.require_canary_above.is_some()),
+            ("require_threshold", wanted.require_threshold.is_some()),
+            ("max_wave_percent", wanted.max_wave_percent.is_some()),
+            ("require_reason", wanted.require_reason.is_some()),
+            ("require_approval_above", wanted.require_approval_above.is_some()),
         ];
         let taken = masked(message.update_mask.as_ref(), &fields).map_err(failed)?;
-        let in_flight = taken("max_in_flight").then_some(wanted.max_in_flight);
-        let running = taken("max_running_per_desktop").then_some(wanted.max_running_per_desktop);
-        let reads = taken("audit_reads").then(|| wanted.audit_reads.unwrap_or_default());
+        let change = limits_change(&wanted, taken);
         let control = self.control.clone();
-        let changed =
-            finished(async move { control.update_limits(&caller, in_flight, running, reads).await });
+        let changed = finished(async move { control.update_limits(&caller, change).await });
         let changed = changed.await.map_err(within("limits"))?;
         Ok(Response::new(UpdateLimitsResponse { limits: Some(limits(changed)) }))
     }

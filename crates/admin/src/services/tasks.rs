@@ -7,7 +7,7 @@ use proto::admin::{
     ListTargetsResponse, ListTasksRequest, ListTasksResponse, PauseTaskRequest, PauseTaskResponse,
     PreviewTaskRequest, PreviewTaskResponse, ResumeTaskRequest, ResumeTaskResponse, RetryTaskRequest,
     RetryTaskResponse, SetConcurrencyRequest, SetConcurrencyResponse, StopTaskRequest, StopTaskResponse,
-    SubmitTaskRequest, SubmitTaskResponse, Task, WatchTaskRequest, WatchTaskResponse,
+    SubmitTaskRequest, SubmitTaskResponse, Task, TaskSpec, WatchTaskRequest, WatchTaskResponse,
     task_service_server::TaskService,
 };
 use tonic::{Request, Response, Status};
@@ -15,8 +15,8 @@ use tonic::{Request, Response, Status};
 use super::watch;
 use crate::{
     Service,
-    convert::{preview, task, task_spec},
-    extract::{extract, extract_idempotent},
+    convert::{preview, task, task_spec, value::filter},
+    extract::{extract, extract_idempotent, justified},
     page,
     status::{failed, within},
     streams::ResponseStream,
@@ -63,6 +63,11 @@ fn shown(found: Result<TaskProgress, Error>) -> Result<Option<Task>, Status> {
     found.map(task::task).map(Some).map_err(failed)
 }
 
+/// Adds the reason and the ticket of a specification to the caller.
+fn of_spec(caller: Caller, spec: Option<&TaskSpec>) -> Result<Caller, Error> {
+    spec.map_or(Ok(caller.clone()), |spec| justified(caller, &spec.reason, &spec.ticket))
+}
+
 /// Parses the target of a command: a task or a record.
 fn aim(task_id: &str, record_id: &str) -> Result<TaskOrRecord, Status> {
     let given = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
@@ -77,6 +82,7 @@ impl TaskService for Service {
     ) -> Result<Response<SubmitTaskResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
         let inside = within("task");
+        let caller = of_spec(caller, message.task.as_ref()).map_err(inside)?;
         let wanted = task_spec::request(message.task).map_err(inside)?;
         let made = self
             .submission_of(caller, |control, caller| async move { control.submit(&caller, wanted).await });
@@ -91,6 +97,7 @@ impl TaskService for Service {
     ) -> Result<Response<PreviewTaskResponse>, Status> {
         let (caller, message) = extract(request)?;
         let inside = within("task");
+        let caller = of_spec(caller, message.task.as_ref()).map_err(inside)?;
         let wanted = task_spec::request(message.task).map_err(inside)?;
         let preview = self.control.preview(&caller, wanted).await.map_err(inside)?;
         Ok(Response::new(preview::response(preview, message.with_desktop_ids)))
@@ -109,9 +116,13 @@ impl TaskService for Service {
     ) -> Result<Response<ListTasksResponse>, Status> {
         let (caller, message) = extract(request)?;
         let (size, before) = page::read(message.page_size, &message.page_token).map_err(failed)?;
+        let reason = filter("reason", message.reason.clone()).map_err(failed)?;
+        let ticket = filter("ticket", message.ticket.clone()).map_err(failed)?;
         let filter = TaskFilter {
             before,
             statuses: task::statuses(&message).map_err(failed)?,
+            reason,
+            ticket,
             ..TaskFilter::default()
         };
         let found = self.control.page_tasks(&caller, &filter, size).await.map_err(failed)?;
@@ -134,6 +145,7 @@ impl TaskService for Service {
         request: Request<PauseTaskRequest>,
     ) -> Result<Response<PauseTaskResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let caller = justified(caller, &message.reason, &message.ticket).map_err(failed)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let changed = self.task_of(caller, move |control, caller| async move {
             control.pause(&caller, task_id).await.map(|()| task_id)
@@ -146,6 +158,7 @@ impl TaskService for Service {
         request: Request<ResumeTaskRequest>,
     ) -> Result<Response<ResumeTaskResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let caller = justified(caller, &message.reason, &message.ticket).map_err(failed)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let changed = self.task_of(caller, move |control, caller| async move {
             control.resume(&caller, task_id).await.map(|()| task_id)
@@ -158,6 +171,7 @@ impl TaskService for Service {
         request: Request<ApproveWaveRequest>,
     ) -> Result<Response<ApproveWaveResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let caller = justified(caller, &message.reason, &message.ticket).map_err(failed)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         // A number outside the range of waves names no wave.
         let wave = u16::try_from(message.wave)
@@ -180,6 +194,7 @@ impl TaskService for Service {
         request: Request<StopTaskRequest>,
     ) -> Result<Response<StopTaskResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let caller = justified(caller, &message.reason, &message.ticket).map_err(failed)?;
         let aim = aim(&message.task_id, &message.record_id)?;
         let mode = task::stop_mode(message.mode).map_err(failed)?;
         let changed = self.task_of(caller, move |control, caller| async move {
@@ -193,6 +208,7 @@ impl TaskService for Service {
         request: Request<RetryTaskRequest>,
     ) -> Result<Response<RetryTaskResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let caller = justified(caller, &message.reason, &message.ticket).map_err(failed)?;
         let aim = aim(&message.task_id, &message.record_id)?;
         let made = self
             .submission_of(caller, move |control, caller| async move { control.retry(&caller, aim).await });

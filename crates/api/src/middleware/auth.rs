@@ -19,12 +19,15 @@ use control::{
     TOKEN_HEADER, kept, source,
 };
 use domain::{
-    Error, Reason, Timestamp, limits,
+    Error, Reason, Timestamp,
+    justification::Justification,
+    limits,
     request_signing::{Authorization, SignedRequest},
 };
 use sha2::{Digest as _, Sha256};
 use tower_http::request_id::RequestId;
 
+use super::justification::justification;
 use crate::{
     error::{ApiError, Failure},
     operations::Call,
@@ -248,9 +251,14 @@ impl Gate {
     }
 }
 
-/// Adds the idempotency data from header and body to the caller.
+/// Adds the idempotency data from header and body to the caller, and the reason of a request with a
+/// body or a change.
 fn admit(caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiError> {
-    Ok(Caller { idempotency: idempotency(parts, body)?, ..caller.clone() })
+    let justification = match as_routed(&parts.method) {
+        Method::GET => Justification::default(),
+        _ => justification(&parts.headers)?,
+    };
+    Ok(Caller { idempotency: idempotency(parts, body)?, justification, ..caller.clone() })
 }
 
 /// Checks that the caller may perform the call in the project of the path.
@@ -335,6 +343,7 @@ fn caller(identity: Arc<Identity>, parts: &Parts) -> Caller {
         source: source(&from),
         request_id: kept(request_id.unwrap_or_default()),
         idempotency: None,
+        justification: Justification::default(),
     }
 }
 

@@ -1,15 +1,17 @@
 //! Freeze and unfreeze the project.
 
 use axum::Json;
-use control::{FreezeRow, finished};
+use control::{Caller, FreezeRow, finished};
+use domain::justification::Justification;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::time;
 use crate::{
-    dto::Project,
+    dto::{Project, non_empty},
     error::ApiError,
     extract::{Authorized, OptionalBody},
+    names::Names,
 };
 
 /// Freeze state of the project.
@@ -20,14 +22,23 @@ pub(crate) struct Freeze {
     freeze_time: Option<String>,
     frozen_by: Option<String>,
     reason: Option<String>,
+    /// Id of a ticket; `null` without one.
+    ticket: Option<String>,
 }
 
 impl From<Option<FreezeRow>> for Freeze {
     fn from(row: Option<FreezeRow>) -> Self {
         let frozen = row.is_some();
-        let (freeze_time, who) = row.map(|row| (time(row.frozen_at), (row.frozen_by, row.reason))).unzip();
-        let (frozen_by, reason) = who.unzip();
-        Self { frozen, freeze_time, frozen_by, reason }
+        let Some(row) = row else {
+            return Self { frozen, freeze_time: None, frozen_by: None, reason: None, ticket: None };
+        };
+        Self {
+            frozen,
+            freeze_time: Some(time(row.frozen_at)),
+            frozen_by: Some(row.frozen_by),
+            reason: Some(row.reason),
+            ticket: non_empty(row.ticket),
+        }
     }
 }
 
@@ -35,9 +46,22 @@ impl From<Option<FreezeRow>> for Freeze {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct FreezeRequest {
-    /// Reason, shown to all callers while the project is frozen.
+    /// Reason, shown to all callers while the project is frozen; default the header
+    /// `X-Graywave-Reason`.
     #[schema(max_length = 500)]
     reason: String,
+}
+
+impl FreezeRequest {
+    /// Returns the caller with the reason of the body, if it has one.
+    fn justified(self, caller: Caller) -> Result<Caller, ApiError> {
+        if self.reason.is_empty() {
+            return Ok(caller);
+        }
+        let justification = Justification::new(&self.reason, caller.justification.ticket());
+        let justification = justification.map_err(|error| ApiError::with_names(error, Names::Verbatim))?;
+        Ok(Caller { justification, ..caller })
+    }
 }
 
 /// Show the freeze state of the project.
@@ -61,8 +85,9 @@ pub(crate) async fn freeze(
     Authorized { control, caller }: Authorized,
     OptionalBody(request): OptionalBody<FreezeRequest>,
 ) -> Result<Json<Freeze>, ApiError> {
+    let caller = request.justified(caller)?;
     let frozen = finished(async move {
-        control.freeze(&caller, request.reason).await?;
+        control.freeze(&caller).await?;
         control.freeze_after(&caller).await
     })
     .await?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::time;
-use crate::dto::ScriptType;
+use crate::dto::{ScriptType, non_empty};
 
 /// A task with its settings, waves and counts.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,6 +36,10 @@ pub(crate) struct NativeTask {
     /// Tag that selected the desktops; `null` otherwise.
     desktop_tag: Option<String>,
     created_by: String,
+    /// Reason that the submitter gave; `null` without one.
+    submit_reason: Option<String>,
+    /// Id of the ticket that the submitter gave; `null` without one.
+    ticket: Option<String>,
     /// SHA-256 of the plan: order of the targets and their waves.
     plan_hash: String,
     /// SHA-256 of the scripts or command of all targets.
@@ -264,6 +268,8 @@ impl From<TaskProgress> for NativeTask {
             desktop_pool_id,
             desktop_tag,
             created_by: task.created_by,
+            submit_reason: non_empty(task.submit_reason),
+            ticket: non_empty(task.ticket),
             plan_hash: hex::encode(task.plan_hash),
             script_hash: task.script_hash.map(hex::encode),
             seed: task.plan_seed,

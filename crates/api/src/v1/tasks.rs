@@ -33,6 +33,12 @@ pub(crate) struct ListQuery {
     /// Only tasks with one of these statuses: WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED,
     /// HALTED, STOPPED.
     status: Vec<String>,
+    /// Only tasks whose reason contains this text, in any case of letters.
+    #[param(max_length = 500)]
+    reason: Option<String>,
+    /// Only tasks with this ticket.
+    #[param(max_length = 128)]
+    ticket: Option<String>,
 }
 
 /// List tasks, newest first.
@@ -50,6 +56,8 @@ pub(crate) async fn list(
     let statuses = query.status.iter().map(|word| word.parse()).collect::<Result<Vec<TaskStatus>, Error>>();
     let statuses = statuses.map_err(|error| error.within("status"))?;
     let filter = TaskFilter {
+        reason: query.reason,
+        ticket: query.ticket,
         before: last,
         statuses: (!statuses.is_empty()).then_some(statuses),
         ..TaskFilter::default()

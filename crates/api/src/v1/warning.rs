@@ -10,8 +10,8 @@ use super::task::NativeTask;
 /// A fact about a valid request that its author probably did not mean.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeWarning {
-    /// Kind of the warning: MIXED_LINE_ENDS, IMPOSSIBLE_EXIT_CODE, THRESHOLD_UNREACHABLE,
-    /// APPROVAL_WITHOUT_WAVE, CANARY_OFFLINE or SCRIPT_DELETED.
+    /// Kind of the warning: MIXED_LINE_ENDS, IMPOSSIBLE_EXIT_CODE, WAVE_WITHOUT_THRESHOLD,
+    /// NO_CANARY, THRESHOLD_UNREACHABLE, APPROVAL_WITHOUT_WAVE, CANARY_OFFLINE or SCRIPT_DELETED.
     code: &'static str,
     /// Fact and fix, for people.
     message: String,

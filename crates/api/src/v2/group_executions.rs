@@ -1,7 +1,7 @@
 //! ExecuteScriptByDesktopTag and ExecuteDesktopPoolScript: executions that select desktops by tag
 //! or pool.
 
-use axum::{Json, extract::Path};
+use axum::extract::Path;
 use control::{Caller, Control, finished};
 use domain::{
     Error, Reason,
@@ -12,7 +12,10 @@ use domain::{
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Accepted;
+use super::{
+    Accepted,
+    warnings::{AcceptedWithWarnings, accepted},
+};
 use crate::{
     dto::{Project, Rollout, ScriptType, refuse_unsupported},
     error::ApiError,
@@ -82,12 +85,16 @@ impl GroupExecution {
 #[utoipa::path(
     post, path = "/v2/{project_id}/script-executions/by-desktop-tag", operation_id = "ExecuteScriptByDesktopTag",
     tag = "executions", params(Project), request_body = GroupExecution,
-    responses((status = 200, description = "The task is stored.", body = Accepted)),
+    responses((
+        status = 200, description = "The task is stored.", body = Accepted,
+        headers(("X-Graywave-Warnings" = String, description = "Codes of warnings about the request, such as \
+            `WAVE_WITHOUT_THRESHOLD;wave=2`; absent without any.")),
+    )),
 )]
 pub(crate) async fn execute_by_tag(
     Authorized { control, caller }: Authorized,
     Body(mut execution): Body<GroupExecution>,
-) -> Result<Json<Accepted>, ApiError> {
+) -> Result<AcceptedWithWarnings, ApiError> {
     let tag = execution
         .desktop_tag
         .take()
@@ -117,13 +124,17 @@ pub(crate) struct PoolPath {
     post, path = "/v2/{project_id}/desktop-pools/{pool_id}/script-executions",
     operation_id = "ExecuteDesktopPoolScript", tag = "executions",
     params(Project, PoolPath), request_body = GroupExecution,
-    responses((status = 200, description = "The task is stored.", body = Accepted)),
+    responses((
+        status = 200, description = "The task is stored.", body = Accepted,
+        headers(("X-Graywave-Warnings" = String, description = "Codes of warnings about the request, such as \
+            `WAVE_WITHOUT_THRESHOLD;wave=2`; absent without any.")),
+    )),
 )]
 pub(crate) async fn execute_on_pool(
     Authorized { control, caller }: Authorized,
     Path(path): Path<PoolPath>,
     Body(execution): Body<GroupExecution>,
-) -> Result<Json<Accepted>, ApiError> {
+) -> Result<AcceptedWithWarnings, ApiError> {
     if path.pool_id.contains('\0') {
         return Err(Error::new(Reason::SelectionEmpty, "the desktop pool does not exist").into());
     }
@@ -135,9 +146,10 @@ async fn run(
     caller: Caller,
     group: Group,
     request: GroupRequest,
-) -> Result<Json<Accepted>, ApiError> {
-    let task_id = finished(async move { control.submit_to_group(&caller, group, request).await })
-        .await
-        .map_err(|error| ApiError::with_names(error, Names::Group))?;
-    Ok(Json(Accepted { task_id: task_id.to_string() }))
+) -> Result<AcceptedWithWarnings, ApiError> {
+    let made = finished(async move {
+        let task_id = control.submit_to_group(&caller, group, request).await?;
+        Ok(accepted(&control, &caller, task_id).await)
+    });
+    made.await.map_err(|error| ApiError::with_names(error, Names::Group))
 }

@@ -11,6 +11,7 @@ pub(crate) mod retry_stop;
 pub(crate) mod scripts;
 mod task_query;
 pub(crate) mod tasks;
+mod warnings;
 
 use domain::Timestamp;
 use serde::Serialize;

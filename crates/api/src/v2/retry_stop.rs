@@ -1,12 +1,15 @@
 //! RetryScriptExecution and StopScriptExecution.
 
-use axum::{Json, http::StatusCode};
+use axum::http::StatusCode;
 use control::{StopMode, finished};
 use domain::{Error, submission::TaskOrRecord};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Accepted;
+use super::{
+    Accepted,
+    warnings::{AcceptedWithWarnings, accepted},
+};
 use crate::{
     dto::Project,
     error::ApiError,
@@ -31,15 +34,22 @@ impl TaskOrRecordRequest {
 #[utoipa::path(
     post, path = "/v2/{project_id}/script-executions/retry", operation_id = "RetryScriptExecution",
     tag = "executions", params(Project), request_body = TaskOrRecordRequest,
-    responses((status = 200, description = "The new task is stored. The original task is kept.", body = Accepted)),
+    responses((
+        status = 200, description = "The new task is stored. The original task is kept.", body = Accepted,
+        headers(("X-Graywave-Warnings" = String, description = "Codes of warnings about the request, such as \
+            `WAVE_WITHOUT_THRESHOLD;wave=2`; absent without any.")),
+    )),
 )]
 pub(crate) async fn retry(
     Authorized { control, caller }: Authorized,
     Body(request): Body<TaskOrRecordRequest>,
-) -> Result<Json<Accepted>, ApiError> {
+) -> Result<AcceptedWithWarnings, ApiError> {
     let aim = request.aim()?;
-    let task_id = finished(async move { control.retry(&caller, aim).await }).await?;
-    Ok(Json(Accepted { task_id: task_id.to_string() }))
+    let made = finished(async move {
+        let task_id = control.retry(&caller, aim).await?;
+        Ok(accepted(&control, &caller, task_id).await)
+    });
+    Ok(made.await?)
 }
 
 /// Stop a task or a record: no further target starts, and running scripts are killed.

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::{DesktopFlags, PayloadFlags, RolloutFlags};
+use super::{DesktopFlags, GuardFlags, PayloadFlags, ReasonFlags, RolloutFlags};
 
-/// Flags of a task: its payload, its desktops and its rollout.
+/// Flags of a task: its payload, its desktops, its rollout and its reason.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct TaskFlags {
     #[command(flatten)]
@@ -13,4 +13,8 @@ pub(crate) struct TaskFlags {
     pub(crate) desktops: DesktopFlags,
     #[command(flatten)]
     pub(crate) rollout: RolloutFlags,
+    #[command(flatten)]
+    pub(crate) guard: GuardFlags,
+    #[command(flatten)]
+    pub(crate) reason: ReasonFlags,
 }

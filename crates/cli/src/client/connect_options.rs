@@ -11,6 +11,8 @@ pub(crate) struct ConnectOptions {
     pub(crate) files: FilesGiven,
     /// Name of the context that the options come from; `None` without a context.
     pub(crate) context: Option<String>,
+    /// Number of desktops in one wave above which `graywave run` asks first.
+    pub(crate) confirm_above: u32,
 }
 
 impl std::fmt::Debug for ConnectOptions {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap_complete::ArgValueCandidates;
+use domain::limits::CONFIRM_ABOVE;
 use mtls::FilesGiven;
 
 use super::{ConnectOptions, Context, Contexts, Session, offered};
@@ -138,7 +139,8 @@ impl ConnectionArgs {
         if token.is_none() && files == FilesGiven::default() {
             return Ok(None);
         }
-        Ok(Some(ConnectOptions { grpc, token, files, context: name.cloned() }))
+        let confirm_above = context.and_then(|context| context.confirm_above).unwrap_or(CONFIRM_ABOVE);
+        Ok(Some(ConnectOptions { grpc, token, files, context: name.cloned(), confirm_above }))
     }
 
     /// Selects the context. A token is sent only to the address that it was saved for, so another

@@ -36,10 +36,15 @@ pub(crate) struct Context {
     pub(crate) cert_file: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_file: Option<PathBuf>,
+    /// Number of desktops in one wave above which `graywave run` asks first; `None` for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) confirm_above: Option<u32>,
 }
 
+/// Field of a [`Context`] with a number; the others are strings.
+const CONFIRM_ABOVE: &str = "confirm_above";
 /// Fields of a [`Context`] in the file.
-const FIELDS: [&str; 6] = ["grpc", "project_id", "token", "ca_file", "cert_file", "key_file"];
+const FIELDS: [&str; 7] = ["grpc", "project_id", "token", "ca_file", "cert_file", "key_file", CONFIRM_ABOVE];
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -175,6 +180,27 @@ impl Contexts {
         self.current = Some(name.to_owned());
     }
 
+    /// Sets the number of desktops above which a context asks, of the current context or a named one.
+    /// Returns the name of the context.
+    pub(crate) fn set_confirm_above(
+        &mut self,
+        name: Option<&str>,
+        most: Option<u32>,
+    ) -> Result<String, Error> {
+        let name = match (name, &self.current) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(current)) => current.clone(),
+            (None, None) => {
+                return Err(Error::misused("no context is selected").try_next("graywave config use NAME"));
+            }
+        };
+        self.find(&name)?;
+        if let Some(context) = self.contexts.get_mut(&name) {
+            context.confirm_above = most;
+        }
+        Ok(name)
+    }
+
     /// Makes a saved context the current one.
     pub(crate) fn choose(&mut self, name: &str) -> Result<(), Error> {
         self.find(name)?;
@@ -211,6 +237,10 @@ fn context_fault(name: &str, context: &Value) -> Option<String> {
     let fault = fields.iter().find_map(|(key, value)| match value {
         _ if !FIELDS.contains(&key.as_str()) => {
             Some(format!("unknown field `{key}` in context `{name}`: expected {}", FIELDS.join(", ")))
+        }
+        Value::Integer(0..=4_294_967_295) if key == CONFIRM_ABOVE => None,
+        _ if key == CONFIRM_ABOVE => {
+            Some(format!("`{key}` of context `{name}` is not a number from 0 to 4294967295"))
         }
         Value::String(_) => None,
         _ => Some(format!("`{key}` of context `{name}` is not a string")),
@@ -271,6 +301,10 @@ mod tests {
                 "[contexts.near]\ngrpc = 'a:1'\ntoken = ['s3cret']\n",
                 "line 3: `token` of context `near` is not",
             ),
+            (
+                "[contexts.near]\ngrpc = 'a:1'\nconfirm_above = 's3cret'\n",
+                "line 3: `confirm_above` of context `near` is not a number",
+            ),
             ("[contexts.near]\ntoken = 's3cret'\n", "context `near` has no `grpc`"),
             ("current = ['s3cret']\n", "line 1: `current` is not a string"),
             ("contexts = 's3cret'\n", "line 1: `contexts` is not a table"),
@@ -293,10 +327,20 @@ mod tests {
             ca_file: file(),
             cert_file: file(),
             key_file: file(),
+            confirm_above: Some(50),
         };
         let table = Table::try_from(context).unwrap();
         let keys: BTreeSet<&str> = table.keys().map(String::as_str).collect();
         assert_eq!(keys, BTreeSet::from(FIELDS));
+    }
+
+    #[test]
+    fn number_to_confirm_is_set_for_one_context() {
+        let mut contexts = one();
+        assert_eq!(contexts.set_confirm_above(None, Some(50)).unwrap(), "near");
+        assert_eq!(contexts.find("near").unwrap().1.confirm_above, Some(50));
+        assert!(contexts.set_confirm_above(Some("far"), Some(50)).is_err());
+        assert!(Contexts::default().set_confirm_above(None, None).is_err());
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Interceptor for Bearer {
 #[derive(Clone)]
 pub(crate) struct Session {
     service: Service,
+    confirm_above: u32,
 }
 
 macro_rules! clients {
@@ -113,7 +114,13 @@ impl Session {
         };
         let channel = channel.map_err(|error| unreachable(&way, &error))?;
         let bearer = way.token.as_deref().map(bearer).transpose()?;
-        Ok(Self { service: InterceptedService::new(channel, Bearer(bearer)) })
+        let service = InterceptedService::new(channel, Bearer(bearer));
+        Ok(Self { service, confirm_above: way.confirm_above })
+    }
+
+    /// Returns the number of desktops in one wave above which `graywave run` asks first.
+    pub(crate) const fn confirm_above(&self) -> u32 {
+        self.confirm_above
     }
 }
 

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    TaskArgs, audit, certificates, config, desktops, insight, lifecycle, login, logs, preview, project,
-    records, retry, run, scripts, tasks, what_if, workers,
+    approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs, preview,
+    project, records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};
 
@@ -34,11 +34,11 @@ pub enum Command {
     /// Replay an ended task under other thresholds
     WhatIf(Box<what_if::WhatIfArgs>),
     /// Pause a task; running scripts continue
-    Pause(TaskArgs),
+    Pause(lifecycle::HoldArgs),
     /// Resume a paused task
-    Resume(TaskArgs),
+    Resume(lifecycle::HoldArgs),
     /// Approve a wave that awaits approval
-    Approve(lifecycle::ApproveArgs),
+    Approve(approve::ApproveArgs),
     /// Stop a task, and kill or drain its running scripts
     Stop(lifecycle::StopArgs),
     /// Retry the unsuccessful targets of a task as a new task
@@ -57,8 +57,8 @@ pub enum Command {
     Freeze(project::FreezeArgs),
     /// Unfreeze the project: its tasks continue
     Unfreeze(project::UnfreezeArgs),
-    /// Show or change the limits of the project
-    Limits(project::LimitsArgs),
+    /// Show or change the limits and the guardrails of the project
+    Limits(limits::LimitsArgs),
     /// List the audit log (changes and refused calls), or verify its seals
     Audit(audit::AuditArgs),
     /// Save a control plane's address and a credential for it
@@ -104,7 +104,7 @@ impl Command {
             Self::WhatIf(it) => what_if::what_if(*it).await,
             Self::Pause(it) => lifecycle::pause(it).await,
             Self::Resume(it) => lifecycle::resume(it).await,
-            Self::Approve(it) => lifecycle::approve(it).await,
+            Self::Approve(it) => approve::approve(it).await,
             Self::Stop(it) => lifecycle::stop(it).await,
             Self::Concurrency(it) => lifecycle::concurrency(it).await,
             Self::Scripts(it) => scripts::scripts(it).await,
@@ -113,7 +113,7 @@ impl Command {
             Self::Certificates(it) => certificates::certificates(it).await,
             Self::Freeze(it) => project::freeze(it).await,
             Self::Unfreeze(it) => project::unfreeze(it).await,
-            Self::Limits(it) => project::limits(it).await,
+            Self::Limits(it) => limits::limits(it).await,
             Self::Audit(it) => audit::audit(it).await,
             Self::Login(it) => login::login(it).await,
             Self::Config(it) => config::config(it),

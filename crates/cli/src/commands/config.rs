@@ -2,11 +2,13 @@
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
+use domain::limits::CONFIRM_ABOVE;
 
 use crate::{
     Error,
     client::{Context, Contexts, offered},
-    format::{fact, facts},
+    format::{fact, facts, many},
+    number::number,
     output::{Column, Console, OutputArgs, Tone, cell, table},
 };
 
@@ -36,6 +38,17 @@ enum ConfigCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Set how many desktops may start in one wave before `graywave run` asks
+    ConfirmAbove {
+        /// Number of desktops, or `default` (20)
+        #[arg(value_name = "N", value_parser = confirm_above)]
+        desktops: ConfirmAbove,
+        /// Context name [default: the current context]
+        #[arg(long = "context", value_name = "NAME", add = ArgValueCandidates::new(offered))]
+        name: Option<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Remove a context and its token
     Rm(ContextArg),
     /// Print the path of the contexts file
@@ -56,9 +69,35 @@ pub(super) fn config(arguments: ConfigArgs) -> Result<(), Error> {
         ConfigCommand::Ls(output) => ls(&mut output.console()),
         ConfigCommand::Use(it) => choose(&it.output.console(), &it.name),
         ConfigCommand::Show { name, output } => show(&mut output.console(), name.as_deref()),
+        ConfigCommand::ConfirmAbove { desktops, name, output } => {
+            ask_above(&output.console(), desktops, name.as_deref())
+        }
         ConfigCommand::Rm(it) => rm(&it.output.console(), &it.name),
         ConfigCommand::Path(output) => path(&mut output.console()),
     }
+}
+
+/// Number of desktops; `None` for the default.
+#[derive(Debug, Clone, Copy)]
+struct ConfirmAbove(Option<u32>);
+
+fn confirm_above(text: &str) -> Result<ConfirmAbove, String> {
+    match text {
+        "default" => Ok(ConfirmAbove(None)),
+        text => {
+            let desktops = number(0, u32::MAX, 50)(text).map_err(|error| format!("{error}, or `default`"))?;
+            Ok(ConfirmAbove(Some(desktops)))
+        }
+    }
+}
+
+fn ask_above(console: &Console, desktops: ConfirmAbove, name: Option<&str>) -> Result<(), Error> {
+    let mut contexts = Contexts::load()?;
+    let name = contexts.set_confirm_above(name, desktops.0)?;
+    contexts.save()?;
+    let desktops = desktops.0.unwrap_or(CONFIRM_ABOVE);
+    console.say(&format!("Context \"{name}\": graywave run asks above {desktops} desktops in one wave"));
+    Ok(())
 }
 
 fn path(console: &mut Console) -> Result<(), Error> {
@@ -100,6 +139,7 @@ fn value(name: &str, context: &Context, is_current: bool) -> serde_json::Value {
         "ca_file": context.ca_file,
         "cert_file": context.cert_file,
         "key_file": context.key_file,
+        "confirm_above": context.confirm_above.unwrap_or(CONFIRM_ABOVE),
     })
 }
 
@@ -139,6 +179,7 @@ fn text(name: &str, context: &Context) -> String {
         fact("CA", path(&context.ca_file)),
         fact("cert", path(&context.cert_file)),
         fact("key", path(&context.key_file)),
+        fact("asks above", many(context.confirm_above.unwrap_or(CONFIRM_ABOVE), "desktop")),
     ])
 }
 

@@ -1,36 +1,25 @@
-//! `graywave pause`, `resume`, `approve`, `stop` and `concurrency`.
+//! `graywave pause`, `resume`, `stop` and `concurrency`.
 
 use clap::Args;
-use domain::limits::MAX_WAVE_NUMBER;
 use proto::admin::{SetConcurrencyRequest, StopMode, StopTaskRequest, Task, TaskStatus};
 
 use super::{CommonArgs, TaskArgs, tasks};
 use crate::{
     Error,
     actions::{self, idempotency_key, refused},
-    args::Ending,
+    args::{Ending, ReasonFlags},
     client::{Session, repeated},
-    number::{Limit, MAX_CONCURRENCY, limit, number},
+    number::{Limit, MAX_CONCURRENCY, limit},
     task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
 
-/// Arguments of `graywave approve`.
+/// Arguments of `graywave pause` and `graywave resume`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-The approval applies to the current plan and scripts of the task only.
-
-Examples:
-  graywave show TASK -o wide
-  graywave approve TASK")]
-pub struct ApproveArgs {
+pub struct HoldArgs {
     #[command(flatten)]
     task: TaskArgs,
-    /// Wave number, from 1 [default: the first wave that awaits approval]
-    #[arg(value_name = "WAVE", value_parser = number(1, u32::from(MAX_WAVE_NUMBER), 2))]
-    wave: Option<u32>,
-    /// Approve although too few targets of the previous wave succeeded
-    #[arg(long)]
-    without_evidence: bool,
+    #[command(flatten)]
+    reason: ReasonFlags,
 }
 
 /// Arguments of `graywave stop`.
@@ -47,6 +36,8 @@ pub struct StopArgs {
     #[arg(long, value_enum, value_name = "MODE", default_value = "kill")]
     mode: Ending,
     #[command(flatten)]
+    reason: ReasonFlags,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -60,24 +51,16 @@ pub struct ConcurrencyArgs {
     max_concurrency: Limit,
 }
 
-pub(super) async fn pause(arguments: TaskArgs) -> Result<(), Error> {
-    let (session, mut console, task_id) = arguments.open().await?;
-    let task = actions::pause(&session, &task_id).await?;
+pub(super) async fn pause(arguments: HoldArgs) -> Result<(), Error> {
+    let (session, mut console, task_id) = arguments.task.open().await?;
+    let task = actions::pause(&session, &task_id, &arguments.reason).await?;
     console.say("paused; running scripts continue");
     tasks::print(&mut console, &task)
 }
 
-pub(super) async fn resume(arguments: TaskArgs) -> Result<(), Error> {
-    let (session, mut console, task_id) = arguments.open().await?;
-    let task = actions::resume(&session, &task_id).await?;
-    tasks::print(&mut console, &task)
-}
-
-pub(super) async fn approve(arguments: ApproveArgs) -> Result<(), Error> {
+pub(super) async fn resume(arguments: HoldArgs) -> Result<(), Error> {
     let (session, mut console, task_id) = arguments.task.open().await?;
-    let (wave, task) =
-        actions::approve(&session, &task_id, arguments.wave, arguments.without_evidence).await?;
-    console.say(&format!("approved wave {wave}"));
+    let task = actions::resume(&session, &task_id, &arguments.reason).await?;
     tasks::print(&mut console, &task)
 }
 
@@ -89,11 +72,11 @@ pub(super) async fn stop(arguments: StopArgs) -> Result<(), Error> {
     };
     let task = match arguments.what.id(&session).await? {
         TaskOrRecord::Task(task_id) => {
-            let task = actions::stop(&session, &task_id, mode).await?;
+            let task = actions::stop(&session, &task_id, mode, &arguments.reason).await?;
             console.say(stopped(task.status()));
             task
         }
-        TaskOrRecord::Record(record_id) => stop_record(&session, record_id, mode).await?,
+        TaskOrRecord::Record(record_id) => stop_record(&session, record_id, mode, &arguments.reason).await?,
     };
     tasks::print(&mut console, &task)
 }
@@ -108,12 +91,19 @@ const fn stopped(status: TaskStatus) -> &'static str {
     }
 }
 
-async fn stop_record(session: &Session, record_id: String, mode: StopMode) -> Result<Task, Error> {
+async fn stop_record(
+    session: &Session,
+    record_id: String,
+    mode: StopMode,
+    why: &ReasonFlags,
+) -> Result<Task, Error> {
     let doing = format!("cannot stop record {record_id}");
     let request = StopTaskRequest {
         record_id,
         mode: mode.into(),
         idempotency_key: idempotency_key(),
+        reason: why.reason.clone(),
+        ticket: why.ticket.clone(),
         ..StopTaskRequest::default()
     };
     let stopped = repeated(async || session.tasks().stop_task(request.clone()).await).await;

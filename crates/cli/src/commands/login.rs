@@ -69,6 +69,7 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
         ca_file: absolute(connection.ca_file, known.ca_file)?,
         cert_file: absolute(connection.cert_file, known.cert_file)?,
         key_file: absolute(connection.key_file, known.key_file)?,
+        confirm_above: known.confirm_above,
     };
     if context.token.is_none() && !is_of_principal(&context)? {
         context.token = Some(read_token(&context.grpc)?);

@@ -1,13 +1,17 @@
 //! Operator commands, one module each.
 
+mod approve;
 mod audit;
 mod certificates;
 mod command;
 mod common_args;
 mod config;
+mod confirm;
 mod desktops;
+mod guard;
 mod insight;
 mod lifecycle;
+mod limits;
 mod login;
 mod logs;
 mod preview;

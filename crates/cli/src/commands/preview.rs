@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use clap::Args;
 use proto::admin::{Cleanup, PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec, Warning};
 
-use super::CommonArgs;
+use super::{CommonArgs, guard::guarded};
 use crate::{
     Error,
     args::TaskFlags,
@@ -37,14 +37,17 @@ pub struct PreviewArgs {
 }
 
 pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
-    let PreviewArgs { task: TaskFlags { payload, desktops, rollout }, with_desktops, common } = arguments;
-    let mut task = TaskSpec::default();
+    let PreviewArgs { task: TaskFlags { payload, desktops, rollout, guard, reason }, with_desktops, common } =
+        arguments;
+    let mut task = TaskSpec { reason: reason.reason, ticket: reason.ticket, ..TaskSpec::default() };
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
-    payload.read()?.look(&mut task);
+    let payload = payload.read()?;
     let (session, mut console) = common.open().await?;
     desktops.apply(&mut task, &session).await?;
+    guarded(&session, &console, &mut task, &payload, flags, (guard, None)).await?;
+    payload.look(&mut task);
     let plan = ask(&session, &task, with_desktops, flags).await?;
     console.paged();
     console.show(&plan, &plan.plan_hash, |palette, wide| text(&plan, palette, wide))?;

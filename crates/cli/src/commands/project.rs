@@ -1,20 +1,17 @@
-//! `graywave freeze`, `unfreeze` and `limits`: settings for all tasks of the project.
+//! `graywave freeze` and `unfreeze`.
 
 use clap::Args;
-use domain::limits::{MAX_PROJECT_IN_FLIGHT, MAX_RUNNING_PER_DESKTOP};
-use prost_types::FieldMask;
 use proto::admin::{
-    Freeze, FreezeProjectRequest, GetProjectRequest, GetProjectResponse, Limits, UnfreezeProjectRequest,
-    UpdateLimitsRequest,
+    Freeze, FreezeProjectRequest, GetProjectRequest, GetProjectResponse, UnfreezeProjectRequest,
 };
 
-use super::CommonArgs;
+use super::{CommonArgs, limits};
 use crate::{
     Error,
     actions::idempotency_key,
+    args::ReasonFlags,
     client::{Session, repeated},
-    format::{fact, facts, time},
-    number::{Limit, limit},
+    format::{fact, facts, justification, time},
     output::Console,
 };
 
@@ -26,9 +23,8 @@ New tasks are accepted and wait. Running scripts continue; `graywave stop TASK` 
 Example:
   graywave freeze --reason 'change freeze until Monday'")]
 pub struct FreezeArgs {
-    /// Reason, shown to every operator of the project
-    #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
-    reason: String,
+    #[command(flatten)]
+    reason: ReasonFlags,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -37,34 +33,15 @@ pub struct FreezeArgs {
 #[derive(Debug, Clone, Args)]
 pub struct UnfreezeArgs {
     #[command(flatten)]
-    common: CommonArgs,
-}
-
-/// Arguments of `graywave limits`; without flags, the limits are shown.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Examples:
-  graywave limits
-  graywave limits --max-in-flight 500 --max-running-per-desktop unlimited
-  graywave limits --audit-reads true")]
-pub struct LimitsArgs {
-    /// Maximum number of desktops running at the same time, over all tasks: 1 to 100000000, or
-    /// `unlimited`
-    #[arg(long, value_name = "N", value_parser = limit(MAX_PROJECT_IN_FLIGHT, 500))]
-    max_in_flight: Option<Limit>,
-    /// Maximum number of scripts running on a desktop at the same time: 1 to 100, or `unlimited`
-    #[arg(long, value_name = "N", value_parser = limit(MAX_RUNNING_PER_DESKTOP, 2))]
-    max_running_per_desktop: Option<Limit>,
-    /// Audit calls that read the content of scripts or the output of records: true or false
-    #[arg(long, value_name = "BOOL")]
-    audit_reads: Option<bool>,
+    reason: ReasonFlags,
     #[command(flatten)]
     common: CommonArgs,
 }
 
 pub(super) async fn freeze(arguments: FreezeArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
-    let request = FreezeProjectRequest { reason: arguments.reason, idempotency_key: idempotency_key() };
+    let ReasonFlags { reason, ticket } = arguments.reason;
+    let request = FreezeProjectRequest { reason, ticket, idempotency_key: idempotency_key() };
     let frozen = repeated(async || session.projects().freeze_project(request.clone()).await).await;
     let frozen = frozen.map_err(|status| Error::of("cannot freeze the project", &status))?.into_inner();
     if frozen.freeze.is_some_and(|freeze| freeze.reason != request.reason) {
@@ -75,33 +52,10 @@ pub(super) async fn freeze(arguments: FreezeArgs) -> Result<(), Error> {
 
 pub(super) async fn unfreeze(arguments: UnfreezeArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
-    let request = UnfreezeProjectRequest { idempotency_key: idempotency_key() };
+    let ReasonFlags { reason, ticket } = arguments.reason;
+    let request = UnfreezeProjectRequest { reason, ticket, idempotency_key: idempotency_key() };
     let unfrozen = repeated(async || session.projects().unfreeze_project(request.clone()).await).await;
     unfrozen.map_err(|status| Error::of("cannot unfreeze the project", &status))?;
-    print(&session, &mut console).await
-}
-
-pub(super) async fn limits(arguments: LimitsArgs) -> Result<(), Error> {
-    let (session, mut console) = arguments.common.open().await?;
-    let given = [
-        ("max_in_flight", arguments.max_in_flight),
-        ("max_running_per_desktop", arguments.max_running_per_desktop),
-    ];
-    let mut paths: Vec<String> =
-        given.iter().filter(|(_, limit)| limit.is_some()).map(|(path, _)| (*path).to_owned()).collect();
-    paths.extend(arguments.audit_reads.map(|_| "audit_reads".to_owned()));
-    if !paths.is_empty() {
-        let of = |limit: Option<Limit>| limit.and_then(|it| it.0);
-        let limits = Limits {
-            max_in_flight: of(arguments.max_in_flight),
-            max_running_per_desktop: of(arguments.max_running_per_desktop),
-            audit_reads: arguments.audit_reads,
-        };
-        let request = UpdateLimitsRequest { limits: Some(limits), update_mask: Some(FieldMask { paths }) };
-        // The update is idempotent, so a retry is safe.
-        let updated = repeated(async || session.projects().update_limits(request.clone()).await).await;
-        updated.map_err(|status| Error::of("cannot change the limits", &status))?;
-    }
     print(&session, &mut console).await
 }
 
@@ -111,7 +65,8 @@ pub(super) async fn get(session: &Session) -> Result<GetProjectResponse, Error> 
     Ok(project.map_err(|status| Error::of("cannot show the project", &status))?.into_inner())
 }
 
-async fn print(session: &Session, console: &mut Console) -> Result<(), Error> {
+/// Prints the current state of the project.
+pub(super) async fn print(session: &Session, console: &mut Console) -> Result<(), Error> {
     let project = get(session).await?;
     console.show(&project, &project.project_id, |_, _| text(&project))
 }
@@ -119,12 +74,14 @@ async fn print(session: &Session, console: &mut Console) -> Result<(), Error> {
 fn text(project: &GetProjectResponse) -> String {
     let limits = project.limits.unwrap_or_default();
     let number = |it: Option<i64>| it.map_or_else(|| "unlimited".to_owned(), |it| it.to_string());
+    let guardrails = limits::guardrails(&limits);
     facts(&[
         fact("project", &project.project_id),
         fact("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),
         fact("in flight", number(limits.max_in_flight)),
         fact("per desktop", number(limits.max_running_per_desktop)),
         fact("audit reads", if limits.audit_reads() { "yes" } else { "no" }),
+        fact("guardrails", if guardrails.is_empty() { "none".to_owned() } else { guardrails.join(", ") }),
     ])
 }
 
@@ -132,6 +89,7 @@ fn frozen(freeze: &Freeze) -> String {
     if !freeze.frozen {
         return "no".to_owned();
     }
-    let why = if freeze.reason.is_empty() { String::new() } else { format!(": {}", freeze.reason) };
-    format!("since {} by {}{why}", time(freeze.freeze_time.as_ref()), freeze.frozen_by)
+    let since = format!("since {} by {}", time(freeze.freeze_time.as_ref()), freeze.frozen_by);
+    let why = justification(&freeze.reason, &freeze.ticket);
+    if why.is_empty() { since } else { format!("{since}: {why}") }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
+    args::ReasonFlags,
     client::repeated,
     task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
@@ -29,21 +30,21 @@ pub struct RetryArgs {
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
+    reason: ReasonFlags,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
 pub(super) async fn retry(arguments: RetryArgs) -> Result<ExitStatus, Error> {
     let (session, mut console) = arguments.common.open().await?;
     let idempotency_key = idempotency_key();
+    let ReasonFlags { reason, ticket } = arguments.reason;
+    let whole = RetryTaskRequest { idempotency_key, reason, ticket, ..RetryTaskRequest::default() };
     let (what, request) = match arguments.what.id(&session).await? {
-        TaskOrRecord::Task(task_id) => (
-            format!("task {task_id}"),
-            RetryTaskRequest { task_id, idempotency_key, ..RetryTaskRequest::default() },
-        ),
-        TaskOrRecord::Record(record_id) => (
-            format!("record {record_id}"),
-            RetryTaskRequest { record_id, idempotency_key, ..RetryTaskRequest::default() },
-        ),
+        TaskOrRecord::Task(task_id) => (format!("task {task_id}"), RetryTaskRequest { task_id, ..whole }),
+        TaskOrRecord::Record(record_id) => {
+            (format!("record {record_id}"), RetryTaskRequest { record_id, ..whole })
+        }
     };
     let retried = repeated(async || session.tasks().retry_task(request.clone()).await).await;
     let retried = retried.map_err(|status| Error::of(&format!("cannot retry {what}"), &status))?;

@@ -1,6 +1,6 @@
 //! `graywave run` and `graywave watch`.
 
-use std::{io::IsTerminal as _, time::SystemTime};
+use std::time::SystemTime;
 
 use clap::Args;
 use proto::{
@@ -11,7 +11,11 @@ use proto::{
     word,
 };
 
-use super::{CommonArgs, TaskArgs, preview, tasks};
+use super::{
+    CommonArgs, TaskArgs, confirm,
+    guard::{guarded, many_at_once},
+    preview, tasks,
+};
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
@@ -44,7 +48,8 @@ Examples:
   graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- reboot
   graywave run patch.sh --all --canary 1% --fail-threshold 20%/10
   graywave run --script ID --desktops-file ids.txt --waves 5:1,10%,rest
-  graywave run --desktop d-1,d-2 --type POWERSHELL -- 'Restart-Service Spooler'";
+  graywave run --desktop d-1,d-2 --type POWERSHELL -- 'Restart-Service Spooler'
+  graywave run --all --yes --reason 'fix CVE-2026-1' --ticket OPS-7 -- true";
 
 /// Arguments of `graywave run`.
 #[derive(Debug, Clone, Args)]
@@ -58,6 +63,9 @@ pub struct RunArgs {
     /// Show the plan and ask for confirmation first
     #[arg(long, conflicts_with = "quiet")]
     ask: bool,
+    /// Run without a question, also on many desktops in one wave (`confirm-above` of the context)
+    #[arg(long, short, conflicts_with = "ask")]
+    yes: bool,
     /// Follow the rollout on the full screen, like `graywave watch`
     #[arg(long, conflicts_with_all = ["detach", "quiet"])]
     watch: bool,
@@ -78,22 +86,28 @@ pub struct WatchArgs {
 
 pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     let RunArgs {
-        task: TaskFlags { payload, desktops, rollout },
+        task: TaskFlags { payload, desktops, rollout, guard, reason },
         detach,
         ask,
+        yes,
         watch,
         idempotency_key: key,
         common,
     } = arguments;
-    let mut task = TaskSpec::default();
+    let mut task = TaskSpec { reason: reason.reason, ticket: reason.ticket, ..TaskSpec::default() };
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
     let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
     desktops.apply(&mut task, &session).await?;
-    let agreed =
-        if ask { Some(agreed(&session, &console, &mut task, &mut payload, flags).await?) } else { None };
+    let confirm_above = (!yes).then_some(session.confirm_above());
+    let guards = (guard, confirm_above);
+    let plan = guarded(&session, &console, &mut task, &payload, flags, guards).await?;
+    let agreed = match confirm::question(ask, many_at_once(plan.as_ref(), confirm_above))? {
+        Some(asked) => Some(agreed(&session, &console, (&mut task, &mut payload), flags, asked).await?),
+        None => None,
+    };
     payload.apply(&mut task, &session, &console).await?;
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
@@ -123,7 +137,6 @@ fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error 
 }
 
 /// Prints the id, the targets and the waves of a new task, and the warnings about its request.
-/// Warns if no threshold can halt the task.
 pub(super) fn begun(console: &Console, task: &Task, warnings: &[Warning]) {
     let waves = match task.waves.as_slice() {
         [_] => "one wave".to_owned(),
@@ -135,11 +148,6 @@ pub(super) fn begun(console: &Console, task: &Task, warnings: &[Warning]) {
     };
     console.say(&format!("task {}: {} in {waves}", task.task_id, many(task.target_count, "desktop")));
     warnings.iter().for_each(|warning| console.say(&preview::warning(warning)));
-    let is_unbounded =
-        task.fail_threshold.is_empty() && task.waves.iter().all(|wave| wave.fail_threshold.is_empty());
-    if is_unbounded && task.target_count > 1 {
-        console.say("warning: no threshold halts this rollout\n  try: --canary 5 runs 5 desktops first; --total-fail-threshold 2 halts at 2 failures");
-    }
 }
 
 pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Error> {
@@ -154,24 +162,16 @@ pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Error> 
 async fn agreed(
     session: &Session,
     console: &Console,
-    task: &mut TaskSpec,
-    payload: &mut Payload,
+    (task, payload): (&mut TaskSpec, &mut Payload),
     flags: &Overrides,
+    question: confirm::Question,
 ) -> Result<String, Error> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Error::misused("--ask needs a terminal")
-            .try_next("graywave preview, then graywave run without --ask"));
-    }
     let mut looked = task.clone();
     payload.look(&mut looked);
     let plan = preview::ask(session, &looked, false, flags).await?;
     console.say(preview::text(&plan, console.err, false).trim_end());
-    console.say("\nRun it? [y/N]");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|error| Error::local("cannot read the answer", error))?;
-    if !matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Err(Error::declined("declined; nothing was run"));
-    }
+    console.say("");
+    confirm::agree(question, &plan)?;
     pin(task, &plan);
     if let Payload::Scripts(scripts) = payload {
         // A revision saved after the preview was not shown.

@@ -11,7 +11,7 @@ use crate::{
     Error,
     args::one_of,
     client,
-    format::{Fact, between, fact, facts, many, painted, pairs, runs, time},
+    format::{Fact, between, fact, facts, justification, many, painted, pairs, runs, time},
     output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages, table, tone},
     sanitize::sanitize_line,
 };
@@ -22,11 +22,18 @@ use crate::{
 Examples:
   graywave ls --limit 10
   graywave ls --status RUNNING,HALTED
+  graywave ls --ticket OPS-1234 -o wide
   graywave ls -o name | xargs -n1 graywave failures")]
 pub struct LsArgs {
     /// Only tasks with one of these statuses: --status RUNNING,HALTED
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = one_of::<TaskStatus>(), ignore_case = true)]
     status: Vec<i32>,
+    /// Only tasks whose reason contains this text, in any case of letters
+    #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
+    reason: String,
+    /// Only tasks with this ticket
+    #[arg(long, value_name = "ID", default_value_t, hide_default_value = true)]
+    ticket: String,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
@@ -47,7 +54,13 @@ pub struct ShowArgs {
 pub(super) async fn ls(arguments: LsArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
     pages(&mut console, &arguments.paging, "no matching tasks", async |page_size, page_token| {
-        let request = ListTasksRequest { page_size, page_token, statuses: arguments.status.clone() };
+        let request = ListTasksRequest {
+            page_size,
+            page_token,
+            statuses: arguments.status.clone(),
+            reason: arguments.reason.clone(),
+            ticket: arguments.ticket.clone(),
+        };
         let page = session.tasks().list_tasks(request).await;
         let page = page.map_err(|status| Error::of("cannot list tasks", &status))?.into_inner();
         Ok((page.tasks, page.next_page_token))
@@ -75,6 +88,7 @@ impl ListItem for Task {
         Column::text("by").wide(),
         Column::text("runs").wide(),
         Column::text("reason").wide(),
+        Column::text("why").wide(),
     ];
 
     fn cells(&self) -> Vec<Cell> {
@@ -88,6 +102,7 @@ impl ListItem for Task {
             cell(&self.created_by),
             cell(runs(self)),
             cell(if self.reason.is_empty() { &self.waiting_for } else { &self.reason }),
+            cell(justification(&self.submit_reason, &self.ticket)),
         ]
     }
 
@@ -136,6 +151,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         fact("retry", retry),
         fact("retried by", task.retried_by.join(", ")),
         fact("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
+        fact("why", justification(&task.submit_reason, &task.ticket)),
         fact("ended", ended),
     ];
     if wide {

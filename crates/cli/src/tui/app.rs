@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use proto::admin::{EventKind, FailureGroup, StopMode, Task, TaskStatus};
+use proto::admin::{EventKind, FailureGroup, StopMode, Task, TaskStatus, WaveStatus};
 
 use super::command::{Command, CommandResult};
 use crate::{
     ExitStatus,
     follow::{Rollout, Update, WaveNow},
+    format::many,
 };
 
 /// Time for which a notice is shown.
@@ -36,6 +37,8 @@ pub(super) enum Over {
     Help,
     /// Question how to stop the task: drain or kill.
     Stop,
+    /// Question whether to pause, resume or approve.
+    Confirm(Command),
 }
 
 /// Message that disappears after [`NOTICE`].
@@ -156,7 +159,7 @@ impl App {
     }
 
     /// Handles a key. Returns the command to run; `None` if the key only changes the screen.
-    pub(super) fn key(&mut self, key: KeyEvent) -> Option<Command> {
+    pub(super) fn key(&mut self, key: KeyEvent, now: Instant) -> Option<Command> {
         if key.kind == KeyEventKind::Release {
             return None;
         }
@@ -167,11 +170,12 @@ impl App {
             // Any key closes the help.
             Over::Help => None,
             Over::Stop => answer(key.code),
-            Over::Nothing => self.plain(key.code),
+            Over::Confirm(command) => matches!(key.code, KeyCode::Char('y' | 'Y')).then_some(command),
+            Over::Nothing => self.plain(key.code, now),
         }
     }
 
-    fn plain(&mut self, key: KeyCode) -> Option<Command> {
+    fn plain(&mut self, key: KeyCode, now: Instant) -> Option<Command> {
         match key {
             KeyCode::Char('q') | KeyCode::Esc => return Some(Command::Leave),
             KeyCode::Char('?' | 'h') => self.over = Over::Help,
@@ -184,13 +188,55 @@ impl App {
             KeyCode::End => self.scroll(isize::MAX / 2),
             // An ended task accepts no commands.
             _ if self.rollout.over => {}
-            KeyCode::Char('p') if self.task.paused => return Some(Command::Resume),
-            KeyCode::Char('p') => return Some(Command::Pause),
-            KeyCode::Char('a') => return Some(Command::Approve),
+            KeyCode::Char('p') if self.task.paused => self.over = Over::Confirm(Command::Resume),
+            KeyCode::Char('p') => self.over = Over::Confirm(Command::Pause),
+            KeyCode::Char('a') => match self.rollout.next_held() {
+                Some(wave) => self.over = Over::Confirm(Command::Approve(wave.wave)),
+                None => self.say("no wave awaits approval".to_owned(), true, now),
+            },
             KeyCode::Char('s') => self.over = Over::Stop,
             _ => {}
         }
         None
+    }
+
+    /// Returns the question that the screen asks, with the wave and its desktops; `None` without one.
+    pub(super) fn question(&self) -> Option<String> {
+        match self.over {
+            Over::Nothing | Over::Help => None,
+            Over::Stop => Some(format!(
+                "Stop {}? d: drain running scripts   k: kill them   other keys: cancel",
+                self.current_wave()
+            )),
+            Over::Confirm(command) => {
+                let what = match command {
+                    Command::Approve(wave) => format!("Approve {}", self.wave(wave)),
+                    Command::Resume => format!("Resume {}", self.current_wave()),
+                    _ => format!("Pause {}", self.current_wave()),
+                };
+                Some(format!("{what}? y: yes   other keys: cancel"))
+            }
+        }
+    }
+
+    /// Describes the first wave that has not closed, or the last one.
+    fn current_wave(&self) -> String {
+        let waves = &self.rollout.waves;
+        let current = waves.iter().find(|wave| wave.wave.status() != WaveStatus::Closed);
+        match current.or_else(|| waves.last()) {
+            Some(wave) => self.wave(wave.wave.wave),
+            None => "the task".to_owned(),
+        }
+    }
+
+    /// Describes a wave by its number and its desktops: `wave 2 of 3: 5000 desktops, 512 in flight`.
+    fn wave(&self, number: u32) -> String {
+        let waves = &self.rollout.waves;
+        let found = waves.iter().find(|wave| wave.wave.wave == number).map(|it| &it.wave);
+        let desktops = found.map_or_else(String::new, |it| format!(": {}", many(it.size, "desktop")));
+        let in_flight = found.map_or(0, |it| it.in_flight);
+        let in_flight = if in_flight == 0 { String::new() } else { format!(", {in_flight} in flight") };
+        format!("wave {number} of {}{desktops}{in_flight}", waves.len())
     }
 
     fn next_pane(&self) -> Pane {
@@ -226,7 +272,7 @@ const fn answer(key: KeyCode) -> Option<Command> {
 
 #[cfg(test)]
 mod tests {
-    use proto::admin::{Outcomes, TaskEvent, TaskProgress, Wave};
+    use proto::admin::{Outcomes, TaskEvent, TaskProgress, Wave, WaveHold};
 
     use super::*;
 
@@ -235,7 +281,7 @@ mod tests {
     }
 
     fn press(app: &mut App, key: char) -> Option<Command> {
-        app.key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE))
+        app.key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE), Instant::now())
     }
 
     fn failed(app: &mut App, failed: u32, now: Instant) {
@@ -258,12 +304,50 @@ mod tests {
     }
 
     #[test]
+    fn changing_keys_ask_with_the_wave_and_its_desktops() {
+        let (mut app, now) = (app(), Instant::now());
+        let wave = |wave, size, status: WaveStatus, hold: WaveHold| Wave {
+            wave,
+            size,
+            status: status.into(),
+            hold: hold.into(),
+            ..Wave::default()
+        };
+        let closed = wave(1, 5, WaveStatus::Closed, WaveHold::Unspecified);
+        let held = wave(2, 19_995, WaveStatus::Pending, WaveHold::Approval);
+        let progress = TaskProgress {
+            status: TaskStatus::Running.into(),
+            waves: vec![closed.clone(), held],
+            ..TaskProgress::default()
+        };
+        app.apply(&Update::Progress(progress), now);
+        for (key, question, command) in [
+            ('a', "Approve wave 2 of 2: 19995 desktops? y: yes", Command::Approve(2)),
+            ('p', "Pause wave 2 of 2: 19995 desktops? y: yes", Command::Pause),
+        ] {
+            assert_eq!(press(&mut app, key), None);
+            let asked = app.question().unwrap();
+            assert!(asked.starts_with(question), "{asked}");
+            assert_eq!((press(&mut app, 'n'), app.question()), (None, None), "any other key means no");
+            press(&mut app, key);
+            assert_eq!(press(&mut app, 'y'), Some(command));
+        }
+        press(&mut app, 's');
+        assert!(app.question().unwrap().starts_with("Stop wave 2 of 2: 19995 desktops? d: drain"));
+        press(&mut app, 'n');
+        let none = TaskProgress { waves: vec![closed], ..TaskProgress::default() };
+        app.apply(&Update::Progress(none), now);
+        assert_eq!((press(&mut app, 'a'), app.question()), (None, None));
+        assert!(app.notice.is_some_and(|notice| notice.text == "no wave awaits approval"));
+    }
+
+    #[test]
     fn early_exit_detaches_and_late_exit_has_the_tasks_status() {
         let mut app = app();
         assert_eq!((press(&mut app, 'q'), app.exit_status()), (Some(Command::Leave), ExitStatus::Detached));
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
         app.over = Over::Stop;
-        assert_eq!(app.key(control_c), Some(Command::Leave), "also during a question");
+        assert_eq!(app.key(control_c, Instant::now()), Some(Command::Leave), "also during a question");
         app.rollout.status = TaskStatus::Halted;
         app.apply(&Update::End, Instant::now());
         assert_eq!(app.exit_status(), ExitStatus::Halted);
@@ -274,13 +358,17 @@ mod tests {
     fn pause_and_resume_are_one_key_whoever_paused_it() {
         let mut app = app();
         let event = |kind: EventKind| Update::Event(TaskEvent { kind: kind.into(), ..TaskEvent::default() });
-        assert_eq!(press(&mut app, 'p'), Some(Command::Pause));
+        let confirmed = |app: &mut App| {
+            assert_eq!(press(app, 'p'), None, "a question comes first");
+            press(app, 'y')
+        };
+        assert_eq!(confirmed(&mut app), Some(Command::Pause));
         app.done(CommandResult::Task(Box::new(Task { paused: true, ..Task::default() })), Instant::now());
-        assert_eq!(press(&mut app, 'p'), Some(Command::Resume));
+        assert_eq!(confirmed(&mut app), Some(Command::Resume));
         app.apply(&event(EventKind::Resumed), Instant::now());
-        assert_eq!(press(&mut app, 'p'), Some(Command::Pause));
+        assert_eq!(confirmed(&mut app), Some(Command::Pause));
         app.apply(&event(EventKind::Paused), Instant::now());
-        assert_eq!(press(&mut app, 'p'), Some(Command::Resume));
+        assert_eq!(confirmed(&mut app), Some(Command::Resume));
     }
 
     #[test]
@@ -307,9 +395,9 @@ mod tests {
     #[test]
     fn scrolling_ends_where_there_is_no_more() {
         let mut app = app();
-        app.key(KeyEvent::new(KeyCode::Home, KeyModifiers::NONE));
+        app.key(KeyEvent::new(KeyCode::Home, KeyModifiers::NONE), Instant::now());
         assert_eq!(app.bound(Pane::Events, -7, 0), -7);
-        app.key(KeyEvent::new(KeyCode::PageDown, KeyModifiers::NONE));
+        app.key(KeyEvent::new(KeyCode::PageDown, KeyModifiers::NONE), Instant::now());
         assert_eq!(app.bound(Pane::Events, -7, 0), 0);
     }
 }

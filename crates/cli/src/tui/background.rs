@@ -4,7 +4,9 @@ use proto::admin::{FailureGroup, ListFailuresRequest};
 
 use super::command::{Command, CommandResult};
 use crate::{
-    Error, actions,
+    Error,
+    actions::{self, WaveToApprove},
+    args::ReasonFlags,
     client::{self, Session},
 };
 
@@ -29,15 +31,16 @@ fn words(failure: &Error) -> String {
 }
 
 async fn changed(session: &Session, task_id: &str, change: Command) -> Result<Vec<CommandResult>, Error> {
+    let why = ReasonFlags::default();
     let (said, task) = match change {
         Command::Pause => {
-            ("paused; running scripts continue".to_owned(), actions::pause(session, task_id).await?)
+            ("paused; running scripts continue".to_owned(), actions::pause(session, task_id, &why).await?)
         }
-        Command::Resume => ("resumed".to_owned(), actions::resume(session, task_id).await?),
-        Command::Stop(mode) => ("stopped".to_owned(), actions::stop(session, task_id, mode).await?),
-        Command::Approve => {
-            let (wave, task) = actions::approve(session, task_id, None, false).await?;
-            (format!("approved wave {wave}"), task)
+        Command::Resume => ("resumed".to_owned(), actions::resume(session, task_id, &why).await?),
+        Command::Stop(mode) => ("stopped".to_owned(), actions::stop(session, task_id, mode, &why).await?),
+        Command::Approve(wave) => {
+            let found = WaveToApprove::read(session, task_id, Some(wave), false).await?;
+            (format!("approved wave {wave}"), found.approve(session, &why).await?)
         }
         Command::Leave | Command::Failures | Command::Task => return Ok(Vec::new()),
     };

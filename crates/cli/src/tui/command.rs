@@ -8,7 +8,8 @@ pub(super) enum Command {
     Leave,
     Pause,
     Resume,
-    Approve,
+    /// Approves the wave with this number, which the question named.
+    Approve(u32),
     Stop(StopMode),
     /// Reads the failures again; not bound to a key.
     Failures,

@@ -83,7 +83,7 @@ async fn shown(
                 }
             }
             key = keys.next() => match key {
-                Some(Ok(Event::Key(key))) => match app.key(key) {
+                Some(Ok(Event::Key(key))) => match app.key(key, Instant::now()) {
                     Some(Command::Leave) => break app.exit_status(),
                     Some(command) if work.len() < MAX_WORK => work.push(background::perform(session, &task_id, command)),
                     Some(_) | None => {}

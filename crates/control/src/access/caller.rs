@@ -6,6 +6,7 @@ use domain::{
     Error,
     authz::{Action, Resource, Rights},
     ids::ProjectId,
+    justification::Justification,
     limits,
 };
 
@@ -63,6 +64,8 @@ pub struct Caller {
     pub request_id: String,
     /// Idempotency key; `None` if repeats of the request are not deduplicated.
     pub idempotency: Option<Idempotency>,
+    /// Reason and ticket of the change; empty if the caller gave none.
+    pub justification: Justification,
 }
 
 impl Caller {

@@ -99,7 +99,12 @@ impl Control {
             ));
         }
         let actor = by.name().to_owned();
-        let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: REVOKED.to_owned() };
+        let freeze = FreezeRow {
+            frozen_at: now,
+            frozen_by: actor.clone(),
+            reason: REVOKED.to_owned(),
+            ticket: String::new(),
+        };
         // An existing freeze of the project stays unchanged.
         let is_news = project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
         let resource = format!("project:{project_id}");

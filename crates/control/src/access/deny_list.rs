@@ -3,7 +3,7 @@
 use domain::{
     Error, Reason, Timestamp,
     deny_list::{self, MARGIN, UNKNOWN_EXPIRY},
-    limits::MAX_FREEZE_REASON_CHARS,
+    limits::MAX_CHANGE_REASON_CHARS,
 };
 use store::{
     Tx,
@@ -36,11 +36,11 @@ fn serial_of(text: &str) -> Result<String, Error> {
 }
 
 fn check_text(field: &'static str, text: &str) -> Result<(), Error> {
-    if text.chars().count() <= MAX_FREEZE_REASON_CHARS && !text.chars().any(char::is_control) {
+    if text.chars().count() <= MAX_CHANGE_REASON_CHARS && !text.chars().any(char::is_control) {
         return Ok(());
     }
     let message =
-        format!("it must have at most {MAX_FREEZE_REASON_CHARS} characters and no control characters");
+        format!("it must have at most {MAX_CHANGE_REASON_CHARS} characters and no control characters");
     Err(Error::invalid(field, message))
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
+use super::justification::Justification;
 use crate::{
     Error,
     ids::{DesktopId, ScriptId, TaskId},
@@ -149,6 +150,21 @@ pub fn read(objects: usize) -> Result<String, Error> {
     written(&Read { objects })
 }
 
+/// Adds the reason and the ticket of a change to its details, a JSON object.
+pub fn justified(details: &str, justification: &Justification) -> Result<String, Error> {
+    if justification.is_empty() {
+        return Ok(details.to_owned());
+    }
+    let parsed: serde_json::Result<serde_json::Map<_, _>> = serde_json::from_str(details);
+    let mut object = parsed.map_err(|error| Error::internal().with_source(error))?;
+    for (key, text) in [("reason", justification.reason()), ("ticket", justification.ticket())] {
+        if !text.is_empty() {
+            object.insert(key.to_owned(), text.into());
+        }
+    }
+    written(&object)
+}
+
 fn written(details: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(details).map_err(|error| Error::internal().with_source(error))
 }
@@ -205,6 +221,16 @@ mod tests {
         assert_eq!(json["scripts"], json!([{"sha256": "cd"}]));
         assert_eq!(json["selection"], json!({"desktop_count": 2, "first_desktop_ids": ["d-000", "d-001"]}));
         assert_eq!((&json["run_as_user"], &json["retry_of"]), (&json!("www-data"), &json!("1".repeat(32))));
+    }
+
+    #[test]
+    fn justification_is_added_to_the_details() {
+        let given = |reason, ticket| Justification::new(reason, ticket).unwrap();
+        let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+        let added = justified(r#"{"targets":2}"#, &given("a \"fix\"", "OPS-7")).unwrap();
+        assert_eq!(json(added), json!({"targets": 2, "reason": "a \"fix\"", "ticket": "OPS-7"}));
+        assert_eq!(justified(NO_DETAILS, &given("", "OPS-7")).unwrap(), r#"{"ticket":"OPS-7"}"#);
+        assert_eq!(justified(NO_DETAILS, &Justification::default()).unwrap(), NO_DETAILS);
     }
 
     #[test]

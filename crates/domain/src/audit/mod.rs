@@ -2,8 +2,9 @@
 
 mod chain;
 mod details;
+pub mod justification;
 mod seal;
 
 pub use chain::{Broken, Chain, Fault, Head, Origin, SealedBy, Unsigned};
-pub use details::{DesktopSelection, ExecutionDetails, NO_DETAILS, ScriptDetails, changed, read};
+pub use details::{DesktopSelection, ExecutionDetails, NO_DETAILS, ScriptDetails, changed, justified, read};
 pub use seal::{Checkpoint, ENTRIES_PER_SEAL, EntryFields, Seal, SealedEntry, is_cluster};

@@ -71,6 +71,22 @@ reasons! {
         "The path exists, but not for this HTTP method.",
         "Use a method that `/openapi.json` lists for the path.";
 
+    REASON_REQUIRED = ReasonRequired, Invalid,
+        "The guardrail `require_reason` of the project requires a reason for every execution.",
+        "Send a reason: header `X-Graywave-Reason`, field `reason` or `--reason TEXT`.";
+    CANARY_REQUIRED = CanaryRequired, Invalid,
+        "The first wave has more desktops than the guardrail `require_canary_above` of the project allows.",
+        "Begin with a gray wave of at most as many desktops as the message says.";
+    THRESHOLD_REQUIRED = ThresholdRequired, Invalid,
+        "A wave has no failure threshold, and the guardrail `require_threshold` of the project requires one.",
+        "Set a threshold that can be reached, for the wave or for the whole task.";
+    WAVE_TOO_LARGE = WaveTooLarge, Invalid,
+        "A wave has more of the task's desktops than the guardrail `max_wave_percent` of the project allows.",
+        "Define more and smaller waves in `rollout.waves`.";
+    APPROVAL_REQUIRED = ApprovalRequired, Invalid,
+        "More desktops start without an approval than the guardrail `require_approval_above` of the project allows.",
+        "Add the wave that the message names to `rollout.approval.before_waves`.";
+
     CREDENTIAL_REQUIRED = CredentialRequired, Unauthenticated,
         "The request carries no credential, or one in the wrong form.",
         "Send a token, a signature or a client certificate as the message says.";

@@ -4,6 +4,8 @@ mod assignment;
 mod canary;
 mod distinct;
 mod exposure;
+pub mod guard;
+pub mod guardrails;
 mod request;
 pub mod rollout;
 pub mod submission;

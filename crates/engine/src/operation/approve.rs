@@ -20,6 +20,8 @@ pub struct Approval<'a> {
     pub author: &'a str,
     /// Principal that approves.
     pub approver: &'a str,
+    /// Reason that the approver gave; empty without one.
+    pub reason: &'a str,
     /// Whether the plan hash in the request, if present, matches the task's plan.
     pub fits_plan: bool,
     /// Whether the script hash in the request, if present, matches the task's scripts.
@@ -54,7 +56,7 @@ impl<F: Faults> Engine<F> {
         if rollout.facts.status.admits_no_more() {
             return Ok(Approved::TooLate);
         }
-        let Approval { wave, author, approver, fits_plan, fits_scripts, seen_hold } = *approval;
+        let Approval { wave, author, approver, reason, fits_plan, fits_scripts, seen_hold } = *approval;
         let TaskFacts { policy, .. } = &rollout.facts;
         let (distinct_approver, unopened) = (policy.approval.distinct_approver, policy.opening_of(wave));
         let next = rollout.current().filter(|row| row.wave == wave);
@@ -82,7 +84,11 @@ impl<F: Faults> Engine<F> {
             row.opening.is_approved = true;
             row.approved = Some((approver.to_owned(), now));
         }
-        let detail = if hold == Some(WaveHold::NoEvidence) { "opens without evidence" } else { "" };
+        let detail = match (hold, reason) {
+            (Some(WaveHold::NoEvidence), "") => "opens without evidence".to_owned(),
+            (Some(WaveHold::NoEvidence), reason) => format!("opens without evidence: {reason}"),
+            (_, reason) => reason.to_owned(),
+        };
         let event = NewEvent::of_wave(EventKind::WaveApproved, wave, detail);
         rollout.event(NewEvent { actor: approver.to_owned(), ..event });
         rollout.wake(Wake::Admit);

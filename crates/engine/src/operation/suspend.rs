@@ -26,17 +26,17 @@ pub enum Suspension {
     TooLate(TaskStatus),
 }
 
-/// Actor and reason of a project freeze.
+/// Actor and reason of a freeze or an unfreeze of a project.
 #[derive(Debug, Clone, Copy)]
 pub struct Freeze<'a> {
-    /// Principal that froze the project.
+    /// Principal that froze or unfroze the project.
     pub actor: &'a str,
-    /// Reason that the principal gave.
+    /// Reason that the principal gave; empty without one.
     pub reason: &'a str,
 }
 
 impl<F: Faults> Engine<F> {
-    /// Pauses or resumes a task.
+    /// Pauses or resumes a task. `reason` is the actor's reason; empty without one.
     ///
     /// After the commit of a pause no target is admitted or dispatched. Targets that workers hold
     /// continue. After a resume, waiting targets get their full delivery time again.
@@ -46,6 +46,7 @@ impl<F: Faults> Engine<F> {
         task_id: TaskId,
         is_paused: bool,
         actor: &str,
+        reason: &str,
         now: Timestamp,
     ) -> Result<Suspension, R::Error> {
         let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else {
@@ -60,11 +61,11 @@ impl<F: Faults> Engine<F> {
         if is_paused {
             rollout.changes().task.pause = Some(Some(actor.to_owned()));
             suspend(&mut rollout);
-            rollout.event(NewEvent::of_task(EventKind::Paused, actor, ""));
+            rollout.event(NewEvent::of_task(EventKind::Paused, actor, reason));
         } else {
             rollout.facts.is_paused = false;
             rollout.changes().task.pause = Some(None);
-            rollout.event(NewEvent::of_task(EventKind::Resumed, actor, ""));
+            rollout.event(NewEvent::of_task(EventKind::Resumed, actor, reason));
             if !rollout.facts.is_frozen {
                 self.release(rows, &mut rollout).await?;
             }
@@ -123,15 +124,15 @@ impl<F: Faults> Engine<F> {
     }
 
     /// Releases one task of an unfrozen project, unless it is paused. The unfreeze must be
-    /// committed before. `news` is the principal that unfroze the project. Returns `None` if the
-    /// project was frozen again in the meantime, or nothing changes.
+    /// committed before. `news` is the principal that unfroze the project, with its reason.
+    /// Returns `None` if the project was frozen again in the meantime, or nothing changes.
     ///
     /// An unfreeze takes a transaction for each task, as a freeze does.
     pub async fn release_task_of_project<R: Rows>(
         &self,
         rows: &mut R,
         task_id: TaskId,
-        news: Option<&str>,
+        news: Option<Freeze<'_>>,
         now: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
         let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else { return Ok(None) };
@@ -139,8 +140,8 @@ impl<F: Faults> Engine<F> {
         if rollout.facts.is_frozen || stays && news.is_none() {
             return Ok(None);
         }
-        if let Some(actor) = news {
-            rollout.event(NewEvent::of_task(EventKind::Unfrozen, actor, ""));
+        if let Some(Freeze { actor, reason }) = news {
+            rollout.event(NewEvent::of_task(EventKind::Unfrozen, actor, reason));
         }
         if !stays {
             self.release(rows, &mut rollout).await?;

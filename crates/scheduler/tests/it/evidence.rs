@@ -52,6 +52,7 @@ async fn approve(
         wave: 2,
         author: "alice",
         approver: "bob",
+        reason: "",
         fits_plan: true,
         fits_scripts: true,
         seen_hold,

@@ -46,7 +46,7 @@ fn gray(policy: RolloutPolicy) -> Submit {
 async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskStatus> {
     let mut tx = harness.store().begin().await.unwrap();
     let mut rows = TaskRows::new(&mut tx);
-    let paused = ENGINE.set_paused(&mut rows, task_id, true, "alice", after(seconds)).await.unwrap();
+    let paused = ENGINE.set_paused(&mut rows, task_id, true, "alice", "", after(seconds)).await.unwrap();
     let (decision, too_late) = match paused {
         Suspension::Done(decision) => (decision, None),
         Suspension::TooLate(status) => (None, Some(status)),
@@ -58,7 +58,7 @@ async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskS
 async fn resume(harness: &Harness, task_id: TaskId, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
     let mut rows = TaskRows::new(&mut tx);
-    let resumed = ENGINE.set_paused(&mut rows, task_id, false, "alice", after(seconds)).await.unwrap();
+    let resumed = ENGINE.set_paused(&mut rows, task_id, false, "alice", "", after(seconds)).await.unwrap();
     let Suspension::Done(decision) = resumed else { return };
     harness.commit(tx, decision.map(|decision| *decision)).await;
 }
@@ -84,7 +84,8 @@ async fn release_project(harness: &Harness, seconds: i64) -> bool {
     let mut rows = TaskRows::new(&mut tx);
     let mut decisions = Vec::new();
     for task_id in rows.open_tasks(&project()).await.unwrap() {
-        let step = ENGINE.release_task_of_project(&mut rows, task_id, Some("alice"), after(seconds));
+        let news = Some(Freeze { actor: "alice", reason: "" });
+        let step = ENGINE.release_task_of_project(&mut rows, task_id, news, after(seconds));
         decisions.extend(step.await.unwrap().filter(|_| is_done));
     }
     harness.commit(tx, decisions).await;
@@ -129,8 +130,15 @@ async fn a_wave_waits_for_its_approval_also_the_first_one() {
     let approve = async |wave: u16, seconds: i64| {
         let mut tx = harness.store().begin().await.unwrap();
         let (author, approver) = ("alice", "bob");
-        let approval =
-            GivenApproval { wave, author, approver, fits_plan: true, fits_scripts: true, seen_hold: None };
+        let approval = GivenApproval {
+            wave,
+            author,
+            approver,
+            reason: "",
+            fits_plan: true,
+            fits_scripts: true,
+            seen_hold: None,
+        };
         let mut rows = TaskRows::new(&mut tx);
         let approved = ENGINE.approve(&mut rows, task_id, &approval, after(seconds)).await.unwrap();
         let Approved::Done(Some(decision)) = approved else { panic!("{approved:?}") };
@@ -209,7 +217,12 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     let running =
         submit(&harness, Submit { targets: 4, max_concurrency: Some(2), ..Submit::default() }).await;
     while harness.engine.admit_all(start()).await.unwrap() {}
-    let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
+    let freeze = FreezeRow {
+        frozen_at: after(1),
+        frozen_by: "alice".into(),
+        reason: "storm".into(),
+        ticket: String::new(),
+    };
     let mut connection = harness.store().acquire().await.unwrap();
     project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap();
     drop(connection);
@@ -400,7 +413,12 @@ async fn interrupted_unfreeze_is_finished() {
     let paused = submit(&harness, Submit { targets: 2, ..Submit::default() }).await;
     while harness.engine.admit_all(start()).await.unwrap() {}
     pause(&harness, paused, 1).await;
-    let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
+    let freeze = FreezeRow {
+        frozen_at: after(1),
+        frozen_by: "alice".into(),
+        reason: "storm".into(),
+        ticket: String::new(),
+    };
     let mut connection = harness.store().acquire().await.unwrap();
     assert!(project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
     drop(connection);
@@ -418,7 +436,12 @@ async fn interrupted_freeze_is_finished_and_lifted_freeze_is_gone() {
     let harness = Harness::new().await;
     let task_id = submit(&harness, Submit { targets: 2, ..Submit::default() }).await;
     while harness.engine.admit_all(start()).await.unwrap() {}
-    let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
+    let freeze = FreezeRow {
+        frozen_at: after(1),
+        frozen_by: "alice".into(),
+        reason: "storm".into(),
+        ticket: String::new(),
+    };
     let mut connection = harness.store().acquire().await.unwrap();
     assert!(project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
     assert!(!project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
@@ -436,8 +459,11 @@ async fn interrupted_freeze_is_finished_and_lifted_freeze_is_gone() {
 #[tokio::test]
 async fn no_more_are_in_flight_over_all_tasks_than_the_project_allows() {
     let harness = Harness::new().await;
-    let limits =
-        ProjectLimits { max_in_flight: Some(5), max_running_per_desktop: Some(1), audit_reads: false };
+    let limits = ProjectLimits {
+        max_in_flight: Some(5),
+        max_running_per_desktop: Some(1),
+        ..ProjectLimits::default()
+    };
     let mut connection = harness.store().acquire().await.unwrap();
     project_limit::put(&mut connection, &project(), limits).await.unwrap();
     drop(connection);

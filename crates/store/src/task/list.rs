@@ -51,6 +51,10 @@ pub struct TaskRow {
     pub selection: Option<Selection>,
     /// Principal that submitted the task.
     pub created_by: String,
+    /// Reason of the submission; empty without one.
+    pub submit_reason: String,
+    /// Ticket of the submission; empty without one.
+    pub ticket: String,
     /// Timeouts of the accepted task.
     pub timeouts: Timeouts,
     /// Rules that decide what counts as a failure, when to halt, and what follows.
@@ -75,7 +79,7 @@ pub struct TaskRow {
     pub ended_at: Option<Timestamp>,
 }
 
-/// Filters of the list. All of them match exactly.
+/// Filters of the list. All of them match exactly, except the reason.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
     /// Only tasks with these ids. A filter with no valid id matches nothing.
@@ -92,6 +96,10 @@ pub struct TaskFilter {
     pub pool_ids: Option<Vec<String>>,
     /// Only tasks with (`true`) or without (`false`) a pool.
     pub has_pool: Option<bool>,
+    /// Only tasks whose reason contains this text, in any case of letters.
+    pub reason: Option<String>,
+    /// Only tasks with this ticket.
+    pub ticket: Option<String>,
     /// Only tasks older than this one.
     pub before: Option<TaskId>,
     /// Only tasks accepted or started in this period. Both times stay as they are, so a task never
@@ -153,7 +161,7 @@ pub async fn fetch(
 const SELECT_TASK: &str =
     "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
     k.script_count, k.gray, k.plan_hash, k.halt_reason, k.created_at, k.started_at, k.ended_at, k.attempt, k.retry_of,
-    k.retry_of_ordinal, k.retry_of_script, k.resource_group_id, k.desktop_tag, k.created_by, k.execution_timeout_ms,
+    k.retry_of_ordinal, k.retry_of_script, k.resource_group_id, k.desktop_tag, k.created_by, k.submit_reason, k.ticket, k.execution_timeout_ms,
     k.delivery_timeout_ms, k.grace_ms, k.policy, k.max_concurrency, k.script_hash, k.plan_seed, k.expires_at,
     k.paused_by, k.paused_at, EXISTS (SELECT FROM project_freeze f WHERE f.project_id = k.project_id) AS is_frozen,
     ARRAY(SELECT later.task_id FROM task later WHERE later.retry_of = k.task_id ORDER BY 1) AS retried_by FROM task k";
@@ -189,6 +197,13 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
             " AND k.resource_group_id IS NULL"
         });
     }
+    if let Some(reason) = &filter.reason {
+        query.push(" AND position(lower(").push_bind(reason.clone()).push(") IN lower(k.submit_reason)) > 0");
+    }
+    if let Some(ticket) = &filter.ticket {
+        // The second condition selects the partial index.
+        query.push(" AND k.ticket = ").push_bind(ticket.clone()).push(" AND k.ticket <> ''");
+    }
     if let Some(before) = filter.before {
         query.push(" AND k.task_id < ").push_bind(before.0);
     }
@@ -223,6 +238,8 @@ struct Listed {
     resource_group_id: Option<String>,
     desktop_tag: Option<String>,
     created_by: String,
+    submit_reason: String,
+    ticket: String,
     execution_timeout_ms: i64,
     delivery_timeout_ms: i64,
     grace_ms: i64,
@@ -261,6 +278,8 @@ impl TryFrom<Listed> for TaskRow {
             retried_by: row.retried_by.into_iter().map(TaskId).collect(),
             selection: pool.or_else(|| row.desktop_tag.map(Selection::Tag)),
             created_by: row.created_by,
+            submit_reason: row.submit_reason,
+            ticket: row.ticket,
             timeouts: Timeouts {
                 execution: TimeDelta::milliseconds(row.execution_timeout_ms),
                 delivery: TimeDelta::milliseconds(row.delivery_timeout_ms),

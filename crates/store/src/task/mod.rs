@@ -11,6 +11,7 @@ use domain::{
     deadline::Timeouts,
     event::EventKind,
     ids::{ProjectId, ScriptId, TaskId},
+    justification::Justification,
     plan::{Plan, PlannedWave},
     policy::RolloutPolicy,
     retry,
@@ -95,6 +96,8 @@ pub struct NewTask<'a> {
     pub expires_at: Option<Timestamp>,
     /// Principal that submitted the task.
     pub created_by: &'a str,
+    /// Reason and ticket of the submission.
+    pub justification: &'a Justification,
     /// Trace context of the submission in the format of `telemetry::trace`; `None` if it is not
     /// sampled.
     pub trace_context: Option<&'a str>,
@@ -121,9 +124,9 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
                            script_count, execution_timeout_ms, delivery_timeout_ms, grace_ms, gray, plan_seed,
                            plan_hash, plan_picks, created_at, retry_of, retry_of_ordinal, retry_of_script,
                            resource_group_type, resource_group_id, desktop_tag, created_by, policy, max_concurrency,
-                           expires_at, script_hash, trace_context)
+                           expires_at, script_hash, trace_context, submit_reason, ticket)
          VALUES ($1, $2, $3, 'DESKTOP', $4, $5, $16, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $18, $19, $20,
-                 $21, $22, $23, $24, $25, $26, $27, $28)",
+                 $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
         task.task_id.0,
         task.project_id.as_str(),
         TaskStatus::Waiting.as_str(),
@@ -152,6 +155,8 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         task.expires_at,
         &script_hash[..],
         task.trace_context,
+        task.justification.reason(),
+        task.justification.ticket(),
     )
     .execute(&mut *connection)
     .await?;
@@ -165,6 +170,7 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
             .await?;
     }
     let detail = format!("desktops: {}, waves: {}", task.plan.order.len(), task.plan.waves.len());
+    let detail = task.justification.after(&detail);
     let mut events = vec![NewEvent::of_task(EventKind::Accepted, task.created_by, detail)];
     if task.policy.opening_of(1).needs_approval {
         events.push(NewEvent::of_wave(EventKind::WaveWaiting, 1, WaveStart::WaitsForApproval.to_string()));

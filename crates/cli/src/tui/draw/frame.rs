@@ -37,7 +37,7 @@ pub(in crate::tui) fn draw(frame: &mut Frame<'_>, app: &mut App, now: Instant) {
     self::foot(frame, foot, app);
     match app.over {
         Over::Help => help(frame),
-        Over::Nothing | Over::Stop => {}
+        Over::Nothing | Over::Stop | Over::Confirm(_) => {}
     }
 }
 
@@ -114,11 +114,8 @@ fn gauge(size: u32, finished: u32, width: u16, colored: bool) -> Line<'static> {
 }
 
 fn foot(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let line = if app.over == Over::Stop {
-        Line::styled(
-            "Stop the task? d: drain running scripts   k: kill running scripts   Esc: cancel",
-            style(Tone::Warn, app.colored).add_modifier(Modifier::BOLD),
-        )
+    let line = if let Some(question) = app.question() {
+        Line::styled(question, style(Tone::Warn, app.colored).add_modifier(Modifier::BOLD))
     } else if app.rollout.over {
         Line::raw("q leave   Tab pane   arrows scroll   ? help")
     } else {
@@ -130,8 +127,8 @@ fn foot(frame: &mut Frame<'_>, area: Rect, app: &App) {
 
 const HELP: &str = "\
 q, Esc, Ctrl-C   leave; the task continues
-p                pause: no more scripts start; again to resume
-a                approve the first wave that awaits approval
+p                pause: no more scripts start; again to resume (asks)
+a                approve the first wave that awaits approval (asks)
 s                stop; asks whether to drain or to kill
 Tab              select the next pane
 arrows, j, k     scroll; PgUp, PgDn, Home, End

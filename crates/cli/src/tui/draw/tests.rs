@@ -13,7 +13,7 @@ use crate::{
     follow::{Update, fixtures},
     tui::{
         app::{App, Over},
-        command::CommandResult,
+        command::{Command as Key, CommandResult},
     },
 };
 
@@ -136,6 +136,7 @@ fn nobody_answers() {
 #[test]
 fn questions_help_and_notices() {
     shots("stop", |app, _| app.over = Over::Stop);
+    shots("approve", |app, _| app.over = Over::Confirm(Key::Approve(3)));
     shots("help", |app, _| app.over = Over::Help);
     shots("refused", |app, now| {
         app.done(CommandResult::Refused("cannot pause task 1: it has ended".into()), now)

@@ -121,7 +121,7 @@ impl World {
     /// Pauses or resumes a task. Returns whether that changed anything.
     fn hold(&mut self, task: Task, pauses: bool) -> bool {
         let (task_id, now) = (self.tasks[task].task_id, self.control_now());
-        match at_once(self.engine.set_paused(&mut self.store, task_id, pauses, AUTHOR, now)) {
+        match at_once(self.engine.set_paused(&mut self.store, task_id, pauses, AUTHOR, "", now)) {
             Suspension::Done(decision) => self.commit(decision.map(|decision| *decision), &self.scope(task)),
             Suspension::TooLate(_) => false,
         }
@@ -157,7 +157,8 @@ impl World {
         }
         let scope = Scope::Project(project_id.clone());
         for task_id in at_once(self.store.open_tasks(&project_id)) {
-            let step = self.engine.release_task_of_project(&mut self.store, task_id, Some(AUTHOR), now);
+            let news = Some(Freeze { actor: AUTHOR, reason: "" });
+            let step = self.engine.release_task_of_project(&mut self.store, task_id, news, now);
             let decision = at_once(step);
             self.commit(decision, &scope);
         }
@@ -220,8 +221,15 @@ impl World {
         let (task_id, now) = (self.tasks[task].task_id, self.control_now());
         let current = self.store.tasks.get(&task_id).and_then(|table| table.current());
         let seen_hold = current.and_then(|row| row.opening.hold());
-        let approval =
-            Approval { wave, author: AUTHOR, approver, fits_plan: true, fits_scripts: true, seen_hold };
+        let approval = Approval {
+            wave,
+            author: AUTHOR,
+            approver,
+            reason: "",
+            fits_plan: true,
+            fits_scripts: true,
+            seen_hold,
+        };
         match at_once(self.engine.approve(&mut self.store, task_id, &approval, now)) {
             Approved::Done(decision) => {
                 if self.commit(decision.map(|decision| *decision), &self.scope(task)) {

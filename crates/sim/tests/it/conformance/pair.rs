@@ -311,6 +311,7 @@ impl Pair {
                     frozen_at: now,
                     frozen_by: "alice".into(),
                     reason: String::new(),
+                    ticket: String::new(),
                 };
                 project_limit::set_frozen(&mut tx, project_id, &freeze).await.unwrap();
             }

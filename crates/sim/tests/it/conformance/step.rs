@@ -53,8 +53,12 @@ impl Act {
             Self::Cut(task_id) => engine.admit(rows, task_id, now).await?.map(|cut| cut.decision),
             Self::Perform(duty) => engine.perform(rows, &duty, DueTimes::at(now)).await?,
             Self::Report(report) => engine.report(rows, report, now).await?.decision,
-            Self::Pause(task_id) => of_hold(engine.set_paused(rows, task_id, true, ACTOR, now).await?),
-            Self::Resume(task_id) => of_hold(engine.set_paused(rows, task_id, false, ACTOR, now).await?),
+            Self::Pause(task_id) => {
+                of_hold(engine.set_paused(rows, task_id, true, ACTOR, "a test", now).await?)
+            }
+            Self::Resume(task_id) => {
+                of_hold(engine.set_paused(rows, task_id, false, ACTOR, "a test", now).await?)
+            }
             Self::SuspendProject(project_id) => {
                 let news = Freeze { actor: ACTOR, reason: "a test" };
                 let mut decisions = Vec::new();
@@ -68,7 +72,8 @@ impl Act {
                 let mut decisions = Vec::new();
                 if rows.unfreeze(&project_id).await? {
                     for task_id in rows.open_tasks(&project_id).await? {
-                        let step = engine.release_task_of_project(rows, task_id, Some(ACTOR), now);
+                        let news = Some(Freeze { actor: ACTOR, reason: "a test" });
+                        let step = engine.release_task_of_project(rows, task_id, news, now);
                         decisions.extend(step.await?);
                     }
                 }
@@ -85,8 +90,15 @@ impl Act {
             }
             Self::Approve { task_id, wave } => {
                 let (author, approver) = (ACTOR, "bob");
-                let approval =
-                    Approval { wave, author, approver, fits_plan: true, fits_scripts: true, seen_hold: None };
+                let approval = Approval {
+                    wave,
+                    author,
+                    approver,
+                    reason: "a test",
+                    fits_plan: true,
+                    fits_scripts: true,
+                    seen_hold: None,
+                };
                 match engine.approve(rows, task_id, &approval, now).await? {
                     Approved::Done(decision) => decision.map(|decision| *decision),
                     Approved::TooLate | Approved::Refused(_) => None,
