@@ -3,10 +3,11 @@
 use control::RequestLimits;
 use mtls::{Identity, Role};
 use proto::admin::{
-    CreateProjectRequest, DrainWorkerRequest, FreezeProjectRequest, GetProjectRequest, GetTaskRequest,
-    Limits, ListAuditEntriesRequest, ListProjectsRequest, ListTasksRequest, ListWorkersRequest,
-    RevokeProjectRequest, StopMode, StopProjectRequest, TaskStatus, UndrainWorkerRequest,
-    UnfreezeProjectRequest, UnrevokeProjectRequest, UpdateLimitsRequest,
+    Approval, CreateProjectRequest, DrainWorkerRequest, FailThreshold, FreezeProjectRequest,
+    GetProjectRequest, GetTaskRequest, Limits, ListAuditEntriesRequest, ListProjectsRequest,
+    ListTasksRequest, ListWorkersRequest, PreviewTaskRequest, RevokeProjectRequest, Rollout, StopMode,
+    StopProjectRequest, SubmitTaskRequest, TaskSpec, TaskStatus, UndrainWorkerRequest,
+    UnfreezeProjectRequest, UnrevokeProjectRequest, UpdateLimitsRequest, WaveSpec,
     project_service_client::ProjectServiceClient, task_service_client::TaskServiceClient,
     worker_service_client::WorkerServiceClient,
 };
@@ -22,10 +23,15 @@ fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
 async fn a_project_is_frozen_and_unfrozen() {
     let harness = Harness::new().await;
     let mut projects = harness.projects();
-    let freeze = FreezeProjectRequest { reason: "a bad patch".into(), idempotency_key: "k".into() };
+    let freeze = FreezeProjectRequest {
+        reason: "a bad patch".into(),
+        idempotency_key: "k".into(),
+        ticket: "OPS-7".into(),
+    };
     for _ in 0..2 {
         let frozen = projects.freeze_project(freeze.clone()).await.unwrap().into_inner().freeze.unwrap();
         assert!(frozen.frozen && frozen.reason == "a bad patch" && frozen.frozen_by == "configuration");
+        assert_eq!(frozen.ticket, "OPS-7");
     }
     let shown = projects.get_project(GetProjectRequest {}).await.unwrap().into_inner();
     assert!(shown.freeze.unwrap().frozen && shown.project_id == "project-1");
@@ -33,12 +39,12 @@ async fn a_project_is_frozen_and_unfrozen() {
     let shown = projects.get_project(GetProjectRequest {}).await.unwrap().into_inner();
     assert!(!shown.freeze.unwrap().frozen);
     // A repeated request returns the current state, not the state at the first request.
-    let unfreeze = UnfreezeProjectRequest { idempotency_key: "u".into() };
+    let unfreeze = UnfreezeProjectRequest { idempotency_key: "u".into(), ..Default::default() };
     projects.unfreeze_project(unfreeze.clone()).await.unwrap();
     projects.freeze_project(FreezeProjectRequest::default()).await.unwrap();
     let again = projects.unfreeze_project(unfreeze).await.unwrap().into_inner().freeze.unwrap();
     assert!(again.frozen);
-    let long = FreezeProjectRequest { reason: "x".repeat(501), idempotency_key: String::new() };
+    let long = FreezeProjectRequest { reason: "x".repeat(501), ..Default::default() };
     assert_eq!(refused(projects.freeze_project(long).await).fields, ["reason"]);
 }
 
@@ -50,7 +56,7 @@ async fn limits_change_as_far_as_the_mask_goes() {
         let limits = Some(Limits {
             max_in_flight: in_flight,
             max_running_per_desktop: per_desktop,
-            audit_reads: None,
+            ..Default::default()
         });
         let answer = projects.update_limits(UpdateLimitsRequest { limits, update_mask }).await;
         answer.map(|answer| answer.into_inner().limits.unwrap())
@@ -58,7 +64,7 @@ async fn limits_change_as_far_as_the_mask_goes() {
     let set = |in_flight, per_desktop| Limits {
         max_in_flight: in_flight,
         max_running_per_desktop: per_desktop,
-        audit_reads: None,
+        ..Default::default()
     };
     assert_eq!(update(Some(100), Some(2), None).await.unwrap(), set(Some(100), Some(2)));
     let one = update(Some(50), None, mask(&["max_in_flight"])).await.unwrap();
@@ -72,6 +78,74 @@ async fn limits_change_as_far_as_the_mask_goes() {
     assert_eq!(refused(update(None, None, None).await).fields, ["update_mask"]);
     let none = UpdateLimitsRequest { limits: None, update_mask: None };
     assert_eq!(refused(harness.projects().update_limits(none).await).fields, ["limits"]);
+}
+
+#[tokio::test]
+async fn guardrails_are_named_in_reason_and_field() {
+    let harness = Harness::new().await;
+    harness.desktops(4).await;
+    let mut projects = harness.projects();
+    let limits = Some(Limits {
+        require_canary_above: Some(1),
+        require_threshold: Some(true),
+        max_wave_percent: Some(75.0),
+        require_reason: Some(true),
+        require_approval_above: Some(3),
+        ..Default::default()
+    });
+    let stored = projects.update_limits(UpdateLimitsRequest { limits, update_mask: None }).await.unwrap();
+    assert_eq!(stored.into_inner().limits, limits);
+    let percent = Some(Limits { max_wave_percent: Some(0.0), ..Default::default() });
+    let wrong = projects.update_limits(UpdateLimitsRequest { limits: percent, update_mask: None }).await;
+    assert_eq!(refused(wrong).fields, ["limits.max_wave_percent"]);
+    let wave = |size: i64, count: Option<i64>| WaveSpec {
+        count: Some(size),
+        fail_threshold: count.map(|count| FailThreshold { count: Some(count), ..Default::default() }),
+        ..Default::default()
+    };
+    let spec = |reason: &str, waves: Vec<WaveSpec>, before: Option<i64>| TaskSpec {
+        reason: reason.into(),
+        ticket: "OPS-7".into(),
+        rollout: Some(Rollout {
+            waves,
+            approval: before.map(|wave| Approval { before_waves: vec![wave], distinct_approver: false }),
+            ..Default::default()
+        }),
+        ..command_on(4)
+    };
+    let good = spec("fix it", vec![wave(1, Some(1)), wave(3, Some(1))], Some(2));
+    for (wanted, reason, field) in [
+        (spec("", vec![wave(1, Some(1)), wave(3, Some(1))], Some(2)), "REASON_REQUIRED", "task.reason"),
+        (spec("x", vec![wave(2, Some(1)), wave(2, Some(1))], Some(2)), "CANARY_REQUIRED", "task.gray_count"),
+        (
+            spec("x", vec![wave(1, Some(1)), wave(3, None)], Some(2)),
+            "THRESHOLD_REQUIRED",
+            "task.rollout.fail_threshold",
+        ),
+        (
+            spec("x", vec![wave(1, Some(1)), wave(3, Some(1))], None),
+            "APPROVAL_REQUIRED",
+            "task.rollout.approval.before_waves",
+        ),
+        (spec("a\nb", vec![], None), "FIELD_INVALID", "task.reason"),
+    ] {
+        let task = Some(wanted);
+        let submitted = refused(
+            harness.tasks().submit_task(SubmitTaskRequest { task: task.clone(), ..Default::default() }).await,
+        );
+        assert_eq!((submitted.reason.as_str(), submitted.fields), (reason, vec![field.to_owned()]));
+        let previewed =
+            refused(harness.tasks().preview_task(PreviewTaskRequest { task, ..Default::default() }).await);
+        assert_eq!(previewed.reason, reason, "a preview is refused alike");
+    }
+    let task = harness.submit(good).await;
+    assert_eq!((task.submit_reason.as_str(), task.ticket.as_str()), ("fix it", "OPS-7"));
+    let found = async |reason: &str, ticket: &str| {
+        let list = ListTasksRequest { reason: reason.into(), ticket: ticket.into(), ..Default::default() };
+        harness.tasks().list_tasks(list).await.unwrap().into_inner().tasks.len()
+    };
+    assert_eq!((found("FIX", "").await, found("", "OPS-7").await, found("fix", "OPS-7").await), (1, 1, 1));
+    assert_eq!((found("%", "").await, found("", "OPS").await), (0, 0), "no wildcards, no prefixes");
 }
 
 #[tokio::test]

@@ -176,9 +176,15 @@ async fn a_person_pauses_approves_and_changes_concurrency() {
     let task = harness.submit(spec).await;
     let (mut tasks, task_id) = (harness.tasks(), task.task_id.clone());
     let key = String::new;
-    let paused = PauseTaskRequest { task_id: task_id.clone(), idempotency_key: key() };
+    let paused = PauseTaskRequest {
+        task_id: task_id.clone(),
+        idempotency_key: key(),
+        reason: "too slow".into(),
+        ..Default::default()
+    };
     assert!(tasks.pause_task(paused).await.unwrap().into_inner().task.unwrap().paused);
-    let resumed = ResumeTaskRequest { task_id: task_id.clone(), idempotency_key: key() };
+    let resumed =
+        ResumeTaskRequest { task_id: task_id.clone(), idempotency_key: key(), ..Default::default() };
     assert!(!tasks.resume_task(resumed).await.unwrap().into_inner().task.unwrap().paused);
     harness.run(&task_id, &[0]).await;
 

@@ -11,6 +11,7 @@ mod evidence;
 mod executions;
 mod fuzz;
 mod group_executions;
+mod guardrails;
 mod harness;
 mod periods;
 mod rate_limits;

@@ -35,7 +35,7 @@ impl CommonArgs {
 
 /// A task, and the flags of every operator command.
 #[derive(Debug, Clone, Args)]
-pub struct TaskArgs {
+pub(super) struct TaskArgs {
     #[command(flatten)]
     task: TaskArg,
     #[command(flatten)]
