@@ -200,22 +200,21 @@ impl App {
         None
     }
 
-    /// Returns the question that the screen asks, with the wave and its desktops; `None` without one.
-    pub(super) fn question(&self) -> Option<String> {
+    /// Returns the question that the screen asks, with the wave and its desktops, and the keys that
+    /// answer it; `None` without a question.
+    pub(super) fn question(&self) -> Option<(String, &'static str)> {
+        const YES: &str = "y: yes   any other key: cancel";
         match self.over {
             Over::Nothing | Over::Help => None,
-            Over::Stop => Some(format!(
-                "Stop {}? d: drain running scripts   k: kill them   other keys: cancel",
-                self.current_wave()
+            Over::Stop => Some((
+                format!("Stop the task in {}?", self.current_wave()),
+                "d: drain running scripts   k: kill running scripts   any other key: cancel",
             )),
-            Over::Confirm(command) => {
-                let what = match command {
-                    Command::Approve(wave) => format!("Approve {}", self.wave(wave)),
-                    Command::Resume => format!("Resume {}", self.current_wave()),
-                    _ => format!("Pause {}", self.current_wave()),
-                };
-                Some(format!("{what}? y: yes   other keys: cancel"))
+            Over::Confirm(Command::Approve(wave)) => Some((format!("Approve {}?", self.wave(wave)), YES)),
+            Over::Confirm(Command::Resume) => {
+                Some((format!("Resume the task in {}?", self.current_wave()), YES))
             }
+            Over::Confirm(_) => Some((format!("Pause the task in {}?", self.current_wave()), YES)),
         }
     }
 
@@ -225,7 +224,7 @@ impl App {
         let current = waves.iter().find(|wave| wave.wave.status() != WaveStatus::Closed);
         match current.or_else(|| waves.last()) {
             Some(wave) => self.wave(wave.wave.wave),
-            None => "the task".to_owned(),
+            None => "its first wave".to_owned(),
         }
     }
 
@@ -322,18 +321,17 @@ mod tests {
         };
         app.apply(&Update::Progress(progress), now);
         for (key, question, command) in [
-            ('a', "Approve wave 2 of 2: 19995 desktops? y: yes", Command::Approve(2)),
-            ('p', "Pause wave 2 of 2: 19995 desktops? y: yes", Command::Pause),
+            ('a', "Approve wave 2 of 2: 19995 desktops?", Command::Approve(2)),
+            ('p', "Pause the task in wave 2 of 2: 19995 desktops?", Command::Pause),
         ] {
             assert_eq!(press(&mut app, key), None);
-            let asked = app.question().unwrap();
-            assert!(asked.starts_with(question), "{asked}");
+            assert_eq!(app.question().unwrap().0, question);
             assert_eq!((press(&mut app, 'n'), app.question()), (None, None), "any other key means no");
             press(&mut app, key);
             assert_eq!(press(&mut app, 'y'), Some(command));
         }
         press(&mut app, 's');
-        assert!(app.question().unwrap().starts_with("Stop wave 2 of 2: 19995 desktops? d: drain"));
+        assert_eq!(app.question().unwrap().0, "Stop the task in wave 2 of 2: 19995 desktops?");
         press(&mut app, 'n');
         let none = TaskProgress { waves: vec![closed], ..TaskProgress::default() };
         app.apply(&Update::Progress(none), now);

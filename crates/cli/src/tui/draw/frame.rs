@@ -77,11 +77,13 @@ fn head(frame: &mut Frame<'_>, area: Rect, app: &App, now: Instant) {
     frame.render_widget(Paragraph::new(vec![first, second, standing(app), gauge]), area);
 }
 
-/// Formats the status line: a notice if there is one, else the most urgent state.
+/// Formats the status line: a question or a notice if there is one, else the most urgent state.
 fn standing(app: &App) -> Line<'static> {
     let status = word::<TaskStatus>(app.rollout.status.into());
     let waits = &app.rollout.waiting_for;
-    let (tone, text) = if let Some(notice) = &app.notice {
+    let (tone, text) = if let Some((question, _)) = app.question() {
+        (Tone::Warn, question)
+    } else if let Some(notice) = &app.notice {
         (if notice.is_bad { Tone::Bad } else { Tone::Good }, notice.text.clone())
     } else if let Some(why) = &app.rollout.lost {
         (Tone::Warn, follow::lost(why))
@@ -114,8 +116,8 @@ fn gauge(size: u32, finished: u32, width: u16, colored: bool) -> Line<'static> {
 }
 
 fn foot(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let line = if let Some(question) = app.question() {
-        Line::styled(question, style(Tone::Warn, app.colored).add_modifier(Modifier::BOLD))
+    let line = if let Some((_, keys)) = app.question() {
+        Line::styled(keys, style(Tone::Warn, app.colored).add_modifier(Modifier::BOLD))
     } else if app.rollout.over {
         Line::raw("q leave   Tab pane   arrows scroll   ? help")
     } else {
