@@ -151,7 +151,7 @@ $ graywave watch latest
 | exit code | meaning |
 |---|---|
 | 0 | The command succeeded. A followed rollout succeeded on every target. |
-| 1 | A followed rollout ended with failures, a local or internal error occurred, or the user declined `--ask`. |
+| 1 | A followed rollout ended with failures, a local or internal error occurred, or the user declined a question. |
 | 2 | The command line, or a file that it names, is invalid. |
 | 3 | The gate halted the followed rollout. |
 | 4 | The followed rollout was stopped, or expired. |

@@ -75,7 +75,8 @@ async fn canaries_of_a_preview_can_be_pinned() {
     harness.desktops(6).await;
     harness.offline(&[0, 1]).await;
     let body = |rollout: Value| json!({"resource_ids": ids(6), "command": "true", "command_type": "SHELL", "rollout": rollout});
-    let waves = json!([{"count": 3}, {"rest": true}]);
+    let one = json!({"count": 1});
+    let waves = json!([{"count": 3, "fail_threshold": one}, {"rest": true, "fail_threshold": one}]);
     let asked = body(json!({"waves": waves}));
     let (_, preview) = harness.answered("/executions/preview", &asked).await;
     assert_eq!(preview["waves"][0]["offline"], 0, "connected desktops are preferred: {preview}");
@@ -102,6 +103,7 @@ async fn plans_that_cannot_do_what_they_say_are_warned_of() {
     let (_, preview) = harness.answered("/executions/preview", &body).await;
     let expected = [
         ("IMPOSSIBLE_EXIT_CODE", &Value::Null),
+        ("WAVE_WITHOUT_THRESHOLD", &json!(2)),
         ("THRESHOLD_UNREACHABLE", &json!(1)),
         ("APPROVAL_WITHOUT_WAVE", &Value::Null),
     ];

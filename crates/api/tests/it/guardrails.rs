@@ -91,7 +91,7 @@ async fn retry_keeps_the_guardrails_of_today() {
     let message = answer.body["error_msg"].as_str().unwrap();
     assert_eq!(answer.status, 400, "{message}");
     assert!(message.starts_with("wave 1 with 2 of 2 desktops has no failure threshold"), "{message}");
-    assert!(message.ends_with("submit a new task on these desktops"), "{message}");
+    assert!(message.contains("submit a new task on these desktops"), "{message}");
     harness.limit(&json!({"require_threshold": false, "require_reason": true})).await;
     let answer = harness.justified(&retry, &json!({"task_id": task_id}), &[]).await;
     assert!(answer.body["error_msg"].as_str().unwrap().starts_with("X-Graywave-Reason: "));

@@ -3,12 +3,11 @@
 
 use proto::admin::{PreviewTaskResponse, TaskSpec};
 
-use super::preview;
+use super::preview::{self, Asked};
 use crate::{
     Error,
     args::{GuardFlags, Payload, guard, is_one_wave, may_exceed, may_guard},
     client::Session,
-    field_flags::Overrides,
     output::Console,
 };
 
@@ -21,7 +20,7 @@ pub(super) async fn guarded(
     console: &Console,
     task: &mut TaskSpec,
     payload: &Payload,
-    flags: &Overrides,
+    asked: Asked,
     (guards, confirm_above): (GuardFlags, Option<u32>),
 ) -> Result<Option<PreviewTaskResponse>, Error> {
     let may_guard = !guards.no_guard && may_guard(task);
@@ -31,7 +30,7 @@ pub(super) async fn guarded(
     }
     let mut looked = task.clone();
     payload.look(&mut looked);
-    let plan = preview::ask(session, &looked, false, flags).await?;
+    let plan = preview::ask(session, &looked, false, asked).await?;
     if may_guard {
         guard(task, &plan)?.iter().for_each(|line| console.say(line));
     }

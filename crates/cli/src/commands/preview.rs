@@ -46,12 +46,22 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     let payload = payload.read()?;
     let (session, mut console) = common.open().await?;
     desktops.apply(&mut task, &session).await?;
-    guarded(&session, &console, &mut task, &payload, flags, (guard, None)).await?;
+    let asked = Asked { doing: "cannot preview the task", flags };
+    guarded(&session, &console, &mut task, &payload, asked, (guard, None)).await?;
     payload.look(&mut task);
-    let plan = ask(&session, &task, with_desktops, flags).await?;
+    let plan = ask(&session, &task, with_desktops, asked).await?;
     console.paged();
     console.show(&plan, &plan.plan_hash, |palette, wide| text(&plan, palette, wide))?;
     console.finish()
+}
+
+/// The command that previews a plan, for the error of a refusal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Attempt of the command, like "cannot preview the task".
+    pub(super) doing: &'static str,
+    /// Flags of the command that set other fields than the table says.
+    pub(super) flags: &'static Overrides,
 }
 
 /// Previews the plan of a task; nothing is saved or started.
@@ -59,11 +69,11 @@ pub(super) async fn ask(
     session: &Session,
     task: &TaskSpec,
     with_desktop_ids: bool,
-    flags: &Overrides,
+    asked: Asked,
 ) -> Result<PreviewTaskResponse, Error> {
     let request = PreviewTaskRequest { task: Some(task.clone()), with_desktop_ids };
     let plan = session.tasks().preview_task(request).await;
-    Ok(plan.map_err(|status| Error::with_flags("cannot preview the task", &status, flags))?.into_inner())
+    Ok(plan.map_err(|status| Error::with_flags(asked.doing, &status, asked.flags))?.into_inner())
 }
 
 const WAVES: &[Column] = &[

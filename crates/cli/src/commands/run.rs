@@ -14,7 +14,8 @@ use proto::{
 use super::{
     CommonArgs, TaskArgs, confirm,
     guard::{guarded, many_at_once},
-    preview, tasks,
+    preview::{self, Asked},
+    tasks,
 };
 use crate::{
     Error, ExitStatus,
@@ -31,6 +32,9 @@ use crate::{
 
 /// Maximum number of failure groups printed for an unsuccessful rollout.
 const FAILURES: i32 = 3;
+
+/// Begin of the error of a refused run.
+const NOT_SUBMITTED: &str = "cannot submit the task";
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -103,9 +107,13 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     desktops.apply(&mut task, &session).await?;
     let confirm_above = (!yes).then_some(session.confirm_above());
     let guards = (guard, confirm_above);
-    let plan = guarded(&session, &console, &mut task, &payload, flags, guards).await?;
+    let asked = Asked { doing: NOT_SUBMITTED, flags };
+    let plan = guarded(&session, &console, &mut task, &payload, asked, guards).await?;
     let agreed = match confirm::question(ask, many_at_once(plan.as_ref(), confirm_above))? {
-        Some(asked) => Some(agreed(&session, &console, (&mut task, &mut payload), flags, asked).await?),
+        Some(question) => {
+            let shown = (&mut task, &mut payload);
+            Some(agreed(&session, &console, shown, asked, question).await?)
+        }
         None => None,
     };
     payload.apply(&mut task, &session, &console).await?;
@@ -127,7 +135,7 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
 /// Builds the error of a failed submission. After a lost answer the task may exist. A retry with
 /// the same idempotency key runs it only once.
 fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error {
-    let failure = Error::with_flags("cannot submit the task", status, flags);
+    let failure = Error::with_flags(NOT_SUBMITTED, status, flags);
     match failure.exit_status {
         ExitStatus::Unreachable => failure
             .try_next("graywave ls: the task may have been accepted")
@@ -163,12 +171,12 @@ async fn agreed(
     session: &Session,
     console: &Console,
     (task, payload): (&mut TaskSpec, &mut Payload),
-    flags: &Overrides,
+    asked: Asked,
     question: confirm::Question,
 ) -> Result<String, Error> {
     let mut looked = task.clone();
     payload.look(&mut looked);
-    let plan = preview::ask(session, &looked, false, flags).await?;
+    let plan = preview::ask(session, &looked, false, asked).await?;
     console.say(preview::text(&plan, console.err, false).trim_end());
     console.say("");
     confirm::agree(question, &plan)?;
@@ -179,7 +187,7 @@ async fn agreed(
     }
     let mut looked = task.clone();
     payload.look(&mut looked);
-    if preview::ask(session, &looked, false, flags).await?.plan_hash != plan.plan_hash {
+    if preview::ask(session, &looked, false, asked).await?.plan_hash != plan.plan_hash {
         return Err(Error::declined("the plan changed before you confirmed; nothing was run")
             .try_next("the same command again"));
     }

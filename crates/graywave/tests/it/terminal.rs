@@ -190,7 +190,7 @@ fn a_halt_is_seen_and_ctrl_c_only_ends_the_looking() {
 
     let waits = cluster.waits_for("gate");
     let mut terminal = cluster.at_terminal(&["run", "--all", "--", &waits], TALL[0], &[]);
-    terminal.shows(&["wave 1  OPEN", "no threshold halts this rollout"]);
+    terminal.shows(&["wave 1  OPEN", "no failure threshold"]);
     terminal.press(CONTROL_C);
     let task_id = cluster.newest()["task_id"].as_str().unwrap().to_owned();
     terminal.shows(&["detached; the task continues", &format!("graywave watch {task_id}")]);
@@ -223,9 +223,11 @@ fn the_whole_screen_is_drawn_and_its_keys_work() {
         terminal.press("?");
         terminal.shows(&["Keys", "press any key to close"]);
         terminal.press(" p");
+        terminal.shows(&["Pause the task in wave 1 of 2: 2 desktops", "y: yes"]);
+        terminal.press("y");
         terminal.shows(&["paused", "p resume"]);
         assert_eq!(cluster.newest()["paused"], true);
-        terminal.press("p");
+        terminal.press("py");
         terminal.shows(&["resumed", "p pause"]);
         // Quitting affects neither the task nor the terminal settings.
         terminal.press("q");
@@ -240,7 +242,7 @@ fn the_whole_screen_is_drawn_and_its_keys_work() {
         let mut terminal = cluster.at_terminal(&["watch", &task_id], size, &[("NO_COLOR", "1")]);
         terminal.shows(&["1 OPEN"]);
         terminal.press("s");
-        terminal.shows(&["Stop the task? d:"]);
+        terminal.shows(&["Stop the task in wave 1 of 2", "d: drain running scripts"]);
         terminal.press("x");
         terminal.shows(&["q detach"]);
         terminal.press("sk");
@@ -280,6 +282,25 @@ fn long_lists_go_through_the_pager() {
     let mut terminal = cluster.at_terminal(&["show", "nothing"], TALL[0], &pager);
     terminal.shows(&["cannot show task nothing"]);
     assert_eq!(terminal.ends(), 5);
+}
+
+#[test]
+fn many_desktops_in_one_wave_are_confirmed_by_their_number() {
+    let cluster = Cluster::new();
+    let (grpc, token) = (&cluster.dev.ready["grpc"], &cluster.dev.ready["token"]);
+    let login = ["login", "--grpc", grpc.as_str().unwrap(), "--token", token.as_str().unwrap()];
+    for setup in [&login[..], &["config", "confirm-above", "5"]] {
+        assert_eq!(cluster.at_terminal(setup, TALL[0], &[]).ends(), 0);
+    }
+    let run = ["run", "--all", "--", "true"];
+    for (answer, shown, code) in [("y", "nothing was run", 1), ("6", "status:     SUCCESS", 0)] {
+        let mut terminal = cluster.at_terminal(&run, TALL[0], &[]);
+        terminal.shows(&["worst case", "All 6 desktops start in one wave; at worst, 6 fail."]);
+        terminal.shows(&["Type the number of desktops to run it:"]);
+        terminal.press(&format!("{answer}\r"));
+        terminal.shows(&[shown]);
+        assert_eq!(terminal.ends(), code);
+    }
 }
 
 #[test]

@@ -25,11 +25,18 @@ fn rollout_is_paused_approved_stopped_and_retried() {
         let task = operator.json(&["show", &task]);
         task["waiting_for"].as_str().filter(|it| it.contains("approv")).map(|_| ())
     });
-    assert!(operator.good(&["approve", &task]).contains("status:"));
+    let unasked = operator.output(&["approve", &task]);
+    let said = String::from_utf8_lossy(&unasked.stderr).into_owned();
+    assert_eq!(unasked.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("Approve wave 2 of 2 with 5 desktops (wave 1: 1 of 1 succeeded, 0 failed)?"),
+        "{said}"
+    );
+    assert!(operator.good(&["approve", &task, "--yes", "--reason", "looks good"]).contains("status:"));
     assert_eq!(operator.ended(&task), "SUCCESS");
     let watched = operator.output(&["watch", &task]);
     assert_eq!(watched.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&watched.stderr).contains("wave 2: approved"));
+    assert!(String::from_utf8_lossy(&watched.stderr).contains("wave 2: approved: looks good"));
 
     // Stopped: a stopped rollout is not a success.
     fs::remove_file(&gate).unwrap();

@@ -4,6 +4,7 @@ mod completion;
 mod contexts;
 mod exit_codes;
 mod fleet;
+mod guard;
 mod help;
 mod lifecycle;
 mod mistakes;

@@ -79,7 +79,7 @@ fn text_of_desktops_cannot_control_the_terminal() {
     let task = operator.task(&["--desktop", "desktop-0001", "--", evil]);
     operator.ended(&task);
     operator.good(&["desktops", "tag", "desktop-0001", "evil=\u{202e}x"]);
-    operator.good(&["freeze", "--reason", evil]);
+    assert_eq!(operator.output(&["freeze", "--reason", evil]).status.code(), Some(2));
     for command in [
         &["show", &task][..],
         &["show", &task, "-o", "wide"],
