@@ -1,7 +1,7 @@
 """The project, operations outside of projects, and workers."""
 
 from .checks import FORBIDDEN, INVALID, NOT_FOUND, check, look_until, refused
-from .steps import ended, events, get, person, submit
+from .steps import command, ended, events, get, person, submit
 
 
 def frozen(admin, desktops, project_id):
@@ -42,6 +42,18 @@ def limited(admin):
     check("  all are removed", update("*") == {})
 
 
+def guarded(admin, desktops):
+    """A guardrail refuses tasks until it is removed."""
+    update = lambda **limits: admin("ProjectService", "UpdateLimits", limits=limits, update_mask="requireReason")["limits"]
+    check("a guardrail is set", update(require_reason=True) == {"require_reason": True})
+    refused("  a task without a reason is refused", INVALID, lambda: submit(admin, desktops, "true"), "task.reason")
+    task = {"desktop_ids": desktops, "command": command("true"), "reason": "a test", "ticket": "OPS-7"}
+    task = admin("TaskService", "SubmitTask", task=task)["task"]
+    check("  a task has its reason", (task["submit_reason"], task["ticket"]) == ("a test", "OPS-7"), task)
+    check("  and ends", ended(admin, task["task_id"])["status"] == "TASK_STATUS_SUCCESS")
+    check("  the guardrail is removed", update() == {})
+
+
 def of_operators(admin):
     """Calls that belong to no project."""
     name = {"project_id": "another"}
@@ -79,4 +91,5 @@ def workers(admin, desktops):
 def everything(admin, desktops, project_id):
     frozen(admin, desktops, project_id)
     limited(admin)
+    guarded(admin, desktops)
     of_operators(admin)
