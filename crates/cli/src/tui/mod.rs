@@ -4,6 +4,7 @@ mod app;
 mod background;
 mod command;
 mod draw;
+mod question;
 mod screen;
 
 pub(crate) use screen::{fits, watch};
