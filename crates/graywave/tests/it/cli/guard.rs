@@ -68,7 +68,7 @@ fn waves_without_a_threshold_get_one_unless_refused() {
 fn guardrail_refuses_a_run_and_names_the_flag() {
     let operator = Operator::new();
     let shown = operator.good(&["limits", "--require-canary-above", "2", "--require-reason", "true"]);
-    assert!(shown.contains("guardrails: require_canary_above 2, require_reason"), "{shown}");
+    assert!(shown.contains("guardrails:  require_canary_above 2, require_reason"), "{shown}");
     let refused = |arguments: &[&str]| {
         let output = operator.output(&[arguments, &["--all", "--", "true"]].concat());
         assert_eq!(output.status.code(), Some(5));
@@ -94,7 +94,7 @@ fn guardrail_refuses_a_run_and_names_the_flag() {
     let done = entries.as_array().unwrap().iter().find(|entry| entry["result"] == "DONE").unwrap();
     assert!(done["details"].to_string().contains("OPS-7"), "{done}");
     operator.good(&["limits", "--require-canary-above", "off", "--require-reason", "false"]);
-    assert!(operator.good(&["limits"]).contains("guardrails: none"));
+    assert!(operator.good(&["limits"]).contains("guardrails:  none"));
     let control = operator.output(&["freeze", "--reason", "two\nlines"]);
     assert_eq!(control.status.code(), Some(2), "a reason is one line");
 }
