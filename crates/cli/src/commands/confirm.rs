@@ -52,19 +52,19 @@ fn question_for(ask: bool, desktops: Option<u32>, is_interactive: bool) -> Resul
 ///
 /// Any other answer declines.
 pub(super) fn agree(question: Question, plan: &PreviewTaskResponse) -> Result<(), Error> {
-    let (text, is_agreed): (String, Box<dyn Fn(&str) -> bool>) = match question {
-        Question::YesOrNo => ("Run it? [y/N] ".to_owned(), Box::new(is_yes)),
+    let is_agreed = match question {
+        Question::YesOrNo => is_yes(&asked("Run it? [y/N] ")?),
         Question::NumberOfDesktops => {
             let (desktops, failed) = (plan.target_count, plan.worst_case.unwrap_or_default().failed);
-            let text = format!(
+            let answer = asked(&format!(
                 "All {} start in one wave; at worst, {failed} fail.\nType the number of desktops to run \
                  it: ",
                 many(desktops, "desktop")
-            );
-            (text, Box::new(move |answer| is_number(answer, desktops)))
+            ))?;
+            is_number(&answer, desktops)
         }
     };
-    if is_agreed(&asked(&text)?) { Ok(()) } else { Err(Error::declined("declined; nothing was run")) }
+    if is_agreed { Ok(()) } else { Err(Error::declined("declined; nothing was run")) }
 }
 
 /// Asks whether a change may be made, unless `--yes` is given.

@@ -169,14 +169,19 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members, first_scripts)
             .await?;
     }
+    event::insert(connection, task.task_id, &first_events(task), task.now).await?;
+    Ok(())
+}
+
+/// Returns the events of an accepted task.
+fn first_events(task: &NewTask<'_>) -> Vec<NewEvent> {
     let detail = format!("desktops: {}, waves: {}", task.plan.order.len(), task.plan.waves.len());
     let detail = task.justification.after(&detail);
     let mut events = vec![NewEvent::of_task(EventKind::Accepted, task.created_by, detail)];
     if task.policy.opening_of(1).needs_approval {
         events.push(NewEvent::of_wave(EventKind::WaveWaiting, 1, WaveStart::WaitsForApproval.to_string()));
     }
-    event::insert(connection, task.task_id, &events, task.now).await?;
-    Ok(())
+    events
 }
 
 /// Returns the SHA-256 over the scripts or the command of a task, in order, as their authors sent

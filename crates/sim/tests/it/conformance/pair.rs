@@ -307,12 +307,8 @@ impl Pair {
                 project_limit::put(&mut tx, project_id, limits).await.unwrap();
             }
             Step::Freeze { project_id } => {
-                let freeze = project_limit::FreezeRow {
-                    frozen_at: now,
-                    frozen_by: "alice".into(),
-                    reason: String::new(),
-                    ticket: String::new(),
-                };
+                let (frozen_by, [reason, ticket]) = ("alice".into(), [String::new(), String::new()]);
+                let freeze = project_limit::FreezeRow { frozen_at: now, frozen_by, reason, ticket };
                 project_limit::set_frozen(&mut tx, project_id, &freeze).await.unwrap();
             }
             Step::Decide(act) => {
