@@ -11,6 +11,7 @@ use tonic_types::StatusExt as _;
 
 use crate::{
     ExitStatus,
+    client::WrongServer,
     field_flags::{self, Named, Overrides},
     sanitize::sanitize_line,
 };
@@ -108,6 +109,9 @@ impl Error {
     /// Builds the error of a failed call, for a command whose flags set other fields than the table
     /// says.
     pub(crate) fn with_flags(doing: &str, status: &Status, overrides: &Overrides) -> Self {
+        if let Some(wrong) = WrongServer::find(status) {
+            return wrong.failure(doing);
+        }
         if is_of_another(status) {
             return Self::unreachable(format!("{doing}: the server at this address is not a gRPC service"))
                 .try_next(
@@ -197,7 +201,8 @@ pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
 /// Reports whether a later retry of the call may succeed.
 pub(crate) fn helps_later(status: &Status) -> bool {
     // An expired deadline leaves the result unknown. Only idempotent calls are retried.
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || is_of_the_way(status)
+    let is_passing = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
+    (is_passing || is_of_the_way(status)) && WrongServer::find(status).is_none()
 }
 
 const fn exit_status(code: Code) -> ExitStatus {
