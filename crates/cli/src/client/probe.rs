@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use mtls::{Facts, ProxySettings, Role, TlsProbe, UnverifiedTls, probe_tls};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
     task::JoinSet,
     time::timeout,
@@ -27,6 +27,8 @@ use super::{
 /// Time limit of each step, and of the whole probe.
 const STEP: Duration = Duration::from_secs(2);
 const WHOLE: Duration = Duration::from_secs(8);
+/// Wait for a server that speaks first, which no web server does.
+const SPEAKS_FIRST_WITHIN: Duration = Duration::from_millis(300);
 /// Maximum size of an answer that is read.
 const MAX_ANSWER_BYTES: usize = 4_096;
 
@@ -109,6 +111,11 @@ impl Prober {
             }
         }
         let Some(stream) = self.connect(is_tls).await else { return ServerKind::Silent };
+        let mut stream = BufReader::new(stream);
+        if matches!(timeout(SPEAKS_FIRST_WITHIN, stream.fill_buf()).await, Ok(Ok(bytes)) if !bytes.is_empty())
+        {
+            return ServerKind::NotHttp;
+        }
         let Ok(Ok((sender, connection))) = timeout(STEP, http1::handshake(TokioIo::new(stream))).await else {
             return ServerKind::Silent;
         };

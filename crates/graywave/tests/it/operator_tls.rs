@@ -59,7 +59,8 @@ fn issuer_of_desktops_certifies_no_server() {
     pki.issuer();
     let out = directory.path().join("admin");
     pki.ca(&["issue", "--server", "--dns", "localhost", "--out", out.to_str().unwrap()]);
-    let (ca_file, own) = (out.join("ca.crt"), || WebFiles { cert: out.join("tls.crt"), key: out.join("tls.key") });
+    let (ca_file, own) =
+        (out.join("ca.crt"), || WebFiles { cert: out.join("tls.crt"), key: out.join("tls.key") });
     assert_eq!(fault(&ca_file, own(), "localhost"), None);
 
     let IssuerFiles { cert, key } = pki.issuer_files();

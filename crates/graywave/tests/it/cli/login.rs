@@ -137,22 +137,27 @@ fn token_and_private_ca_are_enough() {
 
     remote.expire();
     let said = wait_for("the expired certificate", || {
-        let (code, message) = code_and_message(&mut remote.command(&["ls"]));
+        let (code, message) = code_and_message(&mut remote.command(&["ls", "--context", "default"]));
         (code != 0).then_some(message)
     });
     assert!(said.contains("its certificate expired at 20") && said.contains(" UTC\n"), "{said}");
 }
 
-/// Serves one answer to every connection, as a server of another kind would.
-fn other_server(answer: &'static [u8]) -> String {
+/// Serves one answer to every connection, at once or after the first bytes of the client.
+fn other_server(speaks_first: bool, answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            drop(stream.write_all(answer));
-            drop(stream.set_read_timeout(Some(Duration::from_millis(100))));
-            drop(stream.read(&mut [0; 1_024]));
+            drop(stream.set_read_timeout(Some(Duration::from_secs(1))));
+            if speaks_first {
+                drop(stream.write_all(answer));
+                drop(stream.read(&mut [0; 1_024]));
+            } else {
+                drop(stream.read(&mut [0; 1_024]));
+                drop(stream.write_all(answer));
+            }
         }
     });
     address
@@ -162,8 +167,9 @@ fn other_server(answer: &'static [u8]) -> String {
 fn each_wrong_port_is_named_by_login() {
     let remote = Remote::start();
     let (rest, agents, grpc) = (remote.address("http"), remote.address("agents"), remote.address("grpc"));
-    let web = other_server(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    let ssh = other_server(b"SSH-2.0-OpenSSH_9.2p1\r\n");
+    let web =
+        other_server(false, b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let ssh = other_server(true, b"SSH-2.0-OpenSSH_9.2p1\r\n");
     let operators = "; operators use a scheduler's gRPC port, by default 9090";
     for (address, expected) in [
         (rest.clone(), format!("{rest} serves the REST API{operators}")),
