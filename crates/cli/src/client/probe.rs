@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::Reason;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{
     Method, Request, Response,
@@ -217,6 +218,5 @@ async fn kind(sender: &mut Sender, uri: &Uri) -> Result<ServerKind, Option<hyper
 /// Whether a body is the REST API's error for an unknown path.
 fn is_rest_error(body: &[u8]) -> bool {
     let Ok(Value::Object(error)) = serde_json::from_slice(body) else { return false };
-    let code = error.get("error_code").and_then(Value::as_str);
-    code.and_then(domain::Reason::parse) == Some(domain::Reason::PathNotFound)
+    error.get("error_code").and_then(Value::as_str) == Some(Reason::PathNotFound.code())
 }

@@ -107,6 +107,9 @@ impl WrongServer {
             Mismatch::NeedsCertificate => failure
                 .try_next("graywave login https://HOST: the listener of admin.listen takes a token alone")
                 .try_next("--cert-file FILE --key-file FILE: `graywave ca issue --principal` makes them"),
+            Mismatch::Kind(ServerKind::OtherHttp(_)) => failure
+                .try_next("graywave login https://HOST or HOST:9090: the address of a scheduler")
+                .try_next("a proxy in front of the scheduler must forward HTTP/2, as for gRPC"),
             Mismatch::Kind(_) => failure
                 .try_next("graywave login https://HOST or HOST:9090: the address of a scheduler")
                 .try_next("graywave config show: check the address"),

@@ -125,7 +125,10 @@ fn refused(context: &Context, status: &tonic::Status) -> Error {
         return failure;
     }
     let hint = if context.token.is_some() { CREATE_TOKEN } else { CREATE_PRINCIPAL };
-    failure.without_hints().try_next(hint).try_next("graywave login ADDRESS: another control plane")
+    failure
+        .without_hints()
+        .try_next(hint)
+        .try_next("another ADDRESS: the token may be of another control plane")
 }
 
 fn read_token(grpc: &str) -> Result<String, Error> {
