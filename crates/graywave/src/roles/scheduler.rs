@@ -58,7 +58,8 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     }
     let role_server = RoleServer { listener, operators, tls: tls.clone(), signer: signer.clone() };
     let admin = Admin { control, limits: settings.admin_limits(), ready: database_answers(&store) };
-    let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, role_server, stop));
+    let serving = Box::pin(serve_scheduler(engine, settings.retention, admin, role_server, stop));
+    let serving = watched(&store, serving);
     Box::pin(certificates::watched(tls, signer, serving)).await
 }
 
@@ -123,8 +124,11 @@ pub(crate) async fn serve_scheduler(
             None => Ok(()),
         }
     };
-    let serving = async { bounded(serving, &stop).await.context("the scheduler's gRPC server failed") };
-    let serving = async { tokio::try_join!(serving, for_operators).map(drop) };
+    let serving = Box::pin(bounded(serving, &stop));
+    let serving = async {
+        let for_workers = async { serving.await.context("the scheduler's gRPC server failed") };
+        tokio::try_join!(for_workers, for_operators).map(drop)
+    };
     let (served, (), ()) = tokio::join!(serving, loops, health.watch(stop.clone()));
     served
 }
