@@ -11,9 +11,9 @@ use tonic_types::StatusExt as _;
 
 use crate::{
     ExitStatus,
-    client::WrongServer,
     field_flags::{self, Named, Overrides},
     sanitize::sanitize_line,
+    wrong_server::WrongServer,
 };
 
 /// Hint for an address that does not answer.
@@ -81,6 +81,11 @@ impl Error {
         self.what.is_empty()
     }
 
+    /// Builds the error of a command that called a wrong server. `doing` names the attempt.
+    pub(crate) fn wrong_server(doing: &str, wrong: &WrongServer) -> Self {
+        wrong.hints.iter().fold(Self::unreachable(format!("{doing}: {wrong}")), Self::try_next)
+    }
+
     /// Adds a hint. Hints are printed in this order, the most likely fix first.
     #[must_use]
     pub(crate) fn try_next(mut self, next: impl Into<String>) -> Self {
@@ -110,7 +115,7 @@ impl Error {
     /// says.
     pub(crate) fn with_flags(doing: &str, status: &Status, overrides: &Overrides) -> Self {
         if let Some(wrong) = WrongServer::find(status) {
-            return wrong.failure(doing);
+            return Self::wrong_server(doing, wrong);
         }
         if is_of_another(status) {
             return Self::unreachable(format!("{doing}: the server at this address is not a gRPC service"))

@@ -1,5 +1,5 @@
-//! Client of the operators' services: a server with any certificate of a trusted CA, and an optional
-//! certificate of the client.
+//! Client of the operators' services: a server with any certificate of a trusted CA, and an
+//! optional certificate of the client.
 
 use std::{
     io,

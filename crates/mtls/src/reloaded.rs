@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::tls::Error;
-
 /// Interval at which files are checked.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -15,11 +13,12 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub(crate) trait Source {
     type Contents: PartialEq;
     type Value;
+    type Error;
 
     /// Reads the files. Blocks.
-    fn read(&self) -> Result<Self::Contents, Error>;
+    fn read(&self) -> Result<Self::Contents, Self::Error>;
 
-    fn build(&self, contents: &Self::Contents) -> Result<Self::Value, Error>;
+    fn build(&self, contents: &Self::Contents) -> Result<Self::Value, Self::Error>;
 }
 
 /// Last valid value of a source.
@@ -39,7 +38,7 @@ pub(crate) enum Look {
 
 impl<S: Source> Reloaded<S> {
     /// Reads the files for the first time. Blocks.
-    pub(crate) fn load(source: S) -> Result<Self, Error> {
+    pub(crate) fn load(source: S) -> Result<Self, S::Error> {
         let contents = source.read()?;
         let value = source.build(&contents)?;
         Ok(Self { source, current: RwLock::new(Arc::new(value)), seen: Mutex::new(Some(contents)) })
@@ -57,7 +56,7 @@ impl<S: Source> Reloaded<S> {
 
     /// Reads the files once. Blocks. An error keeps the current value, and is returned once until
     /// the contents change or the files are readable again.
-    pub(crate) fn look(&self) -> Result<Look, Error> {
+    pub(crate) fn look(&self) -> Result<Look, S::Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = match self.source.read() {
             Ok(contents) => contents,

@@ -35,7 +35,7 @@ impl ServerFault {
         let mut cause = Some(error);
         while let Some(error) = cause {
             let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            if let Some(fault) = inner.and_then(|inner| Self::read(inner)) {
+            if let Some(fault) = inner.and_then(Self::read) {
                 return Some(fault);
             }
             cause = error.source();

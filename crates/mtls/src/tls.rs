@@ -64,6 +64,7 @@ struct TlsFiles {
 impl Source for TlsFiles {
     type Contents = Contents;
     type Value = Settings;
+    type Error = Error;
 
     fn read(&self) -> Result<Contents, Error> {
         self.files.read().map_err(|(path, source)| Error::Read { path, source })

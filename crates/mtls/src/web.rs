@@ -125,6 +125,7 @@ impl WebTls {
 impl Source for WebFiles {
     type Contents = Contents;
     type Value = Current;
+    type Error = Error;
 
     fn read(&self) -> Result<Contents, Error> {
         let read =

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use mtls::{Facts, ServerFault};
 
-use super::{ConnectOptions, probe::probe, recognition::Target, wrong_server::WrongServer};
+use super::{ConnectOptions, comparison::compare, probe::probe, target::Target};
 use crate::{Error, error::deepest, sanitize::sanitize_line};
 
 /// Builds the error of a failed connection: names a server of another kind, else the fault of its
@@ -15,8 +15,8 @@ pub(super) async fn failure(
 ) -> Error {
     let doing = format!("cannot connect to {}", target.address);
     let server = probe(&target.address, &target.proxies).await;
-    if let Some(wrong) = server.as_ref().and_then(|server| WrongServer::of(target, server)) {
-        return wrong.failure("cannot connect");
+    if let Some(wrong) = server.as_ref().and_then(|server| compare(target, server)) {
+        return Error::wrong_server("cannot connect", &wrong);
     }
     let certificate = server.and_then(|server| server.certificate);
     match ServerFault::of(error) {

@@ -2,16 +2,16 @@
 
 mod address;
 mod certificates;
+mod comparison;
 mod connect_failure;
 mod connect_options;
 mod connection_args;
 mod contexts;
 mod probe;
 mod recognition;
-mod server_kind;
 mod session;
+mod target;
 mod tasks;
-mod wrong_server;
 
 pub(crate) use address::Address;
 pub(crate) use certificates::own_identity;
@@ -20,4 +20,3 @@ pub(crate) use connection_args::{ConnectionArgs, DEFAULT_GRPC};
 pub(crate) use contexts::{Context, Contexts, offered};
 pub(crate) use session::{Session, repeated};
 pub(crate) use tasks::{get_task, newest_tasks};
-pub(crate) use wrong_server::WrongServer;

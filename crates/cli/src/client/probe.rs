@@ -20,10 +20,8 @@ use tokio::{
 };
 use tonic::{Code, codegen::http::Uri};
 
-use super::{
-    address::{Address, Transport},
-    server_kind::{Server, ServerKind},
-};
+use super::address::{Address, Transport};
+use crate::server_kind::{Server, ServerKind};
 
 /// Time limit of each step, and of the whole probe.
 const STEP: Duration = Duration::from_secs(2);

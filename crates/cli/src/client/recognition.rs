@@ -10,36 +10,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use mtls::ProxySettings;
 use tonic::{
     body::Body,
     codegen::{Service, StdError, http},
     transport::Channel,
 };
 
-use super::{
-    address::{Address, Transport},
-    probe::probe,
-    wrong_server::WrongServer,
-};
-
-/// Address that a connection was opened to.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub(crate) address: Address,
-    pub(crate) transport: Transport,
-    /// Whether the caller has a client certificate.
-    pub(crate) has_certificate: bool,
-    pub(crate) proxies: ProxySettings,
-}
-
-impl Target {
-    /// Probes the server; `None` if it may be the right one.
-    pub(crate) async fn wrong_server(&self) -> Option<WrongServer> {
-        let server = probe(&self.address, &self.proxies).await?;
-        WrongServer::of(self, &server)
-    }
-}
+use super::{comparison::compare, probe::probe, target::Target};
+use crate::wrong_server::WrongServer;
 
 /// Channel that probes its server when the first answer is not one of the admin service.
 #[derive(Debug, Clone)]
@@ -76,7 +54,7 @@ impl Service<http::Request<Body>> for Recognition {
             match &answer {
                 Ok(response) if is_of_admin(response) => is_known.store(true, Ordering::Relaxed),
                 _ => {
-                    if let Some(wrong) = target.wrong_server().await {
+                    if let Some(wrong) = wrong_server(&target).await {
                         return Err(wrong.into());
                     }
                 }
@@ -84,6 +62,12 @@ impl Service<http::Request<Body>> for Recognition {
             answer.map_err(Into::into)
         })
     }
+}
+
+/// Probes the server; `None` if it may be the right one.
+async fn wrong_server(target: &Target) -> Option<WrongServer> {
+    let server = probe(&target.address, &target.proxies).await?;
+    compare(target, &server)
 }
 
 /// Whether an answer has the marks of the admin service: gRPC, and a request id.

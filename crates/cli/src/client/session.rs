@@ -23,7 +23,8 @@ use super::{
     address::{Address, Transport},
     certificates,
     connect_failure::failure,
-    recognition::{Recognition, Target},
+    recognition::Recognition,
+    target::Target,
 };
 use crate::{Error, error::helps_later};
 

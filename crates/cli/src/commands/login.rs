@@ -10,8 +10,9 @@ use proto::admin::GetProjectRequest;
 use super::CommonArgs;
 use crate::{
     Error,
-    client::{Address, ConnectOptions, Context, Contexts, DEFAULT_GRPC, Session, WrongServer, own_identity},
+    client::{Address, ConnectOptions, Context, Contexts, DEFAULT_GRPC, Session, own_identity},
     sanitize::sanitize_line,
+    wrong_server::WrongServer,
 };
 
 /// Maximum number of bytes read as a token; real tokens are far shorter.

@@ -68,8 +68,8 @@ pub(crate) fn https(api: &Api, address: SocketAddr) -> anyhow::Result<Option<Web
     Ok(None)
 }
 
-/// Loads the server certificate of the admin listener; `None` if none is configured. Without it, the
-/// listener has a loopback address only, unless the configuration accepts plain text.
+/// Loads the server certificate of the admin listener; `None` if none is configured. Without it,
+/// the listener has a loopback address only, unless the configuration accepts plain text.
 pub(crate) fn admin(settings: &AdminListener, address: SocketAddr) -> anyhow::Result<Option<WebTls>> {
     if let Some(files) = settings.files()? {
         return Ok(Some(WebTls::load(files, "the admin listener").context("admin")?));

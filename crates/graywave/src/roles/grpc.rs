@@ -10,7 +10,7 @@ use tonic_health::{
 };
 use tonic_reflection::server::Builder;
 
-use super::health::Readiness;
+use super::{health::Readiness, http::LAST_ANSWERS};
 
 /// Interval between readiness checks.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
@@ -86,6 +86,22 @@ pub(crate) fn reflection(served: Served) -> Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
     served.fold(described, Builder::with_service_name)
+}
+
+/// Waits for a server. After `stop` the wait is bounded, so that a client with an open connection
+/// cannot block the exit.
+pub(super) async fn bounded<E>(
+    serving: impl Future<Output = Result<(), E>>,
+    stop: &CancellationToken,
+) -> Result<(), E> {
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = too_late => Ok(()),
+    }
 }
 
 #[cfg(test)]

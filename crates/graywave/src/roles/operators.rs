@@ -1,4 +1,5 @@
-//! The admin listener of a scheduler: the operators' services, with a server certificate of its own.
+//! The admin listener of a scheduler: the operators' services, with a server certificate of its
+//! own.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tonic::transport::Server;
 use super::{
     certificates,
     database::bind,
-    grpc::{self, Served},
+    grpc::{self, Served, bounded},
     health::Readiness,
 };
 use crate::admin_listener::AdminListener;
@@ -65,10 +66,8 @@ impl OperatorListener {
                 server::grpc(Listener::new(listener, max_connections), security),
                 stop.clone().cancelled_owned(),
             );
-        let (served, ()) = tokio::join!(
-            WebTls::watched(tls, super::scheduler::bounded(serving, &stop)),
-            health.watch(stop.clone())
-        );
+        let (served, ()) =
+            tokio::join!(WebTls::watched(tls, bounded(serving, &stop)), health.watch(stop.clone()));
         served.context("the admin listener failed")
     }
 }

@@ -156,7 +156,7 @@ async fn principal_with_a_certificate_needs_no_token_until_denied() {
     let project = testkit::project().to_string();
     let ann = running.pki.issue("ann", Some(&Identity::principal(&project, "ann").unwrap()));
     assert_eq!(running.project(Some(&ann), None).await.unwrap(), project);
-    // Certificates of roles and desktops open nothing here, whatever token they come with.
+    // Certificates of roles and desktops open nothing here, with any token.
     let token = running.environment.token("bob", &["admin"]).await.unwrap();
     for identity in [
         Identity::role(Role::Admin, "eve"),

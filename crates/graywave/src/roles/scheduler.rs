@@ -14,9 +14,8 @@ use tonic::{service::interceptor::InterceptedService, transport::Server};
 use super::{
     certificates,
     database::{self, bind, control, database_answers, watched},
-    grpc::{self, Served},
+    grpc::{self, Served, bounded},
     health::{self, Readiness},
-    http::LAST_ANSWERS,
     operators::OperatorListener,
 };
 use crate::config::Settings;
@@ -131,20 +130,4 @@ pub(crate) async fn serve_scheduler(
     };
     let (served, (), ()) = tokio::join!(serving, loops, health.watch(stop.clone()));
     served
-}
-
-/// Waits for a server. After `stop` the wait is bounded, so that a client with an open connection
-/// cannot block the exit.
-pub(super) async fn bounded<E>(
-    serving: impl Future<Output = Result<(), E>>,
-    stop: &CancellationToken,
-) -> Result<(), E> {
-    let too_late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
-    };
-    tokio::select! {
-        ended = serving => ended,
-        () = too_late => Ok(()),
-    }
 }

@@ -1,4 +1,4 @@
-//! Servers that an operator's client refuses, whatever certificate they have of a trusted CA.
+//! Servers that an operator's client refuses although a trusted CA signed their certificate.
 
 use std::{fs, path::Path};
 

@@ -97,6 +97,7 @@ struct SignerSource {
 impl Source for SignerSource {
     type Contents = Pair;
     type Value = SigningKey;
+    type Error = Error;
 
     fn read(&self) -> Result<Pair, Error> {
         let read = |path: &PathBuf| read(path).map_err(|source| Error::Read { path: path.clone(), source });
