@@ -29,6 +29,6 @@ pub(crate) enum ServerKind {
     OtherHttp(u16),
     /// Server that sends other bytes than HTTP.
     NotHttp,
-    /// Server that sends nothing before it closes the connection.
-    Silent,
+    /// Server whose answers do not tell its kind, such as one that closes the connection.
+    Unknown,
 }

@@ -42,12 +42,15 @@ impl Mismatch {
                 return format!("serves metrics and health of a role; {OPERATORS}");
             }
             Self::Kind(ServerKind::OtherGrpc) => "is a gRPC server, but not of Graywave",
+            Self::Kind(ServerKind::OtherHttp(status @ 502..=504)) => {
+                return format!("is a proxy that reaches no scheduler (it answered HTTP {status})");
+            }
             Self::Kind(ServerKind::OtherHttp(status)) => {
                 return format!(
                     "is a web server, but not the admin gRPC of Graywave (it answered HTTP {status})"
                 );
             }
-            Self::Kind(ServerKind::NotHttp | ServerKind::Silent | ServerKind::Admin) => {
+            Self::Kind(ServerKind::NotHttp | ServerKind::Unknown | ServerKind::Admin) => {
                 "does not speak gRPC: it is not a server of Graywave"
             }
         };

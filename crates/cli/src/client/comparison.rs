@@ -13,14 +13,14 @@ use crate::{
 pub(super) fn compare(target: &Target, server: &Server) -> Option<WrongServer> {
     let asked = target.transport;
     let mismatch = match server.kind {
-        ServerKind::Admin | ServerKind::Silent if server.is_tls && asked == Transport::Plain => {
+        ServerKind::Admin | ServerKind::Unknown if server.is_tls && asked == Transport::Plain => {
             Mismatch::NeedsTls
         }
         ServerKind::Admin if !server.is_tls && asked == Transport::Tls => Mismatch::NoTls,
         ServerKind::Admin if server.requires_certificate && !target.has_certificate => {
             Mismatch::NeedsCertificate
         }
-        ServerKind::Admin | ServerKind::Silent => return None,
+        ServerKind::Admin | ServerKind::Unknown => return None,
         kind => Mismatch::Kind(kind),
     };
     let hints = hints(&target.address, mismatch);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn each_wrong_server_is_named() {
-        use ServerKind::{Admin, AgentGateway, NotHttp, OtherGrpc, OtherHttp, RestApi, Silent, Telemetry};
+        use ServerKind::{Admin, AgentGateway, NotHttp, OtherGrpc, OtherHttp, RestApi, Telemetry, Unknown};
         use Transport::{Plain, Tls};
         for (transport, is_tls, kind, expected) in [
             (
@@ -104,14 +104,21 @@ mod tests {
                 OtherHttp(404),
                 "localhost:8080 is a web server, but not the admin gRPC of Graywave (it answered HTTP 404)",
             ),
+            (
+                Tls,
+                true,
+                OtherHttp(503),
+                "localhost:8080 is a proxy that reaches no scheduler (it answered HTTP 503)",
+            ),
             (Plain, false, NotHttp, "localhost:8080 does not speak gRPC: it is not a server of Graywave"),
             (Plain, true, Admin, "localhost:8080 speaks TLS, and was called without"),
-            (Plain, true, Silent, "localhost:8080 speaks TLS, and was called without"),
+            (Plain, true, Unknown, "localhost:8080 speaks TLS, and was called without"),
             (Tls, false, Admin, "localhost:8080 does not speak TLS"),
         ] {
             assert_eq!(mismatch(transport, is_tls, kind).as_deref(), Some(expected));
         }
-        for (transport, is_tls, kind) in [(Plain, false, Admin), (Tls, true, Admin), (Plain, false, Silent)] {
+        for (transport, is_tls, kind) in [(Plain, false, Admin), (Tls, true, Admin), (Plain, false, Unknown)]
+        {
             assert_eq!(mismatch(transport, is_tls, kind), None);
         }
     }

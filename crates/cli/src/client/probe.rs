@@ -63,7 +63,7 @@ impl Prober {
             Some(Server { is_tls: true, certificate, requires_certificate, kind })
         };
         match self.shake_hands().await? {
-            TlsProbe::Refused => tls(None, false, ServerKind::Silent),
+            TlsProbe::Refused => tls(None, false, ServerKind::Unknown),
             TlsProbe::Tls(shown) => {
                 let UnverifiedTls { stream, certificate, requires_certificate } = *shown;
                 let kind = match role(certificate.as_ref()) {
@@ -109,20 +109,20 @@ impl Prober {
                 return kind;
             }
         }
-        let Some(stream) = self.connect(is_tls).await else { return ServerKind::Silent };
+        let Some(stream) = self.connect(is_tls).await else { return ServerKind::Unknown };
         let mut stream = BufReader::new(stream);
         if matches!(timeout(SPEAKS_FIRST_WITHIN, stream.fill_buf()).await, Ok(Ok(bytes)) if !bytes.is_empty())
         {
             return ServerKind::NotHttp;
         }
         let Ok(Ok((sender, connection))) = timeout(STEP, http1::handshake(TokioIo::new(stream))).await else {
-            return ServerKind::Silent;
+            return ServerKind::Unknown;
         };
         connections.spawn(async move { drop(connection.await) });
         match kind(&mut Sender::Http1(sender), &self.uri).await {
             Ok(kind) => kind,
             Err(Some(error)) if error.is_parse() => ServerKind::NotHttp,
-            Err(_) => ServerKind::Silent,
+            Err(_) => ServerKind::Unknown,
         }
     }
 }
@@ -200,9 +200,12 @@ async fn kind(sender: &mut Sender, uri: &Uri) -> Result<ServerKind, Option<hyper
         if admin.has_request_id {
             return Ok(ServerKind::Admin);
         }
+        // A proxy without a reachable scheduler answers with another code.
+        if admin.grpc != Some(Code::Unimplemented) {
+            return Ok(ServerKind::Unknown);
+        }
         let agent = sender.send(Method::POST, AGENT_CALL, uri).await?;
-        let is_unknown = |answer: &Answer| answer.grpc == Some(Code::Unimplemented);
-        let is_gateway = agent.is_grpc && is_unknown(&admin) && !is_unknown(&agent);
+        let is_gateway = agent.is_grpc && agent.grpc != Some(Code::Unimplemented);
         return Ok(if is_gateway { ServerKind::AgentGateway } else { ServerKind::OtherGrpc });
     }
     if admin.has_request_id && is_rest_error(&admin.body) {
