@@ -33,9 +33,11 @@ for worker in worker-1 worker-2 worker-3; do
 done
 graywave ca issue --dir /ca --role admin --name compose --out /out/admin
 graywave ca issue --dir /ca --role signer --name compose --out /ca/signer
+graywave ca issue --dir /ca --server --dns localhost --ip 127.0.0.1 --out /ca/admin
 graywave ca issuer --dir /ca --out /ca/issuer
 
-# Keys with which schedulers sign orders and desktop certificates.
+# Keys with which schedulers sign orders and desktop certificates, and the certificate of their admin
+# listener.
 give() { # give FROM TO: copies a file atomically
     cp "$1" "$2.new"
     chown 65532:65532 "$2.new"
@@ -43,6 +45,7 @@ give() { # give FROM TO: copies a file atomically
 }
 for file in crt key; do
     give /ca/signer/tls.$file /out/scheduler/signer.$file
+    give /ca/admin/tls.$file /out/scheduler/admin.$file
     give /ca/issuer/issuer.$file /out/scheduler/issuer.$file
 done
 cp /ca/ca.crt /out/trust/ca.crt

@@ -14,5 +14,5 @@ mod services;
 mod status;
 mod streams;
 
-pub use routes::{SERVICES, routes};
+pub use routes::{Gated, SERVICES, gated};
 use service::Service;

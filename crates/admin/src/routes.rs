@@ -40,16 +40,28 @@ pub const SERVICES: [&str; 11] = [
     "graywave.admin.v1.WorkerService",
 ];
 
-/// Returns the routes of all services. `guard` checks the peer's certificate and inserts its
-/// identity as a request extension.
+/// Services behind their gate, for one or more listeners, which share all limits.
+#[derive(Debug, Clone)]
+pub struct Gated(axum::Router);
+
+impl Gated {
+    /// Returns the routes for a listener. `guard` checks the peer's certificate and inserts its
+    /// identity as a request extension.
+    pub fn guarded(&self, guard: impl Interceptor + Clone + Send + Sync + 'static) -> Routes {
+        let guarded = self
+            .0
+            .clone()
+            .route_layer(InterceptorLayer::new(guard))
+            .route_layer(middleware::map_response(async |response| status::detailed(response)))
+            .route_layer(middleware::from_fn(metrics::check));
+        Routes::from(guarded)
+    }
+}
+
+/// Returns all services behind their gate.
 ///
 /// Cancelling `stop` ends all streams, so that the server can stop.
-pub fn routes(
-    control: Control,
-    limits: &RequestLimits,
-    guard: impl Interceptor + Clone + Send + Sync + 'static,
-    stop: CancellationToken,
-) -> Routes {
+pub fn gated(control: Control, limits: &RequestLimits, stop: CancellationToken) -> Gated {
     let gate = Arc::new(Gate {
         control: control.clone(),
         rates: Rates::new(limits.rate_per_second, limits.rate_burst),
@@ -79,13 +91,10 @@ pub fn routes(
         .add_service(served!(AccessServiceServer, MAX_BODY_BYTES))
         .add_service(served!(AuditServiceServer, MAX_BODY_BYTES))
         .add_service(served!(CertificateServiceServer, MAX_BODY_BYTES));
-    let guarded = routes
+    let gated = routes
         .into_axum_router()
         // Without this layer, a panic ends every call of the connection.
         .route_layer(CatchPanicLayer::custom(status::panicked))
-        .route_layer(middleware::from_fn_with_state(gate, auth::check))
-        .route_layer(InterceptorLayer::new(guard))
-        .route_layer(middleware::map_response(async |response| status::detailed(response)))
-        .route_layer(middleware::from_fn(metrics::check));
-    Routes::from(guarded)
+        .route_layer(middleware::from_fn_with_state(gate, auth::check));
+    Gated(gated)
 }

@@ -13,6 +13,7 @@ use crate::{
     ExitStatus,
     field_flags::{self, Named, Overrides},
     sanitize::sanitize_line,
+    wrong_server::WrongServer,
 };
 
 /// Hint for an address that does not answer.
@@ -80,6 +81,11 @@ impl Error {
         self.what.is_empty()
     }
 
+    /// Builds the error of a command that called a wrong server. `doing` names the attempt.
+    pub(crate) fn wrong_server(doing: &str, wrong: &WrongServer) -> Self {
+        wrong.hints.iter().fold(Self::unreachable(format!("{doing}: {wrong}")), Self::try_next)
+    }
+
     /// Adds a hint. Hints are printed in this order, the most likely fix first.
     #[must_use]
     pub(crate) fn try_next(mut self, next: impl Into<String>) -> Self {
@@ -108,6 +114,9 @@ impl Error {
     /// Builds the error of a failed call, for a command whose flags set other fields than the table
     /// says.
     pub(crate) fn with_flags(doing: &str, status: &Status, overrides: &Overrides) -> Self {
+        if let Some(wrong) = WrongServer::find(status) {
+            return Self::wrong_server(doing, wrong);
+        }
         if is_of_another(status) {
             return Self::unreachable(format!("{doing}: the server at this address is not a gRPC service"))
                 .try_next(
@@ -197,7 +206,8 @@ pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
 /// Reports whether a later retry of the call may succeed.
 pub(crate) fn helps_later(status: &Status) -> bool {
     // An expired deadline leaves the result unknown. Only idempotent calls are retried.
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || is_of_the_way(status)
+    let is_passing = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
+    (is_passing || is_of_the_way(status)) && WrongServer::find(status).is_none()
 }
 
 const fn exit_status(code: Code) -> ExitStatus {

@@ -13,8 +13,10 @@ mod format;
 mod number;
 mod output;
 mod sanitize;
+mod server_kind;
 mod task_arg;
 mod tui;
+mod wrong_server;
 
 pub use args::pair;
 pub use commands::{AuditVerifyArgs, Command, VerdictFormat};

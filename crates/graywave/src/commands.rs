@@ -29,8 +29,7 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 Examples:
   graywave dev --desktops 20                  a cluster on this machine
-  graywave login --grpc graywave.example.com:9090 \\
-    --ca-file ca.crt --cert-file tls.crt --key-file tls.key
+  graywave login https://graywave.example.com
   graywave run --canary 5 --tag pool=finance -- reboot
   graywave watch latest
   source <(graywave completion bash)          completion of commands and ids

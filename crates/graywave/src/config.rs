@@ -16,12 +16,15 @@ use mtls::{FilesGiven, IssuerFiles, WebFiles};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
 
+use crate::admin_listener::AdminListener;
+
 /// All settings.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) api: Api,
+    pub(crate) admin: AdminListener,
     pub(crate) access: AccessSettings,
     pub(crate) tasks: Tasks,
     pub(crate) scheduler: scheduler::Config,
@@ -306,6 +309,7 @@ impl Settings {
             bail!("api.max_connections must be at least 1");
         }
         self.api.tls_files()?;
+        self.admin.check()?;
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;

@@ -56,6 +56,9 @@ fn what_is_wrong_is_named() {
     assert!(wrong("[access]\ncluster_admins = [\"p\"]").contains("project_id:principal"));
     assert!(wrong("[access]\nmaster_key_file = \"/nowhere\"").contains("/nowhere"));
     assert!(wrong("[api]\ntls_key_file = \"k\"").contains("api.tls_cert_file"));
+    assert!(wrong("[admin]\nlisten = \"127.0.0.1:1\"\nkey_file = \"k\"").contains("admin.cert_file"));
+    assert!(wrong("[admin]\ncert_file = \"c\"\nkey_file = \"k\"").contains("requires admin.listen"));
+    assert!(wrong("[admin]\nmax_connections = 0").contains("admin.max_connections"));
     assert!(wrong("[database]\nlist_timeout_ms = 0").contains("list_timeout_ms"));
     assert!(wrong("[scheduler]\nworker_timeout_ms = 1").contains("worker_timeout_ms"));
     assert!(wrong("[retention]\naudit_days = 36501").contains("retention.audit_days"));

@@ -129,7 +129,7 @@ cluster. `graywave help COMMAND` prints the text on this page. [migrating.md](mi
 those of other tools.
 
 ```console
-$ graywave login --grpc 127.0.0.1:9090                  # once: prompts for a token and saves it
+$ graywave login 127.0.0.1:9090                         # once: prompts for a token and saves it
 $ graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl restart agent
 $ graywave watch latest
 ```

@@ -1,5 +1,6 @@
 //! `graywave`: one binary with one subcommand per role.
 
+mod admin_listener;
 mod argv;
 mod ca;
 mod commands;

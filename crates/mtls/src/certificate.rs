@@ -1,5 +1,7 @@
 //! Facts read from a certificate.
 
+use std::net::IpAddr;
+
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate, prelude::X509Certificate};
 
@@ -16,6 +18,8 @@ pub struct Facts {
     pub subject: String,
     /// Identity in the certificate. The error explains why the certificate has no identity.
     pub identity: Result<Identity, NotAnIdentity>,
+    /// DNS names and IP addresses of a server, as text.
+    pub names: Vec<String>,
     /// Issuer, as text.
     pub issuer: String,
     /// Whether it may sign other certificates.
@@ -101,6 +105,7 @@ pub fn read_facts(certificate: &CertificateDer<'_>) -> Result<Facts, String> {
     Ok(Facts {
         subject: read.subject().to_string(),
         identity: identity(&read),
+        names: names(&read),
         issuer: read.issuer().to_string(),
         is_ca: read.is_ca(),
         path_len: read
@@ -113,6 +118,23 @@ pub fn read_facts(certificate: &CertificateDer<'_>) -> Result<Facts, String> {
         not_after_unix: read.validity().not_after.timestamp(),
         public_key: read.public_key().raw.to_vec(),
     })
+}
+
+/// Names that clients connect to, in the order of the certificate.
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
+    let names = names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// Identity in the only URI of a certificate. With two URIs it would be ambiguous.
@@ -145,6 +167,8 @@ mod tests {
         let read = |uris: &[&str]| read_facts(ca.signed(uris, &[], 1).cert.der()).unwrap();
         let one = read(&["graywave://role/admin/ann"]);
         assert_eq!(one.identity.unwrap().to_string(), "graywave://role/admin/ann");
+        let named = read_facts(ca.signed(&[], &["a.example", "10.0.0.7", "::1"], 1).cert.der()).unwrap();
+        assert_eq!(named.names, ["a.example", "10.0.0.7", "::1"]);
         assert!(!one.is_ca && one.not_after_unix - one.not_before_unix > 86_400);
         assert!(read(&[]).identity.unwrap_err().to_string().contains("no URI"));
         let two = read(&["graywave://role/admin/ann", "https://example.org"]);

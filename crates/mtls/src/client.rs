@@ -116,6 +116,25 @@ async fn connect_in_turn(
     turn: usize,
 ) -> io::Result<(Dialled, Identity)> {
     let name = ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
+    let stream = open_stream(host, port, proxy, turn).await?;
+    let handshake = TlsConnector::from(who.client()).connect(name, stream);
+    let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
+    let Certified { identity, serial, .. } = peer(stream.get_ref().1.peer_certificates())?;
+    if !identity.has_role(role) {
+        let reason = format!("{identity} does not have the role {role}");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
+    Ok((UntilDenied::new(stream, &who.deny_list(), Some(&serial), Duration::ZERO), identity))
+}
+
+/// Opens a connection to a host, beginning with its address at position `turn`; through the proxy,
+/// if there is one.
+pub(crate) async fn open_stream(
+    host: &str,
+    port: u16,
+    proxy: Option<&Proxy>,
+    turn: usize,
+) -> io::Result<TcpStream> {
     let stream = match proxy {
         Some(proxy) => {
             let dialled = dial(proxy.host(), proxy.port(), turn).await;
@@ -127,18 +146,11 @@ async fn connect_in_turn(
         None => dial(host, port, turn).await?,
     };
     stream.set_nodelay(true)?;
-    let handshake = TlsConnector::from(who.client()).connect(name, stream);
-    let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
-    let Certified { identity, serial, .. } = peer(stream.get_ref().1.peer_certificates())?;
-    if !identity.has_role(role) {
-        let reason = format!("{identity} does not have the role {role}");
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-    }
-    Ok((UntilDenied::new(stream, &who.deny_list(), Some(&serial), Duration::ZERO), identity))
+    Ok(stream)
 }
 
 /// Host without the brackets of an IPv6 address.
-fn bare(host: &str) -> &str {
+pub(crate) fn bare(host: &str) -> &str {
     host.trim_matches(['[', ']'])
 }
 
@@ -274,7 +286,8 @@ pub fn check_url(url: &str, has_certificates: bool) -> Result<(), String> {
     }
 }
 
-fn is_this_machine(host: &str) -> bool {
+/// Whether a host is a loopback address or `localhost`.
+pub fn is_this_machine(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
 }

@@ -20,6 +20,9 @@ use crate::{
 /// Length of an uncompressed P-256 public key: a format byte and two coordinates.
 const PUBLIC_KEY_BYTES: usize = 65;
 
+/// Limit of X.509 for a common name, in characters.
+const COMMON_NAME_MAX_CHARS: usize = 64;
+
 /// Parameters of a certificate: valid from [`BACKDATED_SECONDS`] before `issued_unix` until
 /// `until_unix`.
 ///
@@ -27,14 +30,36 @@ const PUBLIC_KEY_BYTES: usize = 65;
 ///
 /// When a time cannot be represented in a certificate.
 pub fn params(identity: &Identity, issued_unix: i64, until_unix: i64) -> Result<CertificateParams, String> {
-    let time = |unix| OffsetDateTime::from_unix_timestamp(unix).map_err(|error| error.to_string());
     let uri = identity.to_string().try_into().map_err(|error: rcgen::Error| error.to_string())?;
+    let mut params = base_params(&common_name(identity), usages(identity), issued_unix, until_unix)?;
+    params.subject_alt_names.push(SanType::URI(uri));
+    Ok(params)
+}
+
+/// Parameters of a server certificate without an identity, which authenticates no client. Times are
+/// as in [`params`].
+///
+/// # Errors
+///
+/// When a time cannot be represented in a certificate.
+pub fn server_params(name: &str, issued_unix: i64, until_unix: i64) -> Result<CertificateParams, String> {
+    base_params(name, vec![ExtendedKeyUsagePurpose::ServerAuth], issued_unix, until_unix)
+}
+
+fn base_params(
+    common_name: &str,
+    usages: Vec<ExtendedKeyUsagePurpose>,
+    issued_unix: i64,
+    until_unix: i64,
+) -> Result<CertificateParams, String> {
+    let time = |unix| OffsetDateTime::from_unix_timestamp(unix).map_err(|error| error.to_string());
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, common_name(identity));
-    params.subject_alt_names.push(SanType::URI(uri));
+    // X.509 limits the common name, which is for display only.
+    let common_name: String = common_name.chars().take(COMMON_NAME_MAX_CHARS).collect();
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = usages(identity);
+    params.extended_key_usages = usages;
     params.use_authority_key_identifier_extension = true;
     params.not_before = time(issued_unix - BACKDATED_SECONDS)?;
     params.not_after = time(until_unix)?;
@@ -53,14 +78,13 @@ fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
     usages
 }
 
-/// Common name for display, cut at X.509's limit of 64 characters; it does not identify.
+/// Common name for display; it does not identify.
 fn common_name(identity: &Identity) -> String {
-    let name = match identity {
+    match identity {
         Identity::Role { role, name } => format!("{role} {name}"),
         Identity::Principal { principal, .. } => format!("principal {principal}"),
         Identity::Desktop { desktop_id, .. } => format!("desktop {desktop_id}"),
-    };
-    name.chars().take(64).collect()
+    }
 }
 
 /// Key generated on this machine.

@@ -1,12 +1,17 @@
 //! Server side of connections.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
-    anonymous::AnonymousPeers, certificate::Certified, denied::UntilDenied, identity::Role, tls::Tls,
+    anonymous::AnonymousPeers,
+    certificate::Certified,
+    denied::{DenyList, UntilDenied},
+    identity::Role,
+    tls::Tls,
 };
 
 /// Time limit of a handshake.
@@ -35,8 +40,24 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     strangers: AnonymousPeers,
     stream: S,
 ) -> io::Result<Accepted<S>> {
-    let handshake = TlsAcceptor::from(tls.server(strangers)).accept(stream);
-    let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
+    let stream = shake_hands(tls.server(strangers), stream).await?;
+    accepted(stream, strangers, tls.deny_list())
+}
+
+pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    config: Arc<ServerConfig>,
+    stream: S,
+) -> io::Result<TlsStream<S>> {
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())?
+}
+
+/// Reads the identity of the peer, and ends its connection when its certificate is denied.
+pub(crate) fn accepted<S>(
+    stream: TlsStream<S>,
+    strangers: AnonymousPeers,
+    deny_list: &DenyList,
+) -> io::Result<Accepted<S>> {
     let shown = stream.get_ref().1.peer_certificates();
     let who = match strangers {
         AnonymousPeers::LetIn if shown.is_none() => None,
@@ -45,7 +66,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let serial = who.as_ref().map(|certified: &Certified| certified.serial.as_str());
     let is_worker = who.as_ref().is_some_and(|certified| certified.identity.has_role(Role::Worker));
     let grace = if is_worker { WORKER_GRACE } else { Duration::ZERO };
-    let stream = UntilDenied::new(stream, tls.deny_list(), serial, grace);
+    let stream = UntilDenied::new(stream, deny_list, serial, grace);
     Ok(Accepted { stream, who })
 }
 

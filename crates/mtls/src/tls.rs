@@ -4,8 +4,7 @@ use std::{
     convert::Infallible,
     fmt, io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Duration,
+    sync::{Arc, OnceLock},
 };
 
 use rustls::{ClientConfig, RootCertStore, ServerConfig, sign::CertifiedKey};
@@ -16,11 +15,9 @@ use crate::{
     denied::DenyList,
     files::{Contents, Files},
     identity::Identity,
+    reloaded::{LOOK_EVERY, Look, Reloaded, Source, beside},
     settings::{Settings, Wrong},
 };
-
-/// Interval at which the files are checked.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Cause for which certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,24 +49,48 @@ pub struct Tls {
 }
 
 struct Inner {
-    files: Files,
-    current: RwLock<Arc<Settings>>,
-    /// Last contents read, valid or not, so that an error is logged only once.
-    seen: Mutex<Option<Contents>>,
+    reloaded: Reloaded<TlsFiles>,
     identity: Identity,
-    deny_list: DenyList,
 }
 
-/// Result of reading the files.
-#[derive(Debug)]
-enum Look {
-    Same,
-    New,
+/// The three files of a process.
+struct TlsFiles {
+    files: Files,
+    deny_list: DenyList,
+    /// Identity of the first valid certificate.
+    identity: OnceLock<Identity>,
+}
+
+impl Source for TlsFiles {
+    type Contents = Contents;
+    type Value = Settings;
+    type Error = Error;
+
+    fn read(&self) -> Result<Contents, Error> {
+        self.files.read().map_err(|(path, source)| Error::Read { path, source })
+    }
+
+    fn build(&self, contents: &Contents) -> Result<Settings, Error> {
+        let settings = Settings::from_contents(contents, &self.deny_list).map_err(|wrong| {
+            let (path, reason) = match wrong {
+                Wrong::Ca(reason) => (&self.files.ca, reason),
+                Wrong::Cert(reason) => (&self.files.cert, reason),
+                Wrong::Key(reason) => (&self.files.key, reason),
+            };
+            Error::Wrong { path: path.clone(), reason }
+        })?;
+        let identity = self.identity.get_or_init(|| settings.identity.clone());
+        if settings.identity != *identity {
+            let reason = format!("names {}, not {identity}", settings.identity);
+            return Err(Error::Wrong { path: self.files.cert.clone(), reason });
+        }
+        Ok(settings)
+    }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("files", &self.inner.files).finish_non_exhaustive()
+        f.debug_struct("Tls").field("files", &self.inner.reloaded.source.files).finish_non_exhaustive()
     }
 }
 
@@ -80,18 +101,10 @@ impl Tls {
     ///
     /// When a file cannot be read, or the files do not match.
     pub fn load(files: Files) -> Result<Self, Error> {
-        let contents = read(&files)?;
-        let deny_list = DenyList::default();
-        let settings = settings(&files, &contents, &deny_list)?;
-        let identity = settings.identity.clone();
-        let inner = Inner {
-            files,
-            current: RwLock::new(Arc::new(settings)),
-            seen: Mutex::new(Some(contents)),
-            identity,
-            deny_list,
-        };
-        Ok(Self { inner: Arc::new(inner) })
+        let source = TlsFiles { files, deny_list: DenyList::default(), identity: OnceLock::new() };
+        let reloaded = Reloaded::load(source)?;
+        let identity = reloaded.current().identity.clone();
+        Ok(Self { inner: Arc::new(Inner { reloaded, identity }) })
     }
 
     /// Identity in the certificate. It never changes: a certificate with another identity is
@@ -102,7 +115,7 @@ impl Tls {
 
     /// Certificates that this process refuses although they are valid.
     pub fn deny_list(&self) -> &DenyList {
-        &self.inner.deny_list
+        &self.inner.reloaded.source.deny_list
     }
 
     /// Facts of the certificate in use.
@@ -140,11 +153,7 @@ impl Tls {
     /// Runs `serving`, and checks the files every few seconds if there are any. Valid new files
     /// take effect for new connections; invalid ones are logged, and the old ones stay in use.
     pub async fn watched<T>(tls: Option<Self>, serving: impl Future<Output = T>) -> T {
-        let Some(tls) = tls else { return serving.await };
-        tokio::select! {
-            served = serving => served,
-            never = tls.watch() => match never {},
-        }
+        beside(tls.as_ref().map(Self::watch), serving).await
     }
 
     async fn watch(&self) -> Infallible {
@@ -173,45 +182,13 @@ impl Tls {
     }
 
     pub(crate) fn current(&self) -> Arc<Settings> {
-        Arc::clone(&self.inner.current.read().unwrap_or_else(PoisonError::into_inner))
+        self.inner.reloaded.current()
     }
 
     /// Reads the files once.
     fn look(&self) -> Result<Look, Error> {
-        let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match read(&self.inner.files) {
-            Ok(found) => found,
-            // Logged once, until the files are readable again.
-            Err(error) => return seen.take().map_or(Ok(Look::Same), |_| Err(error)),
-        };
-        if seen.as_ref() == Some(&found) {
-            return Ok(Look::Same);
-        }
-        let settings = settings(&self.inner.files, &found, &self.inner.deny_list);
-        *seen = Some(found);
-        let settings = settings?;
-        if settings.identity != self.inner.identity {
-            let reason = format!("names {}, not {}", settings.identity, self.inner.identity);
-            return Err(Error::Wrong { path: self.inner.files.cert.clone(), reason });
-        }
-        *self.inner.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        Ok(Look::New)
+        self.inner.reloaded.look()
     }
-}
-
-fn read(files: &Files) -> Result<Contents, Error> {
-    files.read().map_err(|(path, source)| Error::Read { path, source })
-}
-
-fn settings(files: &Files, contents: &Contents, deny_list: &DenyList) -> Result<Settings, Error> {
-    Settings::from_contents(contents, deny_list).map_err(|wrong| {
-        let (path, reason) = match wrong {
-            Wrong::Ca(reason) => (&files.ca, reason),
-            Wrong::Cert(reason) => (&files.cert, reason),
-            Wrong::Key(reason) => (&files.key, reason),
-        };
-        Error::Wrong { path: path.clone(), reason }
-    })
 }
 
 #[cfg(test)]

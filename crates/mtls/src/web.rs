@@ -1,30 +1,26 @@
-//! Server certificate for clients without one: HTTPS of the REST API.
+//! Server certificate that needs no Graywave identity: HTTPS of the REST API, and the admin
+//! listener.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{convert::Infallible, fmt, path::PathBuf, sync::Arc};
 
 use rustls::{
     ServerConfig,
     crypto::ring,
     pki_types::{PrivateKeyDer, pem::PemObject as _},
+    server::ResolvesServerCert,
+    sign::{CertifiedKey, SingleCertAndKey},
+    version::TLS13,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::{
     certificate::{Facts, read_certificates, read_facts},
     files,
-    server::{HANDSHAKE_WITHIN, too_late},
+    reloaded::{LOOK_EVERY, Look, Reloaded, Source, beside},
+    server::shake_hands,
     tls::Error,
 };
-
-/// Interval at which the files are checked.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Files of a server certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +34,18 @@ pub struct WebFiles {
 /// Server certificate with the last valid contents of its files; [`WebTls::watched`] reloads them.
 /// Clones share the state.
 #[derive(Clone)]
-pub struct WebTls(Arc<Inner>);
-
-struct Inner {
-    files: WebFiles,
-    current: RwLock<Arc<Current>>,
-    /// Last contents read, valid or not, so that an error is logged only once.
-    seen: Mutex<Option<Contents>>,
+pub struct WebTls {
+    reloaded: Arc<Reloaded<WebFiles>>,
+    /// Server that shows the certificate, for the log.
+    server: &'static str,
 }
 
-struct Current {
-    config: Arc<ServerConfig>,
+/// Settings of servers with one certificate.
+pub(crate) struct Current {
+    https: Arc<ServerConfig>,
+    /// TLS 1.3 with HTTP/2 only, and no client certificates.
+    pub(crate) grpc: Arc<ServerConfig>,
+    pub(crate) certificate: Arc<dyn ResolvesServerCert>,
     facts: Facts,
 }
 
@@ -57,21 +54,19 @@ type Contents = (Vec<u8>, Vec<u8>);
 
 impl fmt::Debug for WebTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebTls").field("files", &self.0.files).finish_non_exhaustive()
+        f.debug_struct("WebTls").field("files", &self.reloaded.source).finish_non_exhaustive()
     }
 }
 
 impl WebTls {
-    /// Reads the files. Blocks while it reads two small files.
+    /// Reads the files. Blocks while it reads two small files. `server` is the name of the server
+    /// in the log, like "the REST API".
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or the key does not match the certificate.
-    pub fn load(files: WebFiles) -> Result<Self, Error> {
-        let contents = read(&files)?;
-        let current = current(&files, &contents)?;
-        let seen = Mutex::new(Some(contents));
-        Ok(Self(Arc::new(Inner { files, current: RwLock::new(Arc::new(current)), seen })))
+    pub fn load(files: WebFiles, server: &'static str) -> Result<Self, Error> {
+        Ok(Self { reloaded: Arc::new(Reloaded::load(files)?), server })
     }
 
     /// Facts of the certificate in use.
@@ -89,85 +84,77 @@ impl WebTls {
         &self,
         stream: S,
     ) -> std::io::Result<TlsStream<S>> {
-        let handshake = TlsAcceptor::from(Arc::clone(&self.current().config)).accept(stream);
-        tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())?
+        shake_hands(Arc::clone(&self.current().https), stream).await
     }
 
     /// Runs `serving`, and checks the files every few seconds if there are any. Valid new files
     /// take effect for new connections; invalid ones are logged, and the old ones stay in use.
     pub async fn watched<T>(tls: Option<Self>, serving: impl Future<Output = T>) -> T {
-        let Some(tls) = tls else { return serving.await };
-        tokio::select! {
-            served = serving => served,
-            never = tls.watch() => match never {},
-        }
+        beside(tls.as_ref().map(Self::watch), serving).await
     }
 
     async fn watch(&self) -> Infallible {
+        let server = self.server;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let tls = self.clone();
             match tokio::task::spawn_blocking(move || tls.look()).await {
-                Ok(Ok(false)) => {}
-                Ok(Ok(true)) => {
-                    tracing::info!("new certificate of the REST API in use: {}", self.facts().serial)
+                Ok(Ok(Look::Same)) => {}
+                Ok(Ok(Look::New)) => {
+                    tracing::info!("new certificate of {server} in use: {}", self.facts().serial);
                 }
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::error!(
-                        error,
-                        "new certificate of the REST API refused; the old one stays in use"
-                    );
+                    tracing::error!(error, "new certificate of {server} refused; the old one stays in use");
                 }
-                Err(error) => tracing::error!(%error, "reading the certificate of the REST API failed"),
+                Err(error) => tracing::error!(%error, "reading the certificate of {server} failed"),
             }
         }
     }
 
-    fn current(&self) -> Arc<Current> {
-        Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn current(&self) -> Arc<Current> {
+        self.reloaded.current()
     }
 
-    /// Reads the files once. Returns whether their contents are new and in use.
-    fn look(&self) -> Result<bool, Error> {
-        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match read(&self.0.files) {
-            Ok(found) => found,
-            // Logged once, until the files are readable again.
-            Err(error) => return seen.take().map_or(Ok(false), |_| Err(error)),
+    /// Reads the files once.
+    fn look(&self) -> Result<Look, Error> {
+        self.reloaded.look()
+    }
+}
+
+impl Source for WebFiles {
+    type Contents = Contents;
+    type Value = Current;
+    type Error = Error;
+
+    fn read(&self) -> Result<Contents, Error> {
+        let read =
+            |path: &PathBuf| files::read(path).map_err(|source| Error::Read { path: path.clone(), source });
+        Ok((read(&self.cert)?, read(&self.key)?))
+    }
+
+    fn build(&self, (cert, key): &Contents) -> Result<Current, Error> {
+        let wrong = |path: &PathBuf, reason: String| Error::Wrong { path: path.clone(), reason };
+        let chain = read_certificates(cert).map_err(|reason| wrong(&self.cert, reason))?;
+        let first = chain.first().ok_or_else(|| wrong(&self.cert, "contains no certificate".into()))?;
+        let facts = read_facts(first).map_err(|reason| wrong(&self.cert, reason))?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| wrong(&self.key, "contains no private key in PEM".into()))?;
+        let provider = Arc::new(ring::default_provider());
+        let own = CertifiedKey::from_der(chain, key, &provider)
+            .map_err(|error| wrong(&self.key, format!("does not match the certificate: {error}")))?;
+        let certificate: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(own));
+        let server = |versions: &[&'static rustls::SupportedProtocolVersion]| {
+            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(versions)
+                .map_err(|error| wrong(&self.cert, error.to_string()))?;
+            Ok(builder.with_no_client_auth().with_cert_resolver(Arc::clone(&certificate)))
         };
-        if seen.as_ref() == Some(&found) {
-            return Ok(false);
-        }
-        let current = current(&self.0.files, &found);
-        *seen = Some(found);
-        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current?);
-        Ok(true)
+        let (mut https, mut grpc) = (server(rustls::DEFAULT_VERSIONS)?, server(&[&TLS13])?);
+        https.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        grpc.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Current { https: Arc::new(https), grpc: Arc::new(grpc), certificate, facts })
     }
-}
-
-fn read(files: &WebFiles) -> Result<Contents, Error> {
-    let read =
-        |path: &PathBuf| files::read(path).map_err(|source| Error::Read { path: path.clone(), source });
-    Ok((read(&files.cert)?, read(&files.key)?))
-}
-
-fn current(files: &WebFiles, (cert, key): &Contents) -> Result<Current, Error> {
-    let wrong = |path: &PathBuf, reason: String| Error::Wrong { path: path.clone(), reason };
-    let chain = read_certificates(cert).map_err(|reason| wrong(&files.cert, reason))?;
-    let first = chain.first().ok_or_else(|| wrong(&files.cert, "contains no certificate".into()))?;
-    let facts = read_facts(first).map_err(|reason| wrong(&files.cert, reason))?;
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| wrong(&files.key, "contains no private key in PEM".into()))?;
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&files.cert, error.to_string()))?;
-    let mut config = builder
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| wrong(&files.key, format!("does not match the certificate: {error}")))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Current { config: Arc::new(config), facts })
 }
 
 #[cfg(test)]
@@ -182,18 +169,18 @@ mod tests {
         let (ca, place) = (Ca::new(), TlsDirectory::new());
         place.put(&ca, &ca.signed(&[], &["api.example"], 1));
         let files = WebFiles { cert: place.files().cert, key: place.files().key };
-        let tls = WebTls::load(files.clone()).unwrap();
+        let tls = WebTls::load(files.clone(), "a test").unwrap();
         let first = tls.facts().serial;
-        assert!(!tls.look().unwrap());
+        assert_eq!(tls.look().unwrap(), Look::Same);
 
         let next = ca.signed(&[], &["api.example"], 1);
         fs::write(&files.cert, next.cert.pem()).unwrap();
         assert!(tls.look().unwrap_err().to_string().contains("does not match the certificate"));
-        assert!(!tls.look().unwrap(), "the error is reported once");
+        assert_eq!(tls.look().unwrap(), Look::Same, "the error is reported once");
         assert_eq!(tls.facts().serial, first);
 
         fs::write(&files.key, next.signing_key.serialize_pem()).unwrap();
-        assert!(tls.look().unwrap());
+        assert_eq!(tls.look().unwrap(), Look::New);
         assert_ne!(tls.facts().serial, first);
     }
 }

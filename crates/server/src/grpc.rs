@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt as _, future, stream};
-use mtls::{AnonymousPeers, Certified, Tls};
+use mtls::{AnonymousPeers, Certified, OperatorTls, Tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -75,23 +75,39 @@ pub enum Who {
 
 /// Security settings of a listener.
 #[derive(Debug, Clone)]
-pub struct Security {
-    tls: Option<Tls>,
-    /// Permits for anonymous peers; `None` if they are refused.
-    strangers: Option<Arc<Semaphore>>,
+pub struct Security(Handshake);
+
+#[derive(Debug, Clone)]
+enum Handshake {
+    /// Plain text.
+    None,
+    /// Peers with a certificate, and a number of anonymous ones if there are permits for them.
+    Mutual { tls: Tls, strangers: Option<Arc<Semaphore>> },
+    /// Operators, with or without a certificate.
+    Operators(OperatorTls),
 }
 
 impl Security {
     /// With certificates, only peers with a valid one are accepted; without, all peers are.
     pub fn new(tls: Option<Tls>) -> Self {
-        Self { tls, strangers: None }
+        Self(tls.map_or(Handshake::None, |tls| Handshake::Mutual { tls, strangers: None }))
     }
 
     /// Also accepts a bounded number of peers without a certificate, each for a short time. Guards
     /// keep them from all other services.
     #[must_use]
     pub fn with_strangers(self) -> Self {
-        Self { strangers: Some(Arc::new(Semaphore::new(MAX_STRANGERS))), ..self }
+        let strangers = Some(Arc::new(Semaphore::new(MAX_STRANGERS)));
+        match self.0 {
+            Handshake::Mutual { tls, .. } => Self(Handshake::Mutual { tls, strangers }),
+            other => Self(other),
+        }
+    }
+
+    /// With a server certificate, accepts peers without a certificate too; without one, plain text.
+    /// Each call needs a credential of its own.
+    pub fn of_operators(tls: Option<OperatorTls>) -> Self {
+        Self(tls.map_or(Handshake::None, Handshake::Operators))
     }
 }
 
@@ -120,17 +136,23 @@ async fn connection(accepted: Accepted, security: Security, silence: Duration) -
     let Accepted { stream, peer, place } = accepted;
     let tcp = stream.connect_info();
     let stream = unless_silent(stream, silence);
-    let Some(tls) = security.tls else {
-        let peer = Peer { tcp, who: Who::Anybody };
-        return Some(Connection { stream, peer, stranger: None, _place: place });
+    let (accepted, strangers) = match security.0 {
+        Handshake::None => {
+            let peer = Peer { tcp, who: Who::Anybody };
+            return Some(Connection { stream, peer, stranger: None, _place: place });
+        }
+        Handshake::Mutual { tls, strangers } => {
+            let treatment = if strangers.is_some() { AnonymousPeers::LetIn } else { AnonymousPeers::Refused };
+            (mtls::accept(&tls, treatment, stream).await, strangers)
+        }
+        Handshake::Operators(tls) => (tls.accept(stream).await, None),
     };
-    let strangers =
-        if security.strangers.is_some() { AnonymousPeers::LetIn } else { AnonymousPeers::Refused };
-    match mtls::accept(&tls, strangers, stream).await {
+    match accepted {
         Ok(mtls::Accepted { stream, who }) => {
-            let (who, stranger) = match (who, security.strangers) {
+            let (who, stranger) = match (who, strangers) {
                 (Some(certified), _) => (Who::Known(certified), None),
-                (None, places) => (Who::Anonymous, Some(Visit::begin(places?, peer)?)),
+                (None, Some(places)) => (Who::Anonymous, Some(Visit::begin(places, peer)?)),
+                (None, None) => (Who::Anonymous, None),
             };
             let peer = Peer { tcp, who };
             Some(Connection { stream: Box::pin(stream), peer, stranger, _place: place })

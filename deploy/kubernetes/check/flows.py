@@ -27,6 +27,9 @@ ROLES = {
     ("gateway", "api", 8080),
     ("worker", "scheduler", 9090),
     ("admin client", "scheduler", 9090),
+    ("admin client", "scheduler", 9091),
+    # Private networks only.
+    ("world", "scheduler", 9091),
     ("world", "worker", 9443),
     ("api", "database", 5432),
     ("scheduler", "database", 5432),

@@ -375,7 +375,7 @@ def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
         made |= {"graywave-database-runtime", "graywave-database-partitions"}
     if not manifests.of("Certificate"):
         # Created by hand or by overlays/dev/secrets.sh.
-        parts = ["scheduler-tls", "worker-tls", "signer", "issuer", "desktop-enrolment"]
+        parts = ["scheduler-tls", "worker-tls", "admin-tls", "signer", "issuer", "desktop-enrolment"]
         made |= {f"graywave-{part}" for part in parts}
     made |= {item["spec"]["secretName"] for item in manifests.of("Certificate")}
     made |= {f"{item['metadata']['name']}-app" for item in manifests.of("Cluster")}

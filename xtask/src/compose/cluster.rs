@@ -30,14 +30,17 @@ pub(super) struct Cluster<'a> {
     name: String,
     pub(super) http_port: u16,
     grpc_port: u16,
+    pub(super) admin_port: u16,
 }
 
 impl<'a> Cluster<'a> {
     pub(super) fn new(engine: &'a Engine) -> anyhow::Result<Self> {
         let name = format!("graywave-test-{}", std::process::id());
-        let ports = pgcluster::free_ports(2)?;
-        let [http_port, grpc_port] = ports[..] else { bail!("expected two free ports, got {ports:?}") };
-        Ok(Self { engine, name, http_port, grpc_port })
+        let ports = pgcluster::free_ports(3)?;
+        let [http_port, grpc_port, admin_port] = ports[..] else {
+            bail!("expected three free ports, got {ports:?}")
+        };
+        Ok(Self { engine, name, http_port, grpc_port, admin_port })
     }
 
     fn compose(&self, arguments: &[&str]) -> Command {
@@ -46,7 +49,8 @@ impl<'a> Cluster<'a> {
             .current_dir(root())
             .env("COMPOSE_PROJECT_NAME", &self.name)
             .env("GRAYWAVE_HTTP_PORT", self.http_port.to_string())
-            .env("GRAYWAVE_GRPC_PORT", self.grpc_port.to_string());
+            .env("GRAYWAVE_GRPC_PORT", self.grpc_port.to_string())
+            .env("GRAYWAVE_ADMIN_PORT", self.admin_port.to_string());
         command
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::Rest;
 
 use super::cluster::{Cluster, Container, PROJECT, wait_for};
-use crate::say;
+use crate::{process, say};
 
 /// Every script appends a line beside the journal of its desktop, which reveals a second start.
 const NOTE_START: &str = "echo started >> /var/lib/graywave-agent/starts-$GRAYWAVE_TASK_ID";
@@ -39,6 +39,7 @@ pub(super) fn run(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     ensure!(count_starts(cluster, &bad)? <= 2, "the bad script should never have left the gray wave");
 
     check_listed_workers(cluster)?;
+    check_login_with_a_token(cluster, token.trim())?;
     kill_containers(cluster, &rest, &desktops)?;
     change_replicas(cluster, &rest)?;
     check_prometheus_targets(cluster)?;
@@ -52,6 +53,26 @@ fn check_listed_workers(cluster: &Cluster<'_>) -> anyhow::Result<()> {
         WORKERS.iter().all(|worker| listed.contains(&format!("worker-{worker}-"))),
         "three workers should be listed:\n{listed}"
     );
+    Ok(())
+}
+
+/// Logs in from outside of the cluster with a token and the CA, and lists the desktops.
+fn check_login_with_a_token(cluster: &Cluster<'_>, token: &str) -> anyhow::Result<()> {
+    say("-- graywave login with a token");
+    let directory = testkit::directory("graywave-compose-")?;
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("ca.crt"), cluster.exec("scheduler", &["cat", "/run/graywave/tls/ca.crt"])?)?;
+    std::fs::write(at("token"), token)?;
+    let graywave = |arguments: &[&str]| -> anyhow::Result<String> {
+        let mut command = process::built("graywave")?;
+        command.args(arguments).env("GRAYWAVE_CONTEXTS", at("contexts.toml"));
+        process::output(command.stdin(std::fs::File::open(at("token"))?))
+    };
+    let address = format!("https://localhost:{}", cluster.admin_port);
+    let ca_file = at("ca.crt").display().to_string();
+    graywave(&["login", &address, "--ca-file", &ca_file])?;
+    let desktops = graywave(&["desktops", "--output", "name"])?.lines().count();
+    ensure!(desktops == FIRST_DESKTOPS as usize, "{desktops} desktops are listed");
     Ok(())
 }
 

@@ -70,7 +70,7 @@ impl Harness {
             }
             Ok(request)
         };
-        let routes = admin::routes(environment.control.clone(), &limits, guard, stop.clone());
+        let routes = admin::gated(environment.control.clone(), &limits, stop.clone()).guarded(guard);
         Self { environment, stop, routes }
     }
 

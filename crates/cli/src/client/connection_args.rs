@@ -7,7 +7,7 @@ use clap_complete::ArgValueCandidates;
 use domain::limits::CONFIRM_ABOVE;
 use mtls::FilesGiven;
 
-use super::{ConnectOptions, Context, Contexts, Session, offered};
+use super::{Address, ConnectOptions, Context, Contexts, Session, offered};
 use crate::Error;
 
 /// Default address: a control plane on this machine.
@@ -22,13 +22,15 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "NAME", help_heading = HEADING, hide_short_help = true,
           add = ArgValueCandidates::new(offered))]
     pub(crate) context: Option<String>,
-    /// Address of the admin gRPC service (GRAYWAVE_GRPC) [default: 127.0.0.1:9090]
-    #[arg(long, value_name = "HOST:PORT", help_heading = HEADING, hide_short_help = true)]
+    /// Address of the admin gRPC service: https://HOST or HOST:PORT (GRAYWAVE_GRPC) [default:
+    /// 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS", help_heading = HEADING, hide_short_help = true)]
     pub(crate) grpc: Option<String>,
     /// Bearer token of the project (GRAYWAVE_TOKEN)
     #[arg(long, value_name = "TOKEN", help_heading = HEADING, hide_short_help = true)]
     pub(crate) token: Option<String>,
-    /// CA certificates that sign the schedulers' certificates, for TLS (GRAYWAVE_CA_FILE)
+    /// CA certificates that sign the server's certificate (GRAYWAVE_CA_FILE) [default: this
+    /// machine's]
     #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) ca_file: Option<PathBuf>,
     /// Client certificate: role admin, or a principal, which needs no token (GRAYWAVE_CERT_FILE)
@@ -78,7 +80,9 @@ impl ConnectionArgs {
     fn resolve_within(&self, environment: &Self, contexts: &Contexts) -> Result<ConnectOptions, Error> {
         let merged = self.within(environment);
         let unused = match (&environment.grpc, &merged.grpc) {
-            (Some(of), Some(to)) if of != to && environment.token.is_some() => Some(UnusedToken { of, to }),
+            (Some(of), Some(to)) if !is_same(of, to) && environment.token.is_some() => {
+                Some(UnusedToken { of, to })
+            }
             _ => None,
         };
         merged.options(contexts)?.ok_or_else(|| no_credential(contexts, unused))
@@ -90,11 +94,11 @@ impl ConnectionArgs {
         if self.context.is_some() {
             return self.clone();
         }
-        let is_for_another =
-            self.grpc.is_some() && environment.grpc.is_some() && self.grpc != environment.grpc;
+        let is_for_another = matches!(
+            (&self.grpc, &environment.grpc), (Some(given), Some(other)) if !is_same(given, other)
+        );
         let added = if is_for_another { &Self::default() } else { environment };
-        let (files, of_environment) = (self.files(), added.files());
-        let files = if files == FilesGiven::default() { of_environment } else { files };
+        let files = or_files(self.files(), added.files());
         Self {
             context: environment.context.clone(),
             grpc: self.grpc.clone().or_else(|| added.grpc.clone()),
@@ -115,7 +119,8 @@ impl ConnectionArgs {
 
     /// Merges these values with the selected context. Fails without a token and without a
     /// certificate.
-    pub(crate) fn resolve(&self, contexts: &Contexts) -> Result<ConnectOptions, Error> {
+    #[cfg(test)]
+    fn resolve(&self, contexts: &Contexts) -> Result<ConnectOptions, Error> {
         self.options(contexts)?.ok_or_else(|| no_credential(contexts, None))
     }
 
@@ -130,13 +135,9 @@ impl ConnectionArgs {
         };
         let (name, context) = context.unzip();
         let token = self.token.clone().or_else(|| context.and_then(|context| context.token.clone()));
-        let given = self.files();
-        let files = match context {
-            Some(context) if given == FilesGiven::default() => context.files(),
-            _ => given,
-        };
+        let files = or_files(self.files(), context.map(Context::files).unwrap_or_default());
         // A client certificate alone can identify the caller.
-        if token.is_none() && files == FilesGiven::default() {
+        if token.is_none() && files.cert_file.is_none() && files.key_file.is_none() {
             return Ok(None);
         }
         let confirm_above = context.and_then(|context| context.confirm_above).unwrap_or(CONFIRM_ABOVE);
@@ -152,7 +153,7 @@ impl ConnectionArgs {
         };
         let Some((name, context)) = chosen else { return Ok(None) };
         match &self.grpc {
-            Some(grpc) if *grpc != context.grpc => match (&self.context, &self.token) {
+            Some(grpc) if !is_same(grpc, &context.grpc) => match (&self.context, &self.token) {
                 (Some(_), None) => Err(Error::misused(format!(
                     "the token of context \"{name}\" is for {}, not for {grpc}",
                     context.grpc
@@ -163,6 +164,21 @@ impl ConnectionArgs {
             _ => Ok(Some((name, context))),
         }
     }
+}
+
+/// Fills the files that are not given. Certificate and key come from the same place.
+fn or_files(given: FilesGiven, other: FilesGiven) -> FilesGiven {
+    let ca_file = given.ca_file.or(other.ca_file);
+    let has_own = given.cert_file.is_some() || given.key_file.is_some();
+    let (cert_file, key_file) =
+        if has_own { (given.cert_file, given.key_file) } else { (other.cert_file, other.key_file) };
+    FilesGiven { ca_file, cert_file, key_file }
+}
+
+/// Whether two texts are the same address in different spellings.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other
+        || matches!((Address::parse(one), Address::parse(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Token of the environment that is not sent, because the flags name another address.
@@ -262,6 +278,38 @@ mod tests {
         let (ca_file, cert_file, key_file) = (file("ca.crt"), file("tls.crt"), file("tls.key"));
         let with = ConnectionArgs { ca_file, cert_file, key_file, ..flags(None, Some("other:1"), None) };
         assert_eq!(way(&with), Ok(("other:1".to_owned(), String::new())));
+    }
+
+    #[test]
+    fn ca_and_client_certificate_are_filled_independently() {
+        let file = |name: &str| Some(PathBuf::from(name));
+        let saved = FilesGiven { ca_file: file("ca"), cert_file: file("cert"), key_file: file("key") };
+        let none = FilesGiven::default();
+        assert_eq!(or_files(none.clone(), saved.clone()), saved);
+        let only_ca = FilesGiven { ca_file: file("other"), ..none.clone() };
+        assert_eq!(or_files(only_ca, saved.clone()), FilesGiven { ca_file: file("other"), ..saved.clone() });
+        let own = FilesGiven { cert_file: file("mine"), ..none };
+        let filled = or_files(own, saved.clone());
+        assert_eq!(filled, FilesGiven { cert_file: file("mine"), key_file: None, ..saved });
+    }
+
+    #[test]
+    fn spelling_of_the_address_keeps_the_token() {
+        let mut contexts = Contexts::default();
+        let context = Context {
+            grpc: "https://graywave.example.com".into(),
+            token: Some("t".into()),
+            ..Context::default()
+        };
+        contexts.put("prod", context);
+        let token =
+            |grpc: &str| flags(None, Some(grpc), None).resolve(&contexts).ok().and_then(|way| way.token);
+        assert_eq!(token("https://Graywave.example.com/").as_deref(), Some("t"));
+        for other in
+            ["http://graywave.example.com", "graywave.example.com", "https://graywave.example.com:9090"]
+        {
+            assert_eq!(token(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -318,6 +318,24 @@ mod tests {
     }
 
     #[test]
+    fn file_of_an_earlier_version_is_loaded() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("contexts.toml");
+        let text = "current = \"prod\"\n\n[contexts.prod]\ngrpc = \"graywave.example.com:9090\"\n\
+                    ca_file = \"/c/ca.crt\"\ncert_file = \"/c/tls.crt\"\nkey_file = \"/c/tls.key\"\n\n\
+                    [contexts.near]\ngrpc = \"127.0.0.1:9090\"\nproject_id = \"p\"\ntoken = \"t\"\n";
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let contexts = Contexts::load_from(&path).unwrap();
+        let (_, prod) = contexts.current().unwrap();
+        assert_eq!(
+            (prod.grpc.as_str(), prod.files().all_or_none().is_ok()),
+            ("graywave.example.com:9090", true)
+        );
+        assert_eq!(contexts.find("near").unwrap().1.token.as_deref(), Some("t"));
+    }
+
+    #[test]
     fn fields_are_those_of_a_context() {
         let file = || Some(PathBuf::from("f"));
         let context = Context {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::limits::MAX_MESSAGE_BYTES;
-use mtls::{FilesGiven, Role, Tls};
+use mtls::{FilesGiven, ProxySettings};
 use proto::admin::{
     audit_service_client::AuditServiceClient, certificate_service_client::CertificateServiceClient,
     desktop_service_client::DesktopServiceClient, enrolment_service_client::EnrolmentServiceClient,
@@ -15,14 +15,18 @@ use tonic::{
     Request, Status,
     metadata::AsciiMetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint, Uri},
+    transport::Endpoint,
 };
 
-use super::ConnectOptions;
-use crate::{
-    Error,
-    error::{deepest, helps_later},
+use super::{
+    ConnectOptions,
+    address::{Address, Transport},
+    certificates,
+    connect_failure::failure,
+    recognition::Recognition,
+    target::Target,
 };
+use crate::{Error, error::helps_later};
 
 /// Timeout of the connection attempt, and of each call.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,11 +36,8 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::fro
 const CALLS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Default port of the admin gRPC service on schedulers.
-const DEFAULT_PORT: u16 = 9090;
-
 /// Channel that adds the bearer token to each call.
-type Service = InterceptedService<Channel, Bearer>;
+type Service = InterceptedService<Recognition, Bearer>;
 
 /// Interceptor that sends the token with each call; `None` sends no token.
 #[derive(Clone)]
@@ -80,41 +81,40 @@ impl Session {
         certificates CertificateServiceClient,
     }
 
+    /// Opens a connection. A failure names the wrong server or the fault of its certificate.
     pub(crate) async fn open(way: ConnectOptions) -> Result<Self, Error> {
-        let tls = tls(&way.files)?;
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = if way.grpc.contains("://") {
-            way.grpc.clone()
-        } else {
-            format!("{scheme}://{}", with_port(&way.grpc))
+        let address = Address::parse(&way.grpc)?;
+        let transport = address.transport(way.files != FilesGiven::default());
+        let proxies = ProxySettings::from_env();
+        let client = match transport {
+            Transport::Tls => Some(certificates::load(&way.files, proxies.clone())?),
+            Transport::Plain => {
+                check_plain(&way, &address)?;
+                None
+            }
         };
-        let not_there = |error: &dyn std::fmt::Display| {
-            Error::misused(format!("invalid address {:?}: {error}", way.grpc)).try_next("--grpc HOST:PORT")
-        };
-        let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| not_there(&error))?;
-        check_port(endpoint.uri()).map_err(|error| not_there(&error))?;
-        // Without TLS, an eavesdropper on the network could read the token.
-        mtls::check_url(&url, tls.is_some()).map_err(|error| match &tls {
-            Some(_) => not_there(&error),
-            None => Error::misused(format!(
-                "cannot connect to {} without TLS: only this machine is allowed",
-                way.grpc
-            ))
-            .try_next("--ca-file FILE --cert-file FILE --key-file FILE: `graywave ca issue` makes them"),
-        })?;
+        let url = address.url(transport);
+        let invalid = |error| Error::misused(format!("invalid address {:?}: {error}", way.grpc));
+        let endpoint = Endpoint::from_shared(url).map_err(invalid)?;
         let endpoint = endpoint
             .connect_timeout(TIMEOUT)
             .timeout(TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .keep_alive_while_idle(true);
-        let channel = match tls {
-            Some(tls) => endpoint.connect_with_connector(mtls::connector(tls, Role::Scheduler)).await,
+        let has_certificate = client.as_ref().is_some_and(|client| client.identity().is_some());
+        let channel = match client {
+            Some(client) => endpoint.connect_with_connector(mtls::operator_connector(client)).await,
             None => endpoint.connect().await,
         };
-        let channel = channel.map_err(|error| unreachable(&way, &error))?;
+        let target = Target { address, transport, has_certificate, proxies };
+        let channel = match channel {
+            Ok(channel) => channel,
+            Err(error) => return Err(failure(&way, &target, &error).await),
+        };
         let bearer = way.token.as_deref().map(bearer).transpose()?;
-        let service = InterceptedService::new(channel, Bearer(bearer));
+        let service = Recognition::new(channel, target);
+        let service = InterceptedService::new(service, Bearer(bearer));
         Ok(Self { service, confirm_above: way.confirm_above })
     }
 
@@ -124,25 +124,18 @@ impl Session {
     }
 }
 
-/// Refuses a port that no server can have, which would look like a server that is down.
-fn check_port(uri: &Uri) -> Result<(), &'static str> {
-    let port = uri.authority().and_then(|authority| after_host(authority.as_str()).strip_prefix(':'));
-    match port.map(str::parse::<u16>) {
-        None | Some(Ok(1..)) => Ok(()),
-        Some(_) => Err("the port must be 1 to 65535"),
-    }
-}
-
-/// The rest of an address after its host: a port with its colon, or nothing.
-fn after_host(address: &str) -> &str {
-    let start = address.rfind(']').map_or(0, |bracket| bracket + 1);
-    let rest = address.get(start..).unwrap_or_default();
-    rest.find(':').and_then(|colon| rest.get(colon..)).unwrap_or_default()
-}
-
-/// Adds the default port to an address without a port.
-fn with_port(address: &str) -> String {
-    if after_host(address).is_empty() { format!("{address}:{DEFAULT_PORT}") } else { address.to_owned() }
+/// Refuses plain text to other machines, which would show the token to the network, and plain text
+/// with certificates.
+fn check_plain(way: &ConnectOptions, address: &Address) -> Result<(), Error> {
+    let with_tls = address.with_scheme(Transport::Tls);
+    let refused = if way.files != FilesGiven::default() {
+        format!("http:// uses no certificates, and {} is called with some", way.grpc)
+    } else if !address.is_local() {
+        format!("cannot connect to {} without TLS: only this machine is allowed", way.grpc)
+    } else {
+        return Ok(());
+    };
+    Err(Error::misused(refused).try_next(with_tls.to_string()))
 }
 
 fn bearer(token: &str) -> Result<AsciiMetadataValue, Error> {
@@ -151,37 +144,6 @@ fn bearer(token: &str) -> Result<AsciiMetadataValue, Error> {
     })?;
     bearer.set_sensitive(true);
     Ok(bearer)
-}
-
-/// Loads the certificates for TLS; `None` if no files are given.
-pub(crate) fn tls(files: &FilesGiven) -> Result<Option<Tls>, Error> {
-    let files = files.all_or_none().map_err(|_| missing_files(files))?;
-    files.map(Tls::load).transpose().map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        Error::misused(format!("cannot load the certificates: {error}{cause}"))
-    })
-}
-
-/// Names the flags that are missing beside the given ones.
-fn missing_files(files: &FilesGiven) -> Error {
-    let flags =
-        [("--ca-file", &files.ca_file), ("--cert-file", &files.cert_file), ("--key-file", &files.key_file)];
-    let missing: Vec<&str> =
-        flags.into_iter().filter(|(_, file)| file.is_none()).map(|(flag, _)| flag).collect();
-    Error::misused(format!("TLS needs three files; missing: {}", missing.join(", ")))
-        .try_next("--ca-file FILE --cert-file FILE --key-file FILE")
-}
-
-fn unreachable(way: &ConnectOptions, error: &(dyn std::error::Error + 'static)) -> Error {
-    let cause = deepest(error);
-    let failure = Error::unreachable(format!("cannot reach the control plane at {}: {cause}", way.grpc));
-    match &way.context {
-        Some(context) => failure.try_next(format!(
-            "graywave config show {context}: check the address, and that a scheduler runs there"
-        )),
-        None => failure
-            .try_next("--grpc HOST:PORT: a scheduler's address; `graywave dev` starts one on this machine"),
-    }
 }
 
 /// Makes an idempotent call, and retries it if the control plane does not answer.
@@ -193,32 +155,4 @@ pub(crate) async fn repeated<T>(mut call: impl AsyncFnMut() -> Result<T, Status>
         }
     }
     call().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_without_a_port_has_the_usual_one() {
-        for (given, meant) in [
-            ("host", "host:9090"),
-            ("host:1", "host:1"),
-            ("127.0.0.1", "127.0.0.1:9090"),
-            ("[::1]", "[::1]:9090"),
-            ("[::1]:5", "[::1]:5"),
-        ] {
-            assert_eq!(with_port(given), meant);
-        }
-    }
-
-    #[test]
-    fn port_out_of_range_is_refused() {
-        for (address, is_valid) in
-            [("h:1", true), ("[::1]:65535", true), ("h:0", false), ("h:99999", false), ("h:9o90", false)]
-        {
-            let uri = format!("http://{address}").parse::<Uri>();
-            assert_eq!(uri.is_ok_and(|uri| check_port(&uri).is_ok()), is_valid, "{address}");
-        }
-    }
 }

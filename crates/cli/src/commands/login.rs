@@ -4,13 +4,15 @@ use std::io::{IsTerminal as _, Read as _};
 
 use clap::Args;
 use domain::Reason;
+use mtls::Identity;
 use proto::admin::GetProjectRequest;
 
 use super::CommonArgs;
 use crate::{
     Error,
-    client::{ConnectionArgs, Context, Contexts, DEFAULT_GRPC},
+    client::{Address, ConnectOptions, Context, Contexts, DEFAULT_GRPC, Session, own_identity},
     sanitize::sanitize_line,
+    wrong_server::WrongServer,
 };
 
 /// Maximum number of bytes read as a token; real tokens are far shorter.
@@ -32,12 +34,20 @@ Prompts for the token, or reads it from standard input. A principal's certificat
 saved, readable by you alone, in ~/.config/graywave/contexts.toml or the file GRAYWAVE_CONTEXTS.
 
 Examples:
-  graywave login --grpc 127.0.0.1:9090 < token
-  graywave login --context prod --grpc graywave.example.com:9090 \\
-    --ca-file ca.crt --cert-file tls.crt --key-file tls.key
+  graywave login https://graywave.example.com
+  graywave login https://graywave.example.com --ca-file ca.crt < token
+  graywave login 127.0.0.1:9090 < token
+  graywave login --context prod scheduler.example.com:9090 --ca-file ca.crt \\
+    --cert-file tls.crt --key-file tls.key
 
-Another machine needs TLS: name all three files.")]
+An https URL without a port means 443, a host without a port 9090. The server's certificate \
+is verified with the CAs of this machine (or SSL_CERT_FILE), or with --ca-file. Only this \
+machine is called without TLS. HTTPS_PROXY and NO_PROXY are honoured.")]
 pub struct LoginArgs {
+    /// Control plane: https://HOST[:PORT] or HOST[:PORT] [default: that of the context, else
+    /// 127.0.0.1:9090]
+    #[arg(value_name = "ADDRESS", conflicts_with = "grpc")]
+    address: Option<String>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -50,11 +60,14 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
     let known = contexts.find(&name).ok().map(|(_, context)| context.clone()).unwrap_or_default();
     // Ignore the environment, which may belong to another cluster. Only the flags and the saved
     // context of this name are used.
-    let grpc = match (&connection.grpc, known.grpc.as_str()) {
-        (Some(grpc), _) => grpc.clone(),
-        (None, "") => DEFAULT_GRPC.to_owned(),
-        (None, known) => known.to_owned(),
+    let address = match (arguments.address.as_ref().or(connection.grpc.as_ref()), known.grpc.as_str()) {
+        (Some(given), _) => Address::parse(given)?,
+        (None, "") => Address::parse(DEFAULT_GRPC)?,
+        (None, known) => Address::parse(known)?,
     };
+    // Files of another address would be refused there, or be shown to another server.
+    let is_known = Address::parse(&known.grpc).is_ok_and(|known| known == address);
+    let known = if is_known { known } else { Context::default() };
     let absolute =
         |given: Option<std::path::PathBuf>, known: Option<std::path::PathBuf>| match given.or(known) {
             None => Ok(None),
@@ -63,7 +76,7 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
                 .map_err(|error| Error::local(format!("cannot resolve {}", path.display()), error)),
         };
     let mut context = Context {
-        grpc,
+        grpc: address.to_string(),
         token: connection.token,
         project_id: None,
         ca_file: absolute(connection.ca_file, known.ca_file)?,
@@ -71,7 +84,9 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
         key_file: absolute(connection.key_file, known.key_file)?,
         confirm_above: known.confirm_above,
     };
-    if context.token.is_none() && !is_of_principal(&context)? {
+    let is_principal = own_identity(&context.files())?.as_ref().is_some_and(Identity::is_principal);
+    if context.token.is_none() && !is_principal {
+        check_server(&context).await?;
         context.token = Some(read_token(&context.grpc)?);
     }
     let project_id = verify(&context).await?;
@@ -84,25 +99,24 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reports whether the context's certificate identifies a principal, so that no token is needed.
-fn is_of_principal(context: &Context) -> Result<bool, Error> {
-    let tls = crate::client::tls(&context.files())?;
-    Ok(tls.is_some_and(|tls| tls.identity().is_principal()))
+async fn open(context: &Context) -> Result<Session, Error> {
+    let (grpc, token, files) = (context.grpc.clone(), context.token.clone(), context.files());
+    Session::open(ConnectOptions { grpc, token, files, context: None }).await
+}
+
+/// Checks the server before a secret is asked for: a refusal without a credential is the expected
+/// answer.
+async fn check_server(context: &Context) -> Result<(), Error> {
+    let answer = open(context).await?.projects().get_project(GetProjectRequest {}).await;
+    match answer {
+        Err(status) if WrongServer::find(&status).is_some() => Err(refused(context, &status)),
+        _ => Ok(()),
+    }
 }
 
 /// Verifies the credential with a call, and returns the id of its project.
 async fn verify(context: &Context) -> Result<String, Error> {
-    let connection = ConnectionArgs {
-        context: None,
-        grpc: Some(context.grpc.clone()),
-        token: context.token.clone(),
-        ca_file: context.ca_file.clone(),
-        cert_file: context.cert_file.clone(),
-        key_file: context.key_file.clone(),
-    };
-    let options = connection.resolve(&Contexts::default())?;
-    let session = crate::client::Session::open(options).await?;
-    let project = session.projects().get_project(GetProjectRequest {}).await;
+    let project = open(context).await?.projects().get_project(GetProjectRequest {}).await;
     Ok(project.map_err(|status| refused(context, &status))?.into_inner().project_id)
 }
 
@@ -113,7 +127,10 @@ fn refused(context: &Context, status: &tonic::Status) -> Error {
         return failure;
     }
     let hint = if context.token.is_some() { CREATE_TOKEN } else { CREATE_PRINCIPAL };
-    failure.without_hints().try_next(hint).try_next("--grpc HOST:PORT: another control plane")
+    failure
+        .without_hints()
+        .try_next(hint)
+        .try_next("another ADDRESS: the token may be of another control plane")
 }
 
 fn read_token(grpc: &str) -> Result<String, Error> {

@@ -4,8 +4,8 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use mtls::{BACKDATED_SECONDS, CertificateDer, read_certificates, read_facts};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData as _,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData as _,
 };
 use time::OffsetDateTime;
 
@@ -53,6 +53,8 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, format!("Graywave desktops {id}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        // Desktops are clients: no server certificate below the issuer is accepted.
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, until, now)?;
         let certificate = params.signed_by(&key, &self.issuer)?;

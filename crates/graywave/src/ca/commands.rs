@@ -41,6 +41,7 @@ Examples:
   graywave ca issue --dir ca --role worker --name w1 --ip 10.0.0.7 --out w1
   graywave ca issue --dir ca --role signer --name s1 --out signer
   graywave ca issue --dir ca --role admin --name ann --out ann
+  graywave ca issue --dir ca --server --dns graywave.example.com --out admin
   graywave ca issue --dir ca --project my-project --desktop desktop-1 \\
     --out desktop-1")]
     Issue(Issue),
@@ -106,9 +107,12 @@ pub(crate) struct Issue {
     #[command(flatten)]
     ca: CaDir,
     /// Role: scheduler, worker, api, admin, or signer (signs the orders of a scheduler)
-    #[arg(long, requires = "name", conflicts_with_all = ["project", "desktop", "principal"],
-          required_unless_present_any = ["project", "principal", "desktop"])]
+    #[arg(long, requires = "name", group = "dialled", conflicts_with_all = ["project", "desktop", "principal"],
+          required_unless_present_any = ["project", "principal", "desktop", "server"])]
     role: Option<Role>,
+    /// Server certificate without an identity, for admin.cert_file or api.tls_cert_file
+    #[arg(long, group = "dialled", conflicts_with_all = ["role", "project", "desktop", "principal"])]
+    server: bool,
     /// Name of the instance; part of a worker's id
     #[arg(long, requires = "role")]
     name: Option<String>,
@@ -122,10 +126,10 @@ pub(crate) struct Issue {
     #[arg(long, value_name = "ID", requires = "project", group = "of")]
     desktop: Option<String>,
     /// DNS name that clients connect to; repeat for several
-    #[arg(long, value_name = "NAME", requires = "role")]
+    #[arg(long, value_name = "NAME", requires = "dialled")]
     dns: Vec<String>,
     /// IP address that clients connect to; repeat for several
-    #[arg(long, value_name = "ADDR", requires = "role")]
+    #[arg(long, value_name = "ADDR", requires = "dialled")]
     ip: Vec<IpAddr>,
     /// Output directory; created if missing
     #[arg(long, value_name = "DIR")]
@@ -145,8 +149,8 @@ const DEFAULT_DAYS: u16 = 365;
 const SIGNER_DAYS: u16 = 30;
 
 /// Lifetime of a certificate in days.
-fn lifetime(identity: &Identity, asked: Option<u16>, allows_long: bool) -> anyhow::Result<u16> {
-    if !identity.has_role(Role::Signer) {
+fn lifetime(identity: Option<&Identity>, asked: Option<u16>, allows_long: bool) -> anyhow::Result<u16> {
+    if !identity.is_some_and(|identity| identity.has_role(Role::Signer)) {
         return Ok(asked.unwrap_or(DEFAULT_DAYS));
     }
     let days = asked.unwrap_or(SIGNER_DAYS);
@@ -193,20 +197,25 @@ pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
 }
 
 fn issued(issue: Issue) -> anyhow::Result<String> {
-    let Issue { ca, role, name, project, principal, desktop, dns, ip, out, days, long_lived_signer } = issue;
+    let Issue { ca, role, name, server, project, principal, desktop, dns, ip, out, days, long_lived_signer } =
+        issue;
     let identity = match (role.zip(name), project, principal, desktop) {
-        (Some((role, name)), ..) => Identity::role(role, &name)?,
-        (_, Some(project), Some(principal), _) => Identity::principal(&project, &principal)?,
-        (_, Some(project), _, Some(desktop)) => Identity::desktop(&project, &desktop)?,
-        _ => anyhow::bail!("no subject: give --role and --name, or --project with --principal or --desktop"),
+        _ if server => None,
+        (Some((role, name)), ..) => Some(Identity::role(role, &name)?),
+        (_, Some(project), Some(principal), _) => Some(Identity::principal(&project, &principal)?),
+        (_, Some(project), _, Some(desktop)) => Some(Identity::desktop(&project, &desktop)?),
+        _ => anyhow::bail!(
+            "no subject: give --role and --name, --project with --principal or --desktop, or --server"
+        ),
     };
-    let days = lifetime(&identity, days, long_lived_signer)?;
+    let days = lifetime(identity.as_ref(), days, long_lived_signer)?;
     let directory = ca.directory();
     let (authority, trusted) = directory.load()?;
     let wanted = Wanted { identity, dns, ip, days };
     let pair = issue::issue(&authority, &wanted, Utc::now())?;
     directory::put_pair(&out, &pair, &trusted)?;
-    let mut said = format!("issued {} in {}", wanted.identity, out.display());
+    let subject = wanted.identity.map_or_else(|| "a server certificate".to_owned(), |it| it.to_string());
+    let mut said = format!("issued {subject} in {}", out.display());
     write!(said, ", valid until {}", day(pair.not_after_unix))?;
     if pair.is_cut {
         said.push_str(", when its CA expires");
@@ -245,6 +254,7 @@ mod tests {
     #[test]
     fn signer_lives_a_month_unless_the_flag_allows_more() {
         let [signer, worker] = [Role::Signer, Role::Worker].map(|role| Identity::role(role, "x").unwrap());
+        let lifetime = |identity, asked, allows_long| lifetime(Some(identity), asked, allows_long);
         assert_eq!(lifetime(&worker, None, false).unwrap(), 365);
         assert_eq!(lifetime(&worker, Some(1_000), false).unwrap(), 1_000);
         assert_eq!(lifetime(&signer, None, false).unwrap(), 30);

@@ -12,7 +12,8 @@ use super::authority::Authority;
 /// Certificate to issue.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) identity: Identity,
+    /// Identity; `None` for a server certificate, which authenticates no client.
+    pub(super) identity: Option<Identity>,
     pub(super) dns: Vec<String>,
     pub(super) ip: Vec<IpAddr>,
     pub(super) days: u16,
@@ -38,7 +39,7 @@ pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) 
     let asked = now + TimeDelta::days(wanted.days.into());
     let until = asked.min(ends);
     let params = params(wanted, until, now)?;
-    let is_signer = wanted.identity.has_role(Role::Signer);
+    let is_signer = wanted.identity.as_ref().is_some_and(|identity| identity.has_role(Role::Signer));
     let key = KeyPair::generate_for(if is_signer { &PKCS_ED25519 } else { &PKCS_ECDSA_P256_SHA256 })?;
     let certificate = params.signed_by(&key, &authority.issuer)?;
     Ok(Pair {
@@ -51,13 +52,21 @@ pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) 
 
 fn params(wanted: &Wanted, until: DateTime<Utc>, now: DateTime<Utc>) -> anyhow::Result<CertificateParams> {
     let Wanted { identity, dns, ip, .. } = wanted;
-    if identity.is_dialled() && dns.is_empty() && ip.is_empty() {
+    if identity.as_ref().is_none_or(Identity::is_dialled) && dns.is_empty() && ip.is_empty() {
         bail!(
-            "a certificate of a scheduler or a worker needs --dns or --ip: the names or addresses that clients connect to"
+            "a certificate of a server, a scheduler or a worker needs --dns or --ip: the names or addresses that \
+             clients connect to"
         );
     }
-    let mut params =
-        mtls::params(identity, now.timestamp(), until.timestamp()).map_err(anyhow::Error::msg)?;
+    let (issued_unix, until_unix) = (now.timestamp(), until.timestamp());
+    let params = match identity {
+        Some(identity) => mtls::params(identity, issued_unix, until_unix),
+        None => {
+            let first = dns.first().cloned().or_else(|| ip.first().map(ToString::to_string));
+            mtls::server_params(&first.unwrap_or_default(), issued_unix, until_unix)
+        }
+    };
+    let mut params = params.map_err(anyhow::Error::msg)?;
     for name in dns {
         let name = name.as_str().try_into().with_context(|| format!("invalid DNS name {name:?} in --dns"))?;
         params.subject_alt_names.push(SanType::DnsName(name));
@@ -77,7 +86,7 @@ mod tests {
     }
 
     fn wanted(identity: Identity, days: u16) -> Wanted {
-        Wanted { identity, dns: Vec::new(), ip: Vec::new(), days }
+        Wanted { identity: Some(identity), dns: Vec::new(), ip: Vec::new(), days }
     }
 
     #[test]
@@ -104,5 +113,18 @@ mod tests {
         let named = Wanted { dns: vec!["büro".into()], ..wanted(worker(), 1) };
         assert!(issue(&authority, &named, now()).unwrap_err().to_string().contains("invalid DNS name"));
         issue(&authority, &wanted(Identity::role(Role::Admin, "ann").unwrap(), 1), now()).unwrap();
+    }
+
+    #[test]
+    fn server_certificate_has_names_and_no_identity() {
+        let authority = Authority::make(10, now()).unwrap();
+        let unnamed = Wanted { identity: None, dns: Vec::new(), ip: Vec::new(), days: 1 };
+        let refused = issue(&authority, &unnamed, now()).unwrap_err().to_string();
+        assert!(refused.contains("--dns or --ip"), "{refused}");
+        let (dns, ip) = (vec!["graywave.example.com".into()], vec![[10, 0, 0, 7].into()]);
+        let pair = issue(&authority, &Wanted { dns, ip, ..unnamed }, now()).unwrap();
+        let facts = read_facts(&read_certificates(pair.certificate_pem.as_bytes()).unwrap()[0]).unwrap();
+        assert!(facts.identity.is_err() && !facts.is_ca);
+        assert_eq!(facts.names, ["graywave.example.com", "10.0.0.7"]);
     }
 }

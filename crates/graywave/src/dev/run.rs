@@ -79,12 +79,14 @@ pub(crate) struct DevArgs {
     output: Option<ReadyFormat>,
 }
 
-/// Listeners of the three addresses, bound before anything starts, so that a port conflict fails
+/// Listeners of all addresses, bound before anything starts, so that a port conflict fails
 /// immediately.
 struct Listeners {
     http: TcpListener,
     grpc: TcpListener,
     agents: TcpListener,
+    /// The admin listener; `None` if none is configured.
+    operators: Option<roles::OperatorListener>,
     /// Certificate of the REST API; `None` without HTTPS.
     https: Option<WebTls>,
 }
@@ -110,6 +112,7 @@ pub(crate) async fn run(
         http,
         grpc: roles::bind(&arguments.grpc, "gRPC").await?,
         agents: roles::bind(&arguments.agents, "agents").await?,
+        operators: roles::OperatorListener::bind(&settings.admin, None).await?,
     };
     if settings.tls != mtls::FilesGiven::default() {
         bail!(
@@ -235,7 +238,12 @@ async fn serve(
             limits: settings.admin_limits(),
             ready: roles::database_answers(store),
         },
-        roles::RoleServer { listener: listeners.grpc, tls: None, signer: None },
+        roles::RoleServer {
+            listener: listeners.grpc,
+            operators: listeners.operators,
+            tls: None,
+            signer: None,
+        },
         stop_core.clone(),
     ));
     let mut edge = JoinSet::new();

@@ -8,7 +8,7 @@ use server::Guard;
 use telemetry::metric;
 use tokio::net::TcpListener;
 
-use crate::config::Api;
+use crate::{admin_listener::AdminListener, config::Api};
 
 /// Interval of the metric for certificate expiry.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
@@ -27,6 +27,13 @@ pub(crate) const OPERATORS: Guard = Guard {
         identity.is_principal() || identity.has_role(Role::Admin) || identity.has_role(Role::Api)
     },
     allow_anonymous: false,
+};
+
+/// Peers of the admin listener. A token is the credential of a peer without a certificate.
+pub(crate) const PRINCIPALS: Guard = Guard {
+    who: "principals, and clients without a certificate",
+    allows: Identity::is_principal,
+    allow_anonymous: true,
 };
 
 /// Loads the certificates of a role; `None` if none are configured. Without certificates, a role
@@ -50,12 +57,27 @@ pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> an
 /// on loopback addresses only, unless the configuration accepts plain text.
 pub(crate) fn https(api: &Api, address: SocketAddr) -> anyhow::Result<Option<WebTls>> {
     if let Some(files) = api.tls_files()? {
-        return Ok(Some(WebTls::load(files).context("api")?));
+        return Ok(Some(WebTls::load(files, "the REST API").context("api")?));
     }
     if !api.insecure && !address.ip().is_loopback() {
         bail!(
             "cannot listen on {address} without HTTPS; listen on 127.0.0.1, set api.tls_cert_file and \
              api.tls_key_file, or set api.insecure = true behind a proxy that encrypts (see docs/tls.md)"
+        );
+    }
+    Ok(None)
+}
+
+/// Loads the server certificate of the admin listener; `None` if none is configured. Without it,
+/// the listener has a loopback address only, unless the configuration accepts plain text.
+pub(crate) fn admin(settings: &AdminListener, address: SocketAddr) -> anyhow::Result<Option<WebTls>> {
+    if let Some(files) = settings.files()? {
+        return Ok(Some(WebTls::load(files, "the admin listener").context("admin")?));
+    }
+    if !settings.insecure && !address.ip().is_loopback() {
+        bail!(
+            "cannot listen on {address} without TLS; listen on 127.0.0.1, set admin.cert_file and admin.key_file, \
+             or set admin.insecure = true behind a proxy that encrypts (see docs/tls.md)"
         );
     }
     Ok(None)

@@ -17,6 +17,10 @@ pub(crate) async fn check(settings: &Settings) -> anyhow::Result<String> {
     settings.partition_store()?;
     let api = listen("api.listen", settings.api.address()).await?;
     certificates::https(&settings.api, api).context("api.listen")?;
+    if let Some(address) = &settings.admin.listen {
+        let resolved = listen("admin.listen", address).await?;
+        certificates::admin(&settings.admin, resolved).context("admin.listen")?;
+    }
     listen("telemetry.listen", settings.telemetry.address()).await?;
     if let Some(address) = &settings.telemetry.health_listen {
         listen("telemetry.health_listen", address).await?;
@@ -85,6 +89,9 @@ mod tests {
             settings.api.insecure = true;
         });
         accepted.await.unwrap();
+        let refused = checked(|settings| settings.admin.listen = Some("10.0.0.1:9091".into()));
+        let refused = refused.await.unwrap_err();
+        assert!(refused.starts_with("admin.listen: cannot listen on 10.0.0.1:9091 without TLS"), "{refused}");
         let refused = checked(|settings| settings.telemetry.listen = Some("127.0.0.1:99999".into()));
         assert!(refused.await.unwrap_err().starts_with("telemetry.listen: "));
         let refused = checked(|settings| settings.scheduler.listen = "10.0.0.1:9090".into());

@@ -10,28 +10,44 @@ use tonic_health::{
 };
 use tonic_reflection::server::Builder;
 
-use super::health::Readiness;
+use super::{health::Readiness, http::LAST_ANSWERS};
 
 /// Interval between readiness checks.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// Service for workers.
 const FOR_WORKERS: &str = "graywave.scheduler.v1.SchedulerService";
+
+/// Services of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// Those of operators and of workers.
+    All,
+    /// Those of operators.
+    Operators,
+}
+
+impl Served {
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        admin::SERVICES.into_iter().chain((self == Self::All).then_some(FOR_WORKERS))
+    }
+}
 /// Full names of the health and reflection services.
 const HEALTH: &str = "grpc.health.v1.Health";
 /// Current reflection version, and the older one that many clients still use.
 const REFLECTIONS: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// Reports the readiness of the scheduler as the state of all its services, through
+/// Reports the readiness of the scheduler as the state of the services of a listener, through
 /// `grpc.health.v1`. The names are registered before the first call.
 pub(crate) struct Health {
     reporter: HealthReporter,
+    served: Served,
     ready: Readiness,
 }
 
 impl Health {
-    pub(crate) async fn new(ready: Readiness) -> Self {
-        let health = Self { reporter: HealthReporter::new(), ready };
+    pub(crate) async fn new(ready: Readiness, served: Served) -> Self {
+        let health = Self { reporter: HealthReporter::new(), served, ready };
         health.refresh().await;
         health
     }
@@ -48,7 +64,7 @@ impl Health {
 
     async fn report(&self, status: ServingStatus) {
         // The empty name means the whole server.
-        for name in admin::SERVICES.into_iter().chain(["", FOR_WORKERS]) {
+        for name in self.served.names().chain([""]) {
             self.reporter.set_service_status(name, status).await;
         }
     }
@@ -62,14 +78,30 @@ impl Health {
     }
 }
 
-/// Returns the reflection builder with all served methods and the types of error details.
-pub(crate) fn reflection() -> Builder<'static> {
-    let served = admin::SERVICES.into_iter().chain([FOR_WORKERS, HEALTH]).chain(REFLECTIONS);
+/// Returns the reflection builder with the methods of a listener and the types of error details.
+pub(crate) fn reflection(served: Served) -> Builder<'static> {
+    let served = served.names().chain([HEALTH]).chain(REFLECTIONS);
     let described = Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
     served.fold(described, Builder::with_service_name)
+}
+
+/// Waits for a server. After `stop` the wait is bounded, so that a client with an open connection
+/// cannot block the exit.
+pub(super) async fn bounded<E>(
+    serving: impl Future<Output = Result<(), E>>,
+    stop: &CancellationToken,
+) -> Result<(), E> {
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = too_late => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +124,7 @@ mod tests {
         let ready = readiness(move || {
             std::future::ready(asked.load(Ordering::SeqCst).then_some(()).ok_or_else(|| "not yet".to_owned()))
         });
-        let health = Health::new(ready).await;
+        let health = Health::new(ready, Served::All).await;
         let service = HealthService::from_health_reporter(health.reporter.clone());
         let status = async |name: &str| {
             let request = Request::new(HealthCheckRequest { service: name.to_owned() });
@@ -114,7 +146,9 @@ mod tests {
 
     #[test]
     fn what_is_described_is_there() {
-        reflection().build_v1().unwrap();
-        reflection().build_v1alpha().unwrap();
+        for served in [Served::All, Served::Operators] {
+            reflection(served).build_v1().unwrap();
+            reflection(served).build_v1alpha().unwrap();
+        }
     }
 }

@@ -14,9 +14,9 @@ use tonic::{service::interceptor::InterceptedService, transport::Server};
 use super::{
     certificates,
     database::{self, bind, control, database_answers, watched},
-    grpc,
+    grpc::{self, Served, bounded},
     health::{self, HealthRole, Readiness},
-    http::LAST_ANSWERS,
+    operators::OperatorListener,
 };
 use crate::config::Settings;
 
@@ -28,6 +28,7 @@ const DENY_LIST_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
+    let operators = OperatorListener::bind(&settings.admin, tls.clone()).await?;
     let signer = certificates::signer(&settings.orders, tls.as_ref())?;
     let store = settings.scheduler_store()?;
     database::warn_of_unverified(settings);
@@ -54,9 +55,10 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
         let list = tokio::time::timeout(DENY_LIST_WITHIN, engine.load_deny_list()).await;
         list.context("the database does not answer")?.context("the deny-list cannot be read")?;
     }
-    let role_server = RoleServer { listener, tls: tls.clone(), signer: signer.clone() };
+    let role_server = RoleServer { listener, operators, tls: tls.clone(), signer: signer.clone() };
     let admin = Admin { control, limits: settings.admin_limits(), ready: database_answers(&store) };
-    let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, role_server, stop));
+    let serving = Box::pin(serve_scheduler(engine, settings.retention, admin, role_server, stop));
+    let serving = watched(&store, serving);
     Box::pin(certificates::watched(tls, signer, serving)).await
 }
 
@@ -82,9 +84,11 @@ pub(crate) struct Admin {
     pub(crate) ready: Readiness,
 }
 
-/// Listener, TLS configuration and order signer of a scheduler.
+/// Listeners, TLS configuration and order signer of a scheduler.
 pub(crate) struct RoleServer {
     pub(crate) listener: TcpListener,
+    /// The admin listener; `None` if none is configured.
+    pub(crate) operators: Option<OperatorListener>,
     pub(crate) tls: Option<Tls>,
     pub(crate) signer: Option<Signer>,
 }
@@ -96,36 +100,34 @@ pub(crate) async fn serve_scheduler(
     role_server: RoleServer,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let RoleServer { listener, tls, signer } = role_server;
+    let RoleServer { listener, operators, tls, signer } = role_server;
     let wakes = Wakes::default();
-    let health = grpc::Health::new(admin.ready).await;
+    let health = grpc::Health::new(admin.ready.clone(), Served::All).await;
     tracing::info!(address = %listener.local_addr()?, "scheduler ready");
     let incoming = server::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
     let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
-    let operators = admin::routes(admin.control, &admin.limits, certificates::OPERATORS, stop.clone());
+    let services = admin::gated(admin.control, &admin.limits, stop.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .add_routes(operators)
+        .add_routes(services.guarded(certificates::OPERATORS))
         .add_service(health.service())
-        .add_service(grpc::reflection().build_v1()?)
-        .add_service(grpc::reflection().build_v1alpha()?)
+        .add_service(grpc::reflection(Served::All).build_v1()?)
+        .add_service(grpc::reflection(Served::All).build_v1alpha()?)
         .add_service(InterceptedService::new(workers, certificates::WORKERS))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, retention, wakes, stop.clone()));
-    let (served, (), ()) = tokio::join!(bounded(serving, &stop), loops, health.watch(stop.clone()));
-    served.context("the scheduler's gRPC server failed")
-}
-
-/// Waits for a server. After `stop` the wait is bounded, so that a client with an open connection
-/// cannot block the exit.
-async fn bounded<E>(serving: impl Future<Output = Result<(), E>>, stop: &CancellationToken) -> Result<(), E> {
-    let too_late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
+    let for_operators = async {
+        match operators {
+            Some(listener) => Box::pin(listener.serve(services, admin.ready, stop.clone())).await,
+            None => Ok(()),
+        }
     };
-    tokio::select! {
-        ended = serving => ended,
-        () = too_late => Ok(()),
-    }
+    let serving = Box::pin(bounded(serving, &stop));
+    let serving = async {
+        let for_workers = async { serving.await.context("the scheduler's gRPC server failed") };
+        tokio::try_join!(for_workers, for_operators).map(drop)
+    };
+    let (served, (), ()) = tokio::join!(serving, loops, health.watch(stop.clone()));
+    served
 }

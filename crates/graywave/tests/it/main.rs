@@ -21,6 +21,7 @@ mod health;
 mod https;
 mod malicious_agent;
 mod operator;
+mod operator_tls;
 mod outage;
 mod overload;
 mod peers;

@@ -254,6 +254,27 @@ fn a_person_with_a_certificate_needs_no_token() {
     wait_until_said(&cluster, "scheduler", "its certificate is from another CA");
 }
 
+#[test]
+fn wrong_port_of_a_role_with_tls_is_named() {
+    let cluster = Cluster::start_with_tls();
+    wait_until_said(&cluster, "scheduler", "scheduler ready");
+    let (scheduler, worker) = (&cluster.schedulers[0].0, &cluster.workers[0].0);
+    let ca_file =
+        cluster.pki.as_ref().unwrap().of(&format!("worker-{}", worker.rsplit_once(':').unwrap().1)).ca;
+    let scratch = directory();
+    let login = |address: &str| {
+        let mut command = graywave();
+        command.args(["login", address, "--token", TOKEN, "--ca-file"]).arg(&ca_file);
+        command.env("GRAYWAVE_CONTEXTS", scratch.path().join("contexts.toml"));
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, message) = login(scheduler);
+    assert!(code == 6 && message.contains("accepts only clients with a certificate"), "{code} {message}");
+    let (code, message) = login(&format!("https://{worker}"));
+    assert!(code == 6 && message.contains("is a worker's port for agents"), "{code} {message}");
+}
+
 fn login_said(cluster: &Cluster) -> String {
     format!("Logged in to project {PROJECT} at {}; saved as context \"default\"\n", cluster.schedulers[0].0)
 }

@@ -8,7 +8,7 @@ use std::{
     convert::Infallible,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,6 +17,7 @@ use serde::Deserialize;
 use self::key::{Pair, SigningKey};
 use crate::{
     files::read,
+    reloaded::{LOOK_EVERY, Look, Reloaded, Source, beside},
     tls::{Error, Tls},
 };
 
@@ -25,8 +26,6 @@ pub use verify::{NotSigned, SealRoots, verify_signed};
 #[cfg(test)]
 mod tests;
 
-/// Interval at which the files are checked.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Minimum remaining validity for signing, so that the recipient has time to verify.
 const LEAST_LEFT: Duration = Duration::from_secs(10);
 /// Remaining validity below which a warning is logged: a third of the usual lifetime.
@@ -84,22 +83,35 @@ pub struct Signer {
 }
 
 struct Inner {
-    files: SignerFiles,
-    tls: Tls,
-    current: RwLock<Current>,
-    /// Last contents read, valid or not, so that an error is logged only once.
-    seen: Mutex<Option<Pair>>,
+    reloaded: Reloaded<SignerSource>,
+    /// Reason why agents would refuse signatures of the current key.
+    wrong: RwLock<Option<String>>,
 }
 
-struct Current {
-    key: Arc<SigningKey>,
-    /// Reason why agents would refuse its signatures now.
-    wrong: Option<String>,
+/// Files of a signer, and the CAs that its signatures are verified against.
+struct SignerSource {
+    files: SignerFiles,
+    tls: Tls,
+}
+
+impl Source for SignerSource {
+    type Contents = Pair;
+    type Value = SigningKey;
+    type Error = Error;
+
+    fn read(&self) -> Result<Pair, Error> {
+        let read = |path: &PathBuf| read(path).map_err(|source| Error::Read { path: path.clone(), source });
+        Ok(Pair { cert: read(&self.files.cert)?, key: read(&self.files.key)? })
+    }
+
+    fn build(&self, pair: &Pair) -> Result<SigningKey, Error> {
+        SigningKey::read(&self.files, pair, &self.tls)
+    }
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("files", &self.inner.files).finish_non_exhaustive()
+        f.debug_struct("Signer").field("files", &self.inner.reloaded.source.files).finish_non_exhaustive()
     }
 }
 
@@ -111,15 +123,16 @@ impl Signer {
     ///
     /// When a file cannot be read, the files do not match, or the certificate is not accepted.
     pub fn load(files: SignerFiles, tls: Tls) -> Result<Self, Error> {
-        let pair = pair(&files)?;
-        let key = SigningKey::read(&files, &pair, &tls)?;
-        let current = RwLock::new(Current { key: Arc::new(key), wrong: None });
-        Ok(Self { inner: Arc::new(Inner { files, tls, current, seen: Mutex::new(Some(pair)) }) })
+        Ok(Self::of(Reloaded::load(SignerSource { files, tls })?))
+    }
+
+    fn of(reloaded: Reloaded<SignerSource>) -> Self {
+        Self { inner: Arc::new(Inner { reloaded, wrong: RwLock::new(None) }) }
     }
 
     /// Certificates of the process, which name the trusted CAs.
     pub fn tls(&self) -> &Tls {
-        &self.inner.tls
+        &self.inner.reloaded.source.tls
     }
 
     /// Whether agents would accept signatures made now.
@@ -128,14 +141,14 @@ impl Signer {
     ///
     /// When the certificate has expired or is denied, or its CA is no longer trusted.
     pub fn check(&self) -> Result<(), String> {
-        let current = self.inner.current.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &current.wrong {
+        if let Some(reason) = &*self.inner.wrong.read().unwrap_or_else(PoisonError::into_inner) {
             return Err(reason.clone());
         }
-        if self.inner.tls.deny_list().contains(&current.key.facts.serial) {
+        let key = self.key();
+        if self.tls().deny_list().contains(&key.facts.serial) {
             return Err("the signer's certificate is denied".into());
         }
-        if ends_within(&current.key, LEAST_LEFT) {
+        if ends_within(&key, LEAST_LEFT) {
             return Err("the signer's certificate has expired".into());
         }
         Ok(())
@@ -158,17 +171,13 @@ impl Signer {
     }
 
     fn key(&self) -> Arc<SigningKey> {
-        Arc::clone(&self.inner.current.read().unwrap_or_else(PoisonError::into_inner).key)
+        self.inner.reloaded.current()
     }
 
     /// Runs `serving`, and checks the files every few seconds if there is a signer. Valid new files
     /// take effect; invalid ones are logged, and the old signer stays in use.
     pub async fn watched<T>(signer: Option<Self>, serving: impl Future<Output = T>) -> T {
-        let Some(signer) = signer else { return serving.await };
-        tokio::select! {
-            served = serving => served,
-            never = signer.watch() => match never {},
-        }
+        beside(signer.as_ref().map(Self::watch), serving).await
     }
 
     async fn watch(&self) -> Infallible {
@@ -196,30 +205,17 @@ impl Signer {
 
     /// Reads the files once; true if a new signer is in use.
     fn look(&self) -> bool {
-        let files = &self.inner.files;
-        let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match pair(files) {
-            Ok(found) if seen.as_ref() == Some(&found) => return false,
-            Ok(found) => found,
-            Err(error) => {
-                // Logged once, until the files are readable again.
-                if seen.take().is_some() {
-                    stays(&error);
-                }
-                return false;
-            }
-        };
-        let key = SigningKey::read(files, &found, &self.inner.tls);
-        *seen = Some(found);
-        match key {
-            Ok(key) => {
+        match self.inner.reloaded.look() {
+            Ok(Look::Same) => false,
+            Ok(Look::New) => {
+                let key = self.key();
                 tracing::info!("new signer in use: {}, {}", key.facts.serial, key.identity);
-                let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Current { key: Arc::new(key), wrong: None };
+                *self.inner.wrong.write().unwrap_or_else(PoisonError::into_inner) = None;
                 true
             }
             Err(error) => {
-                stays(&error);
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "new signer refused; the old one stays in use");
                 false
             }
         }
@@ -228,9 +224,9 @@ impl Signer {
     /// Checks whether the current certificate is still accepted: it may have expired, or its CA may
     /// be gone.
     fn judge(&self) {
-        let wrong = self.key().is_taken(&self.inner.tls).err();
-        let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.wrong != wrong {
+        let wrong = self.key().is_taken(self.tls()).err();
+        let mut current = self.inner.wrong.write().unwrap_or_else(PoisonError::into_inner);
+        if *current != wrong {
             match &wrong {
                 Some(reason) => tracing::error!(
                     reason,
@@ -238,22 +234,12 @@ impl Signer {
                 ),
                 None => tracing::info!("order signing resumed"),
             }
-            current.wrong = wrong;
+            *current = wrong;
         }
     }
-}
-
-fn stays(error: &Error) {
-    let error = error as &dyn std::error::Error;
-    tracing::error!(error, "new signer refused; the old one stays in use");
 }
 
 fn ends_within(key: &SigningKey, time: Duration) -> bool {
     let then = (SystemTime::now() + time).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     i64::try_from(then).is_ok_and(|then| then > key.facts.not_after_unix)
-}
-
-fn pair(files: &SignerFiles) -> Result<Pair, Error> {
-    let read = |path: &PathBuf| read(path).map_err(|source| Error::Read { path: path.clone(), source });
-    Ok(Pair { cert: read(&files.cert)?, key: read(&files.key)? })
 }

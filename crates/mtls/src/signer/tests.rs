@@ -116,14 +116,11 @@ fn nothing_is_signed_any_more_once_the_ca_is_dropped() {
     let again =
         Signer::load(put(dir.path(), &signer(&other, SIGNER, 1, |_| {})), Tls::load(at.files()).unwrap());
     again.unwrap();
-    let moved = Signer {
-        inner: Arc::new(Inner {
-            files: loaded.inner.files.clone(),
-            tls: Tls::load(at.files()).unwrap(),
-            current: RwLock::new(Current { key: loaded.key(), wrong: None }),
-            seen: Mutex::new(None),
-        }),
+    let source = SignerSource {
+        files: loaded.inner.reloaded.source.files.clone(),
+        tls: Tls::load(at.files()).unwrap(),
     };
+    let moved = Signer::of(Reloaded::unread(source, loaded.key()));
     moved.judge();
     assert!(moved.sign(b"x").unwrap_err().contains("from another CA"));
     assert!(moved.look(), "the files hold a signer of the new CA");

@@ -23,6 +23,7 @@ tls() { # tls SECRET IDENTITY...
 [ -s "$directory/ca.key" ] || graywave ca init --dir "$directory"
 tls graywave-scheduler-tls --role scheduler --name graywave-scheduler --dns graywave-scheduler --dns localhost
 tls graywave-worker-tls --role worker --name graywave-worker --dns graywave-agents
+tls graywave-admin-tls --server --dns graywave-admin --dns localhost
 tls graywave-signer --role signer --name graywave-signer
 graywave ca issuer --dir "$directory" --out "$part/issuer"
 put graywave-issuer --from-file=tls.crt="$part/issuer/issuer.crt" --from-file=tls.key="$part/issuer/issuer.key"

@@ -53,7 +53,8 @@ fn mistake_prints_a_fix_and_sets_the_exit_code() {
         operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_TOKEN", "wrong")),
         operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_TOKEN", "w\u{f6}rong")),
         operator.transcript(elsewhere.env("GRAYWAVE_GRPC", "127.0.0.1:1")),
-        operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_GRPC", "graywave.example.com:9090")),
+        operator
+            .transcript(operator.command(&["ls"]).env("GRAYWAVE_GRPC", "http://graywave.example.com:9090")),
         operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_GRPC", "not an address")),
         operator.transcript(&mut operator.bare(&["ls"])),
         operator.transcript(&mut operator.command(&["ls", "--grpc", "other.example:9090"])),

@@ -7,6 +7,7 @@ mod fleet;
 mod guard;
 mod help;
 mod lifecycle;
+mod login;
 mod mistakes;
 mod operator;
 mod output;
