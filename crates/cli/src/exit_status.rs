@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use domain::{ErrorKind, Reason};
 use proto::admin::TaskStatus;
+use tonic::Code;
 
 /// Result of a command. Each result has its own exit code, so that scripts do not parse output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,14 +14,15 @@ pub enum ExitStatus {
     /// A followed rollout ended with failures, or an error occurred on this machine or in the
     /// control plane.
     Failed,
-    /// The command line is invalid. clap exits with the same code.
+    /// The command line is invalid, by a check of this program or of the control plane. clap exits
+    /// with the same code.
     Misused,
     /// The gate halted the followed rollout.
     Halted,
     /// An operator stopped the followed rollout, or it expired.
     Stopped,
-    /// The control plane refused the request: not allowed, not found, invalid, or in conflict with
-    /// the current state.
+    /// The control plane refused a valid request: not allowed by a policy or a rule of the project,
+    /// not found, or in conflict with the current state.
     Refused,
     /// The control plane does not answer.
     Unreachable,
@@ -54,6 +57,27 @@ impl ExitStatus {
         }
     }
 
+    /// Maps a refusal of the control plane to the result of the command. `reason` is `None` if this
+    /// version does not know the reason.
+    pub(crate) const fn of_refusal(code: Code, reason: Option<Reason>) -> Self {
+        match code {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unreachable,
+            Code::Internal | Code::Unknown | Code::DataLoss | Code::Ok | Code::Aborted => Self::Failed,
+            Code::InvalidArgument | Code::OutOfRange => match reason {
+                // A rule of the project refuses what another project accepts.
+                Some(reason) if !matches!(reason.kind(), ErrorKind::Invalid) => Self::Refused,
+                _ => Self::Misused,
+            },
+            Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Unimplemented
+            | Code::Unauthenticated => Self::Refused,
+        }
+    }
+
     /// Maps the status of an ended task to the result of the command.
     pub(crate) const fn of_task(status: TaskStatus) -> Self {
         match status {
@@ -83,6 +107,22 @@ mod tests {
         let codes: std::collections::BTreeSet<u8> = ExitStatus::ALL.iter().map(|it| it.code()).collect();
         assert_eq!(codes.len(), ExitStatus::ALL.len());
         assert_eq!(ExitStatus::ALL.iter().filter(|it| it.code() == 0).count(), 1);
+    }
+
+    #[test]
+    fn refusal_of_what_was_typed_is_a_mistake_and_of_policy_is_not() {
+        for &reason in Reason::ALL {
+            let expected = match reason.kind() {
+                ErrorKind::Invalid => ExitStatus::Misused,
+                ErrorKind::Unavailable => ExitStatus::Unreachable,
+                ErrorKind::Internal => ExitStatus::Failed,
+                _ => ExitStatus::Refused,
+            };
+            // A path that the server does not know is UNIMPLEMENTED.
+            let status = ExitStatus::of_refusal(proto::code(reason), Some(reason));
+            assert_eq!(status, expected, "{reason:?}");
+        }
+        assert_eq!(ExitStatus::of_refusal(Code::InvalidArgument, None), ExitStatus::Misused);
     }
 
     #[test]

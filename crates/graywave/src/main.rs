@@ -41,11 +41,11 @@ fn main() -> ExitCode {
 /// Prints the error and returns its exit code.
 fn failed(error: &anyhow::Error) -> ExitCode {
     let Some(failure) = error.downcast_ref::<cli::Error>() else {
-        eprint(&format!("graywave: {}", error::text(error)));
+        eprint(&format!("error: {}", error::text(error)));
         return ExitCode::FAILURE;
     };
     if !failure.is_silent() {
-        eprint(&format!("graywave: {failure}"));
+        eprint(&format!("error: {failure}"));
     }
     failure.exit_status.into()
 }

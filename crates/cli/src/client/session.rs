@@ -5,11 +5,12 @@ use std::time::Duration;
 use domain::limits::MAX_MESSAGE_BYTES;
 use mtls::{FilesGiven, Role, Tls};
 use proto::admin::{
-    audit_service_client::AuditServiceClient, certificate_service_client::CertificateServiceClient,
-    desktop_service_client::DesktopServiceClient, enrolment_service_client::EnrolmentServiceClient,
-    insight_service_client::InsightServiceClient, project_service_client::ProjectServiceClient,
-    record_service_client::RecordServiceClient, script_service_client::ScriptServiceClient,
-    task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
+    access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient,
+    certificate_service_client::CertificateServiceClient, desktop_service_client::DesktopServiceClient,
+    enrolment_service_client::EnrolmentServiceClient, insight_service_client::InsightServiceClient,
+    project_service_client::ProjectServiceClient, record_service_client::RecordServiceClient,
+    script_service_client::ScriptServiceClient, task_service_client::TaskServiceClient,
+    worker_service_client::WorkerServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -54,7 +55,10 @@ impl Interceptor for Bearer {
 /// A connection to a control plane.
 #[derive(Clone)]
 pub(crate) struct Session {
+    channel: Channel,
     service: Service,
+    /// Whether a client certificate identifies the caller too.
+    has_certificate: bool,
 }
 
 macro_rules! clients {
@@ -67,6 +71,7 @@ macro_rules! clients {
 
 impl Session {
     clients! {
+        access AccessServiceClient,
         audit AuditServiceClient,
         desktops DesktopServiceClient,
         enrolment EnrolmentServiceClient,
@@ -107,13 +112,25 @@ impl Session {
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .keep_alive_while_idle(true);
+        let has_certificate = tls.is_some();
         let channel = match tls {
             Some(tls) => endpoint.connect_with_connector(mtls::connector(tls, Role::Scheduler)).await,
             None => endpoint.connect().await,
         };
         let channel = channel.map_err(|error| unreachable(&way, &error))?;
         let bearer = way.token.as_deref().map(bearer).transpose()?;
-        Ok(Self { service: InterceptedService::new(channel, Bearer(bearer)) })
+        let service = InterceptedService::new(channel.clone(), Bearer(bearer));
+        Ok(Self { channel, service, has_certificate })
+    }
+
+    /// Returns the session for calls that belong to no project: a client certificate identifies
+    /// the caller without the token. Without a certificate, the session stays as it is.
+    #[must_use]
+    pub(crate) fn of_certificate(self) -> Self {
+        if !self.has_certificate {
+            return self;
+        }
+        Self { service: InterceptedService::new(self.channel.clone(), Bearer(None)), ..self }
     }
 }
 

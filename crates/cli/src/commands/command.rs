@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    TaskArgs, audit, certificates, config, desktops, insight, lifecycle, login, logs, preview, project,
-    records, retry, run, scripts, tasks, what_if, workers,
+    TaskArgs, access, audit, certificates, config, desktops, insight, lifecycle, login, logs, preview,
+    project, records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};
 
@@ -22,6 +22,7 @@ pub enum Command {
     #[command(visible_aliases = ["list", "tasks"])]
     Ls(tasks::LsArgs),
     /// Show a task: its status, its waves and the gate's verdicts
+    #[command(visible_alias = "status")]
     Show(tasks::ShowArgs),
     /// List the results of a task, per script and desktop
     Records(records::RecordsArgs),
@@ -40,6 +41,7 @@ pub enum Command {
     /// Approve a wave that awaits approval
     Approve(lifecycle::ApproveArgs),
     /// Stop a task, and kill or drain its running scripts
+    #[command(visible_alias = "cancel")]
     Stop(lifecycle::StopArgs),
     /// Retry the unsuccessful targets of a task as a new task
     Retry(retry::RetryArgs),
@@ -61,6 +63,18 @@ pub enum Command {
     Limits(project::LimitsArgs),
     /// List the audit log (changes and refused calls), or verify its seals
     Audit(audit::AuditArgs),
+    /// List, create, revoke and stop projects, the tenants
+    Projects(access::ProjectsArgs),
+    /// List and create principals, and bind policies to them
+    Principals(access::PrincipalsArgs),
+    /// List, show, create and delete access policies
+    Policies(access::PoliciesArgs),
+    /// List, create and revoke bearer tokens
+    Tokens(access::TokensArgs),
+    /// List, create and revoke access keys, which sign requests
+    Keys(access::KeysArgs),
+    /// List, create and revoke enrolment tokens of desktops
+    EnrolmentTokens(access::EnrolmentTokensArgs),
     /// Save a control plane's address and a credential for it
     Login(login::LoginArgs),
     /// List, show, switch and remove contexts
@@ -115,6 +129,12 @@ impl Command {
             Self::Unfreeze(it) => project::unfreeze(it).await,
             Self::Limits(it) => project::limits(it).await,
             Self::Audit(it) => audit::audit(it).await,
+            Self::Projects(it) => access::projects(it).await,
+            Self::Principals(it) => access::principals(it).await,
+            Self::Policies(it) => access::policies(it).await,
+            Self::Tokens(it) => access::tokens(it).await,
+            Self::Keys(it) => access::keys(it).await,
+            Self::EnrolmentTokens(it) => access::enrolment_tokens(it).await,
             Self::Login(it) => login::login(it).await,
             Self::Config(it) => config::config(it),
             // Handled in `run`.

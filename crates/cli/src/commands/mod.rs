@@ -1,11 +1,16 @@
 //! Operator commands, one module each.
 
+mod access;
 mod audit;
 mod certificates;
 mod command;
 mod common_args;
 mod config;
+mod desktop_filter;
+mod desktop_tags;
+mod desktop_view;
 mod desktops;
+mod failure_summary;
 mod insight;
 mod lifecycle;
 mod login;
@@ -17,6 +22,8 @@ mod records;
 mod retry;
 mod run;
 mod scripts;
+mod task_totals;
+mod task_watch;
 mod tasks;
 mod what_if;
 mod workers;

@@ -36,14 +36,23 @@ pub struct PreviewArgs {
     common: CommonArgs,
 }
 
+impl PreviewArgs {
+    /// Makes the arguments of `graywave run --dry-run`.
+    pub(super) const fn of(task: TaskFlags, common: CommonArgs) -> Self {
+        Self { task, with_desktops: false, common }
+    }
+}
+
 pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     let PreviewArgs { task: TaskFlags { payload, desktops, rollout }, with_desktops, common } = arguments;
     let mut task = TaskSpec::default();
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
-    payload.read()?.look(&mut task);
+    let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
+    payload.resolve(&session).await?;
+    payload.look(&mut task);
     desktops.apply(&mut task, &session).await?;
     let plan = ask(&session, &task, with_desktops, flags).await?;
     console.paged();

@@ -1,15 +1,17 @@
 //! `graywave ls` and `graywave show`.
 
+use std::time::SystemTime;
+
 use clap::Args;
 use proto::{
     admin::{Cleanup, ListTasksRequest, Task, TaskStatus, Wave, WaveHold, WaveStatus},
     word,
 };
 
-use super::{CommonArgs, TaskArgs};
+use super::{CommonArgs, TaskArgs, task_totals, task_watch};
 use crate::{
     Error,
-    args::one_of,
+    args::{Since, one_of, since},
     client,
     format::{Fact, between, fact, facts, many, painted, pairs, runs, time},
     output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages, table, tone},
@@ -21,12 +23,22 @@ use crate::{
 #[command(after_help = "\
 Examples:
   graywave ls --limit 10
-  graywave ls --status RUNNING,HALTED
+  graywave ls --mine --since 2h
+  graywave ls --status RUNNING,HALTED --watch
   graywave ls -o name | xargs -n1 graywave failures")]
 pub struct LsArgs {
     /// Only tasks with one of these statuses: --status RUNNING,HALTED
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = one_of::<TaskStatus>(), ignore_case = true)]
     status: Vec<i32>,
+    /// Only tasks that you submitted
+    #[arg(long)]
+    mine: bool,
+    /// Only tasks accepted in this time or since then: 2h, 3d or 2026-12-01T00:00:00Z
+    #[arg(long, value_name = "DURATION|TIME", value_parser = since)]
+    since: Option<Since>,
+    /// List the newest tasks, then each one that is new or changed, until Ctrl-C
+    #[arg(long, short, conflicts_with = "limit")]
+    watch: bool,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
@@ -46,8 +58,17 @@ pub struct ShowArgs {
 
 pub(super) async fn ls(arguments: LsArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
+    let filter = ListTasksRequest {
+        statuses: arguments.status,
+        mine: arguments.mine,
+        create_time_from: arguments.since.and_then(|since| since.time(SystemTime::now())),
+        ..ListTasksRequest::default()
+    };
+    if arguments.watch {
+        return task_watch::watch(&session, &mut console, filter).await;
+    }
     pages(&mut console, &arguments.paging, "no matching tasks", async |page_size, page_token| {
-        let request = ListTasksRequest { page_size, page_token, statuses: arguments.status.clone() };
+        let request = ListTasksRequest { page_size, page_token, ..filter.clone() };
         let page = session.tasks().list_tasks(request).await;
         let page = page.map_err(|status| Error::of("cannot list tasks", &status))?.into_inner();
         Ok((page.tasks, page.next_page_token))
@@ -67,7 +88,7 @@ pub(super) fn print(console: &mut Console, task: &Task) -> Result<(), Error> {
 
 impl ListItem for Task {
     const COLUMNS: &'static [Column] = &[
-        Column::text("task"),
+        Column::id("task"),
         Column::text("status"),
         Column::number("desktops"),
         Column::text("wave"),
@@ -130,6 +151,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         fact("waits for", &task.waiting_for),
         fact("runs", runs(task).lines().next().unwrap_or_default()),
         fact("on", format!("{}{chosen}", many(task.target_count, "desktop"))),
+        fact("targets", task_totals::text(task)),
         fact("halts at", halts_at),
         fact("concurrency", at_once),
         fact("run as", &task.run_as_user),
@@ -141,7 +163,9 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
     if wide {
         shown.extend(terms(task));
     }
-    let mut text = facts(&shown) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, palette);
+    let mut text = facts(&shown)
+        + "\n"
+        + &table(WAVES, task.waves.iter().map(|wave| wave_cells(wave, task.status())), wide, palette);
     if !wide {
         text.push_str(&verdicts(task));
     }
@@ -192,6 +216,7 @@ const WAVES: &[Column] = &[
     Column::number("failed"),
     Column::number("running"),
     Column::number("offline"),
+    Column::number("skipped"),
     Column::number("halts at"),
     Column::text("opened").wide(),
     Column::text("closed").wide(),
@@ -199,20 +224,27 @@ const WAVES: &[Column] = &[
     Column::text("gate").wide(),
 ];
 
-fn wave_cells(wave: &Wave) -> Vec<Cell> {
+fn wave_cells(wave: &Wave, status: TaskStatus) -> Vec<Cell> {
     let approved = match (wave.hold(), wave.approved_by.as_str()) {
         (WaveHold::NoEvidence, _) => "no evidence",
         (WaveHold::Approval, _) => "not yet",
         (WaveHold::Unspecified, by) => by,
     };
+    let skipped = task_totals::skipped(wave, status);
+    // A wave of an ended task stays PENDING; the table says what became of it.
+    let state = match wave.status() {
+        WaveStatus::Pending if skipped > 0 => "SKIPPED",
+        _ => word::<WaveStatus>(wave.status),
+    };
     vec![
         cell(wave.wave),
-        Cell::word(word::<WaveStatus>(wave.status)),
+        Cell::word(state),
         cell(wave.size),
         cell(wave.targets.unwrap_or_default().success),
         cell(wave.failed),
         cell(wave.in_flight),
         cell(wave.waiting),
+        cell(skipped),
         cell(&wave.fail_threshold),
         cell(time(wave.open_time.as_ref())),
         cell(time(wave.close_time.as_ref())),

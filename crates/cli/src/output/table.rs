@@ -4,7 +4,7 @@ use comfy_table::{Attribute, CellAlignment, ColumnConstraint, Table, Width, pres
 use prost::{Message, Name};
 
 use super::color::{Palette, Tone, tone};
-use crate::sanitize::sanitize_line;
+use crate::{id_prefix::short, sanitize::sanitize_line};
 
 /// A column of a list.
 #[derive(Debug, Clone, Copy)]
@@ -14,15 +14,21 @@ pub(crate) struct Column {
     pub(crate) wide: bool,
     /// Right-aligned, for numbers.
     pub(crate) right: bool,
+    /// A generated id, shortened unless `-o wide`.
+    pub(crate) is_id: bool,
 }
 
 impl Column {
     pub(crate) const fn text(head: &'static str) -> Self {
-        Self { head, wide: false, right: false }
+        Self { head, wide: false, right: false, is_id: false }
     }
 
     pub(crate) const fn number(head: &'static str) -> Self {
-        Self { head, wide: false, right: true }
+        Self { right: true, ..Self::text(head) }
+    }
+
+    pub(crate) const fn id(head: &'static str) -> Self {
+        Self { is_id: true, ..Self::text(head) }
     }
 
     pub(crate) const fn wide(self) -> Self {
@@ -50,6 +56,11 @@ impl Cell {
 
     pub(crate) fn tone(self, tone: Tone) -> Self {
         Self { tone, ..self }
+    }
+
+    /// Shortens a generated id.
+    fn short(self) -> Self {
+        Self { text: short(&self.text).to_owned(), ..self }
     }
 }
 
@@ -85,8 +96,10 @@ pub(super) fn lines(
     widths: &mut Vec<u16>,
 ) -> String {
     let shown = |index: usize| columns.get(index).is_some_and(|column| wide || !column.wide);
+    let is_short = |index: usize| !wide && columns.get(index).is_some_and(|column| column.is_id);
     let pick = |cells: Vec<Cell>| {
-        cells.into_iter().enumerate().filter(|(index, _)| shown(*index)).map(|(_, cell)| cell)
+        let cells = cells.into_iter().enumerate().filter(|(index, _)| shown(*index));
+        cells.map(|(index, cell)| if is_short(index) { cell.short() } else { cell })
     };
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -155,6 +168,15 @@ mod tests {
         assert_eq!(text, "NAME   N\na      1\nlong  20\n-      3\n");
         let text = table(&COLUMNS, rows(&[("a", 1)]), true, Palette::default());
         assert_eq!(text, "NAME  N  MORE\na     1  m\n");
+    }
+
+    #[test]
+    fn generated_ids_are_short_unless_wide() {
+        const IDS: [Column; 1] = [Column::id("task")];
+        let id = "01a22ee6b00070008000000000000000";
+        let shown = |wide| table(&IDS, std::iter::once(vec![cell(id)]), wide, Palette::default());
+        assert_eq!(shown(false), "TASK\n01a22ee6b000\n");
+        assert_eq!(shown(true), format!("TASK\n{id}\n"));
     }
 
     #[test]

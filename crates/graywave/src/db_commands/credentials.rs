@@ -1,4 +1,4 @@
-//! `graywave keys` and `graywave tokens`.
+//! `graywave admin keys` and `graywave admin tokens`.
 
 use anyhow::ensure;
 use chrono::{TimeDelta, Utc};
@@ -8,7 +8,7 @@ use domain::{Timestamp, token_life::token_expiry};
 use serde_json::json;
 
 use super::project::{Project, TokenArg, object, state, time};
-use cli::{number, plain_table};
+use cli::{DAYS_OR_HOURS, duration, plain_table};
 
 /// Terms of a new credential.
 #[derive(Debug, Args)]
@@ -18,15 +18,15 @@ pub(crate) struct NewCredential {
     /// Principal of the credential
     #[arg(long, value_name = "NAME")]
     principal: String,
-    /// Lifetime in days, or `never` [default: 90 for tokens, never for keys]
-    #[arg(long = "expires", value_name = "DAYS", alias = "expires-in-days", value_parser = lifetime)]
+    /// Lifetime, like 30d or 12h, or `never` [default: 90d for tokens, never for keys]
+    #[arg(long = "expires", value_name = "DURATION", value_parser = lifetime)]
     life: Option<Lifetime>,
 }
 
 /// Lifetime of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lifetime {
-    Days(u16),
+    For(TimeDelta),
     Never,
 }
 
@@ -34,15 +34,15 @@ fn lifetime(text: &str) -> Result<Lifetime, String> {
     if text == "never" {
         return Ok(Lifetime::Never);
     }
-    let days = number(1, u16::MAX, 90)(text);
-    days.map(Lifetime::Days).map_err(|error| format!("{error}, or `never`"))
+    let life = duration(DAYS_OR_HOURS)(text).map_err(|error| format!("{error}, or `never`"))?;
+    TimeDelta::from_std(life).map(Lifetime::For).map_err(|error| error.to_string())
 }
 
 impl NewCredential {
     /// Expiry as the command names it; `None` for never and for no time.
     fn expires_at(&self) -> Option<Timestamp> {
         match self.life {
-            Some(Lifetime::Days(days)) => Some(Utc::now() + TimeDelta::days(days.into())),
+            Some(Lifetime::For(life)) => Utc::now().checked_add_signed(life),
             Some(Lifetime::Never) | None => None,
         }
     }

@@ -1,4 +1,4 @@
-//! `graywave policies`.
+//! `graywave admin policies`.
 
 use std::path::PathBuf;
 

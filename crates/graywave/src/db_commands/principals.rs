@@ -1,4 +1,4 @@
-//! `graywave principals`.
+//! `graywave admin principals`.
 
 use clap::Subcommand;
 use control::{Control, NO_LIMIT};
@@ -12,7 +12,7 @@ pub(crate) enum Principals {
     /// Create a principal, or replace the policies of an existing one
     #[command(
         after_help = "Built-in policies: reader (read all but audit and access), operator (reader, and save scripts, run, \
-                            retry, stop, pause, approve and freeze), admin (everything). `graywave policies put` creates \
+                            retry, stop, pause, approve and freeze), admin (everything). `graywave admin policies put` creates \
                             others."
     )]
     Put {

@@ -1,4 +1,4 @@
-//! `graywave projects`.
+//! `graywave admin projects`.
 
 use clap::Subcommand;
 use control::{Control, StopMode};
@@ -26,7 +26,7 @@ pub(crate) enum Projects {
     Ls,
     /// Refuse every credential of a project and freeze it; its data is kept
     #[command(
-        after_help = "Tasks start no more scripts. Running scripts continue; `graywave projects stop` kills them."
+        after_help = "Tasks start no more scripts. Running scripts continue; `graywave admin projects stop` kills them."
     )]
     Revoke {
         /// Project id
