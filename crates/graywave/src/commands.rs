@@ -102,7 +102,7 @@ const CONFIG: &str = "config";
 /// Parses the command line. Exits the process on errors and for `--help`.
 pub(crate) fn parse() -> Arguments {
     let words = argv::reorder(std::env::args_os().collect());
-    parse_from(&words).unwrap_or_else(|error| argv::exit(&error, &words))
+    parse_from(&words).unwrap_or_else(|error| argv::exit(error, &words, &command()))
 }
 
 fn parse_from(words: &[OsString]) -> Result<Arguments, clap::Error> {

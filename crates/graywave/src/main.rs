@@ -12,6 +12,7 @@ mod help;
 mod man;
 mod roles;
 mod signals;
+mod suggest;
 
 use std::{io::Write as _, process::ExitCode};
 

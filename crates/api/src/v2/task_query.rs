@@ -76,10 +76,8 @@ impl TaskQuery {
             script_name: query::text(self.script_name),
             statuses: self.status.map(StatusWord::statuses),
             runs_command: self.task_type.map(TaskType::runs_command),
-            pool_ids: None,
-            has_pool: None,
-            before: None,
             period,
+            ..TaskFilter::default()
         }))
     }
 }
