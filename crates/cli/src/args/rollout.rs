@@ -366,7 +366,7 @@ mod tests {
             r#"{"waves": [{"count": 5}, {"rest": true}], "on_halt": "kill", "soak_seconds": 60}"#,
         )
         .unwrap();
-        let rollout = task(&format!("--rollout {path} --soak 90")).unwrap().rollout.unwrap();
+        let rollout = task(&format!("--rollout {path} --soak 90s")).unwrap().rollout.unwrap();
         assert_eq!(
             (rollout.waves.len(), rollout.on_halt(), rollout.soak_seconds),
             (2, OnHalt::Kill, Some(90))

@@ -50,7 +50,7 @@ pub enum Command {
     /// Save, show, update and delete scripts
     Scripts(scripts::ScriptsArgs),
     /// List, show, tag, enrol, retire and revoke desktops
-    Desktops(desktops::DesktopsArgs),
+    Desktops(Box<desktops::DesktopsArgs>),
     /// List, drain and undrain workers
     Workers(workers::WorkersArgs),
     /// Deny certificates of roles, signers and principals
@@ -122,7 +122,7 @@ impl Command {
             Self::Stop(it) => lifecycle::stop(it).await,
             Self::Concurrency(it) => lifecycle::concurrency(it).await,
             Self::Scripts(it) => scripts::scripts(it).await,
-            Self::Desktops(it) => desktops::desktops(it).await,
+            Self::Desktops(it) => desktops::desktops(*it).await,
             Self::Workers(it) => workers::workers(it).await,
             Self::Certificates(it) => certificates::certificates(it).await,
             Self::Freeze(it) => project::freeze(it).await,

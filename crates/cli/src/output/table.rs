@@ -139,7 +139,24 @@ pub(super) fn lines(
         .zip(widths.iter().chain(std::iter::repeat(&0)))
         .map(|(new, old)| (new + 2).max(*old))
         .collect();
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    table.lines().map(|line| without_tail(&line) + "\n").collect()
+}
+
+/// Removes blanks at the end of a line, also those before the codes that end a colour.
+fn without_tail(line: &str) -> String {
+    let mut rest = line.trim_end();
+    let mut codes = Vec::new();
+    while let Some(start) = rest.rfind("\u{1b}[").filter(|start| is_color(rest.get(*start..))) {
+        codes.push(rest.get(start..).unwrap_or_default());
+        rest = rest.get(..start).unwrap_or_default().trim_end();
+    }
+    codes.into_iter().rev().fold(rest.to_owned(), |line, code| line + code)
+}
+
+/// Reports whether the text is one code that sets or ends a colour.
+fn is_color(text: Option<&str>) -> bool {
+    let code = text.and_then(|text| text.strip_prefix("\u{1b}[")?.strip_suffix('m'));
+    code.is_some_and(|code| code.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'))
 }
 
 /// Renders a whole table with its header.
@@ -195,6 +212,22 @@ mod tests {
         let plain = table(&COLUMNS, rows(), false, Palette::default());
         assert_eq!(plain, "NAME                N\nFAILED   [31mred line\n");
         let colored = table(&COLUMNS, rows(), false, Palette { colored: true });
-        assert!(colored.contains("\u{1b}[38;5;9mFAILED "), "{colored:?}");
+        assert!(colored.contains("\u{1b}[38;5;9mFAILED"), "{colored:?}");
+    }
+
+    #[test]
+    fn colored_last_column_has_no_tail() {
+        let columns = [Column::text("status")];
+        let rows = [vec![Cell::word("FAILED")], vec![Cell::word("a longer word")]].into_iter();
+        for line in table(&columns, rows, false, Palette { colored: true }).lines() {
+            let plain = strip_ansi(line);
+            assert_eq!(plain, plain.trim_end(), "{line:?}");
+        }
+        assert_eq!(without_tail("a  \u{1b}[31mb  \u{1b}[0m  "), "a  \u{1b}[31mb\u{1b}[0m");
+        assert_eq!(without_tail("a \u{1b}[K"), "a \u{1b}[K", "no colour");
+    }
+
+    fn strip_ansi(line: &str) -> String {
+        anstream::adapter::strip_str(line).to_string()
     }
 }

@@ -10,3 +10,4 @@ mod mistakes;
 mod operator;
 mod output;
 mod payload;
+mod words;
