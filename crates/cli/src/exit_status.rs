@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use domain::{ErrorKind, Reason};
+use domain::Reason;
 use proto::admin::TaskStatus;
 use tonic::Code;
 
@@ -59,15 +59,12 @@ impl ExitStatus {
 
     /// Maps a refusal of the control plane to the result of the command. `reason` is `None` if this
     /// version does not know the reason.
-    pub(crate) const fn of_refusal(code: Code, reason: Option<Reason>) -> Self {
+    pub(crate) fn of_refusal(code: Code, reason: Option<Reason>) -> Self {
         match code {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unreachable,
             Code::Internal | Code::Unknown | Code::DataLoss | Code::Ok | Code::Aborted => Self::Failed,
-            Code::InvalidArgument | Code::OutOfRange => match reason {
-                // A rule of the project refuses what another project accepts.
-                Some(reason) if !matches!(reason.kind(), ErrorKind::Invalid) => Self::Refused,
-                _ => Self::Misused,
-            },
+            Code::InvalidArgument | Code::OutOfRange if reason.is_some_and(is_guardrail) => Self::Refused,
+            Code::InvalidArgument | Code::OutOfRange => Self::Misused,
             Code::NotFound
             | Code::AlreadyExists
             | Code::PermissionDenied
@@ -92,6 +89,15 @@ impl ExitStatus {
     }
 }
 
+/// Names of the reasons with which a guardrail of the project refuses a request that other projects
+/// accept.
+const GUARDRAILS: [&str; 5] =
+    ["REASON_REQUIRED", "CANARY_REQUIRED", "THRESHOLD_REQUIRED", "WAVE_TOO_LARGE", "APPROVAL_REQUIRED"];
+
+fn is_guardrail(reason: Reason) -> bool {
+    GUARDRAILS.contains(&reason.as_str())
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(ended: ExitStatus) -> Self {
         Self::from(ended.code())
@@ -100,6 +106,8 @@ impl From<ExitStatus> for ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use domain::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -113,12 +121,12 @@ mod tests {
     fn refusal_of_what_was_typed_is_a_mistake_and_of_policy_is_not() {
         for &reason in Reason::ALL {
             let expected = match reason.kind() {
+                ErrorKind::Invalid if is_guardrail(reason) => ExitStatus::Refused,
                 ErrorKind::Invalid => ExitStatus::Misused,
                 ErrorKind::Unavailable => ExitStatus::Unreachable,
                 ErrorKind::Internal => ExitStatus::Failed,
                 _ => ExitStatus::Refused,
             };
-            // A path that the server does not know is UNIMPLEMENTED.
             let status = ExitStatus::of_refusal(proto::code(reason), Some(reason));
             assert_eq!(status, expected, "{reason:?}");
         }

@@ -9,8 +9,8 @@ use domain::{
 };
 use serde_json::json;
 
-use super::project::{Project, TokenArg, object, state, time};
-use cli::{enrolment_hours, number, plain_table};
+use super::project::{ListArgs, Project, TokenArg, object, state, time};
+use cli::{enrolment_hours, number};
 
 /// Create, list and revoke enrolment tokens.
 #[derive(Debug, Subcommand)]
@@ -52,7 +52,7 @@ A desktop with a valid certificate cannot enrol again until it is revoked.")]
     },
     /// List enrolment tokens
     #[command(visible_alias = "list")]
-    Ls(Project),
+    Ls(ListArgs),
     /// Revoke an enrolment token permanently; enrolled desktops stay enrolled
     Revoke(TokenArg),
 }
@@ -84,7 +84,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
                 "tags": terms.assignment.tags, "desktop_id": terms.desktop_id, "uses": terms.max_uses, "expires_at": terms.expires_at,
             })))
         }
-        EnrolmentTokens::Ls(project) => {
+        EnrolmentTokens::Ls(ListArgs { project, format }) => {
             let found = control.list_enrolment_tokens(project.actor(), None, NO_LIMIT).await?;
             let rows = found.into_iter().map(|EnrolmentTokenRow { token_id, token }| {
                 let state = if token.uses >= token.max_uses && token.revoked_at.is_none() {
@@ -97,7 +97,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
                 let (created, expires) = (time(Some(token.created_at)), time(Some(token.expires_at)));
                 vec![token_id.simple().to_string(), desktop, uses, created, expires, state]
             });
-            Ok(plain_table(&["token id", "desktop", "used", "created", "expires", "state"], rows))
+            Ok(format.render(&["token id", "desktop", "used", "created", "expires", "state"], rows))
         }
         EnrolmentTokens::Revoke(TokenArg { token_id, project }) => {
             control.revoke_enrolment_token(project.actor(), &token_id).await?;

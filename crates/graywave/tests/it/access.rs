@@ -62,6 +62,25 @@ fn serve(commands: &Commands, log: &Path) -> (Process, String) {
 }
 
 #[test]
+fn project_list_is_json_on_request() {
+    let commands = Commands::new();
+    commands.good("admin projects create acme");
+    let listed: Value = serde_json::from_str(&commands.good("admin projects list -o json")).unwrap();
+    assert_eq!((&listed[0]["project"], &listed[0]["state"]), (&"acme".into(), &"active".into()));
+}
+
+#[test]
+fn unmigrated_database_names_the_command_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(testkit::empty_database()).unwrap();
+    for arguments in [&["admin", "projects", "ls"][..], &["audit", "verify"]] {
+        let output = graywave().args(arguments).env("DATABASE_URL", &database.url).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(message, "error: the database has no schema yet: run `graywave migrate`\n");
+    }
+}
+
+#[test]
 fn from_a_project_to_a_revoked_token() {
     let commands = Commands::new();
     commands.good("admin projects create acme --name Acme");
