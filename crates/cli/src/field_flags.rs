@@ -262,7 +262,8 @@ mod tests {
             match argument.get_long() {
                 Some(long) => drop(found.insert(format!("--{long}"))),
                 None => {
-                    found.extend(argument.get_value_names().into_iter().flatten().map(ToString::to_string))
+                    let names = argument.get_value_names().into_iter().flatten();
+                    found.extend(names.flat_map(|name| name.split('|')).map(ToOwned::to_owned));
                 }
             }
         }

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn file_of_several_scripts_is_ambiguous_unless_one_has_its_content() {
+    fn file_of_several_scripts_is_ambiguous_without_equal_content() {
         let mine = || vec![script("1", "a"), script("2", "b")];
         assert_eq!(place("b", mine(), vec![]), Place::Same(script("2", "b")));
         assert_eq!(place("c", mine(), vec![]), Place::Ambiguous(mine()));

@@ -159,7 +159,7 @@ async fn tag_each(
         done += 1;
         match answer {
             Ok(desktop) => list.iter_mut().for_each(|list: &mut Vec<Desktop>| list.push(desktop.clone())),
-            // Without an answer to one, there is none to the others.
+            // The others would get no answer either.
             Err(status) if status.code() == Code::Unavailable => return Err(refused(id, &status)),
             Err(status) => failures.push((id.clone(), status)),
         }

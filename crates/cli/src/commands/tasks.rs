@@ -36,7 +36,7 @@ pub struct LsArgs {
     /// Only tasks accepted in this time or since then: 2h, 3d or 2026-12-01T00:00:00Z
     #[arg(long, value_name = "DURATION|TIME", value_parser = since)]
     since: Option<Since>,
-    /// List the newest tasks, then each one that is new or changed, until Ctrl-C
+    /// List the newest tasks, then new and changed tasks, until Ctrl-C
     #[arg(long, short, conflicts_with = "limit")]
     watch: bool,
     #[command(flatten)]
@@ -231,7 +231,7 @@ fn wave_cells(wave: &Wave, status: TaskStatus) -> Vec<Cell> {
         (WaveHold::Unspecified, by) => by,
     };
     let skipped = task_totals::skipped(wave, status);
-    // A wave of an ended task stays PENDING; the table says what became of it.
+    // A wave of an ended task stays PENDING, but its targets are skipped.
     let state = match wave.status() {
         WaveStatus::Pending if skipped > 0 => "SKIPPED",
         _ => word::<WaveStatus>(wave.status),

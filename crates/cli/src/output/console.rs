@@ -77,7 +77,8 @@ impl Console {
         }
     }
 
-    /// Reports whether a pager owns the terminal, or may soon; nothing else may write to the terminal then.
+    /// Reports whether a pager owns the terminal, or may soon; nothing else may write to the
+    /// terminal then.
     pub(crate) fn is_paged(&self) -> bool {
         matches!(self.writer, Writer::Pager(_) | Writer::Short { .. })
     }

@@ -1,6 +1,6 @@
-//! `graywave admin projects|principals|policies|keys|tokens|enrolment-tokens`: access and enrolment,
-//! managed directly in the database; and `graywave audit verify`. Access to the database is the
-//! only credential.
+//! `graywave admin projects|principals|policies|keys|tokens|enrolment-tokens`: access and
+//! enrolment, managed directly in the database; and `graywave audit verify`. Access to the database
+//! is the only credential.
 
 mod audit;
 mod command;
