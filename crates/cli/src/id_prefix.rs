@@ -51,11 +51,11 @@ pub(crate) fn only(
 ) -> Result<String, Error> {
     let typed = sanitize_line(typed);
     match candidates.as_slice() {
-        [] => Err(Error::refused(format!("no {what} is called {typed:?}")).try_next(list)),
+        [] => Err(Error::refused(format!("no {what} matches {typed:?}")).try_next(list)),
         [(id, _)] => Ok(id.clone()),
         several => {
             let shown = several.iter().take(usize::try_from(CANDIDATES - 1).unwrap_or_default());
-            let failure = Error::misused(format!("{typed:?} names several {what}s"));
+            let failure = Error::misused(format!("{typed:?} matches several {what}s"));
             let failure = shown.fold(failure, |failure, (id, text)| {
                 failure.try_next(format!("{}: {}", sanitize_line(id), sanitize_line(text)))
             });
@@ -98,13 +98,13 @@ mod tests {
         let of = |count| only("script", "patch", candidates(count), "graywave scripts");
         let none = of(0).unwrap_err();
         assert_eq!(none.exit_status, ExitStatus::Refused);
-        assert_eq!(none.to_string(), "no script is called \"patch\"\n  try: graywave scripts");
+        assert_eq!(none.to_string(), "no script matches \"patch\"\n  try: graywave scripts");
         assert_eq!(of(1).unwrap(), "id0");
         let two = of(2).unwrap_err();
         assert_eq!(two.exit_status, ExitStatus::Misused);
         assert_eq!(
             two.to_string(),
-            "\"patch\" names several scripts\n  try: id0: by ann\n  try: id1: by ann"
+            "\"patch\" matches several scripts\n  try: id0: by ann\n  try: id1: by ann"
         );
         let six = of(6).unwrap_err().to_string();
         assert!(six.ends_with("id4: by ann\n  try: graywave scripts"), "{six}");

@@ -37,7 +37,7 @@ fn edited_file_is_a_revision_that_runs_by_name() {
     let ambiguous = operator.output(&["run", "--script", "patch.sh", "--all"]);
     assert_eq!(ambiguous.status.code(), Some(2), "{ambiguous:?}");
     let message = text(&ambiguous.stderr);
-    assert!(message.starts_with("error: \"patch.sh\" names several scripts\n"), "{message}");
+    assert!(message.starts_with("error: \"patch.sh\" matches several scripts\n"), "{message}");
     assert!(message.contains(&format!("  try: {id}: patch.sh@2 by developer, saved ")), "{message}");
 }
 
