@@ -95,10 +95,17 @@ pub(crate) fn suggest(error: &mut clap::Error, words: &[OsString], command: &Com
     text(ContextKind::InvalidArg).map_or_else(Vec::new, |flag| for_flag(&flag, inner))
 }
 
-/// Finds the subcommand that the words name.
+/// Finds the subcommand that the first words name. An argument ends them, a flag does not.
 fn innermost<'a>(command: &'a Command, words: &[OsString]) -> &'a Command {
-    let words = words.iter().skip(1).take_while(|word| *word != "--");
-    words.fold(command, |inner, word| word.to_str().and_then(|it| inner.find_subcommand(it)).unwrap_or(inner))
+    let mut inner = command;
+    for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
+        match inner.find_subcommand(word) {
+            Some(found) => inner = found,
+            None if word.starts_with('-') && word != "--" => {}
+            None => break,
+        }
+    }
+    inner
 }
 
 fn for_command(word: &str, command: &Command, is_outermost: bool) -> Vec<String> {
