@@ -122,6 +122,8 @@ CREATE TABLE script (
     script_type text        NOT NULL CHECK (script_type IN ('POWERSHELL', 'BAT', 'SHELL')),
     -- Number of the current revision, from 1.
     revision    int4        NOT NULL CHECK (revision > 0),
+    -- Principal of the first save; never changes.
+    created_by  text        NOT NULL,
     -- Time of the first save.
     create_time timestamptz NOT NULL,
     -- Time of the last save.
@@ -131,6 +133,8 @@ CREATE TABLE script (
     delete_time timestamptz,
     PRIMARY KEY (project_id, script_id)
 );
+-- The scripts of one author, newest first.
+CREATE INDEX script_by_author ON script (project_id, created_by, script_id DESC);
 
 -- One save of a script. Written once; tasks pin it by number.
 CREATE TABLE script_revision (
@@ -147,6 +151,8 @@ CREATE TABLE script_revision (
     create_time timestamptz NOT NULL,
     PRIMARY KEY (project_id, script_id, revision)
 );
+-- Scripts are found by name.
+CREATE INDEX script_revision_name ON script_revision (project_id, name);
 
 
 -- Workers and desktops --------------------------------------------------------------------------
@@ -380,6 +386,8 @@ CREATE TABLE task (
 );
 -- Lists of a project, newest first.
 CREATE INDEX task_by_project ON task (project_id, task_id DESC);
+-- The tasks of one author, newest first.
+CREATE INDEX task_by_author ON task (project_id, created_by, task_id DESC);
 CREATE INDEX task_by_resource_group ON task (project_id, resource_group_id, task_id DESC)
     WHERE resource_group_id IS NOT NULL;
 CREATE INDEX task_by_ticket ON task (project_id, ticket, task_id DESC) WHERE ticket <> '';

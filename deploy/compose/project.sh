@@ -3,9 +3,9 @@
 set -eu
 umask 077
 
-graywave projects create "$GRAYWAVE_PROJECT" --unless-exists
-graywave principals put admin --project "$GRAYWAVE_PROJECT" --policy admin
+graywave admin projects create "$GRAYWAVE_PROJECT" --unless-exists
+graywave admin principals put admin --project "$GRAYWAVE_PROJECT" --policy admin
 # Valid for one day from this start: a desktop with a certificate no longer needs the token.
-graywave enrolment-tokens create --project "$GRAYWAVE_PROJECT" --uses 1000 --expires-in-hours 24 --only-token > /out/enrolment/token.new
+graywave admin enrolment-tokens create --project "$GRAYWAVE_PROJECT" --uses 1000 --expires 24h --only-token > /out/enrolment/token.new
 mv /out/enrolment/token.new /out/enrolment/token
 chown -R 65532:65532 /out/enrolment

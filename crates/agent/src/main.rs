@@ -200,7 +200,7 @@ fn main() -> ExitCode {
         None => run(Args::parse()).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
-        drop(writeln!(io::stderr(), "graywave-agent: {error:#}"));
+        drop(writeln!(io::stderr(), "error: {error:#}"));
         ExitCode::FAILURE
     })
 }

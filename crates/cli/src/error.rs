@@ -162,7 +162,10 @@ impl Error {
         let of_fields =
             fields.iter().filter(|_| breaks_rule).filter_map(|(field, _)| field.hint.map(str::to_owned));
         let of_reason = reason.map_or(&[][..], hints).iter().map(|&hint| hint.to_owned());
-        let failure = Self { reason, ..Self::new(exit_status(status.code()), format!("{doing}: {why}")) };
+        let failure = Self {
+            reason,
+            ..Self::new(ExitStatus::of_refusal(status.code(), reason), format!("{doing}: {why}"))
+        };
         of_fields.chain(again).chain(of_reason).fold(failure, Self::try_next)
     }
 }
@@ -210,22 +213,6 @@ pub(crate) fn helps_later(status: &Status) -> bool {
     (is_passing || is_of_the_way(status)) && WrongServer::find(status).is_none()
 }
 
-const fn exit_status(code: Code) -> ExitStatus {
-    match code {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => ExitStatus::Unreachable,
-        Code::Internal | Code::Unknown | Code::DataLoss | Code::Ok | Code::Aborted => ExitStatus::Failed,
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::Unauthenticated => ExitStatus::Refused,
-    }
-}
-
 /// Returns the hints for a reason, independent of the command.
 const fn hints(reason: Reason) -> &'static [&'static str] {
     match reason {
@@ -266,7 +253,7 @@ mod tests {
             (failure.to_string().as_str(), failure.exit_status),
             (
                 "cannot run it: --fail-threshold: x\n  see: docs/errors.md#FIELD_OUT_OF_RANGE",
-                ExitStatus::Refused
+                ExitStatus::Misused
             )
         );
     }

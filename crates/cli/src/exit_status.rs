@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use domain::Reason;
 use proto::admin::TaskStatus;
+use tonic::Code;
 
 /// Result of a command. Each result has its own exit code, so that scripts do not parse output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,14 +14,15 @@ pub enum ExitStatus {
     /// A followed rollout ended with failures, or an error occurred on this machine or in the
     /// control plane.
     Failed,
-    /// The command line is invalid. clap exits with the same code.
+    /// The command line is invalid, by a check of this program or of the control plane. clap exits
+    /// with the same code.
     Misused,
     /// The gate halted the followed rollout.
     Halted,
     /// An operator stopped the followed rollout, or it expired.
     Stopped,
-    /// The control plane refused the request: not allowed, not found, invalid, or in conflict with
-    /// the current state.
+    /// The control plane refused a valid request: not allowed by a policy or a rule of the project,
+    /// not found, or in conflict with the current state.
     Refused,
     /// The control plane does not answer.
     Unreachable,
@@ -54,6 +57,24 @@ impl ExitStatus {
         }
     }
 
+    /// Maps a refusal of the control plane to the result of the command. `reason` is `None` if this
+    /// version does not know the reason.
+    pub(crate) fn of_refusal(code: Code, reason: Option<Reason>) -> Self {
+        match code {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unreachable,
+            Code::Internal | Code::Unknown | Code::DataLoss | Code::Ok | Code::Aborted => Self::Failed,
+            Code::InvalidArgument | Code::OutOfRange if reason.is_some_and(is_guardrail) => Self::Refused,
+            Code::InvalidArgument | Code::OutOfRange => Self::Misused,
+            Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Unimplemented
+            | Code::Unauthenticated => Self::Refused,
+        }
+    }
+
     /// Maps the status of an ended task to the result of the command.
     pub(crate) const fn of_task(status: TaskStatus) -> Self {
         match status {
@@ -68,6 +89,15 @@ impl ExitStatus {
     }
 }
 
+/// Names of the reasons with which a guardrail of the project refuses a request that other projects
+/// accept.
+const GUARDRAILS: [&str; 5] =
+    ["REASON_REQUIRED", "CANARY_REQUIRED", "THRESHOLD_REQUIRED", "WAVE_TOO_LARGE", "APPROVAL_REQUIRED"];
+
+fn is_guardrail(reason: Reason) -> bool {
+    GUARDRAILS.contains(&reason.as_str())
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(ended: ExitStatus) -> Self {
         Self::from(ended.code())
@@ -76,6 +106,8 @@ impl From<ExitStatus> for ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use domain::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -83,6 +115,22 @@ mod tests {
         let codes: std::collections::BTreeSet<u8> = ExitStatus::ALL.iter().map(|it| it.code()).collect();
         assert_eq!(codes.len(), ExitStatus::ALL.len());
         assert_eq!(ExitStatus::ALL.iter().filter(|it| it.code() == 0).count(), 1);
+    }
+
+    #[test]
+    fn refusal_of_what_was_typed_is_a_mistake_and_of_policy_is_not() {
+        for &reason in Reason::ALL {
+            let expected = match reason.kind() {
+                ErrorKind::Invalid if is_guardrail(reason) => ExitStatus::Refused,
+                ErrorKind::Invalid => ExitStatus::Misused,
+                ErrorKind::Unavailable => ExitStatus::Unreachable,
+                ErrorKind::Internal => ExitStatus::Failed,
+                _ => ExitStatus::Refused,
+            };
+            let status = ExitStatus::of_refusal(proto::code(reason), Some(reason));
+            assert_eq!(status, expected, "{reason:?}");
+        }
+        assert_eq!(ExitStatus::of_refusal(Code::InvalidArgument, None), ExitStatus::Misused);
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Control {
         };
         let script_id = ScriptId(self.environment.id());
         let now = self.environment.now();
-        script::insert(&mut tx, caller.project_id(), script_id, script_type, body, now).await?;
+        let created_by = &caller.identity.principal;
+        script::insert(&mut tx, caller.project_id(), script_id, script_type, body, created_by, now).await?;
         self.done(tx, caller, Action::CreateScript, &name(script_id), &script_id.to_string()).await?;
         Ok(script_id)
     }

@@ -51,6 +51,55 @@ impl TaskId {
     }
 }
 
+impl TaskId {
+    /// Returns the smallest id of a task that is accepted at this time, to the millisecond.
+    pub fn first_at(time: Timestamp) -> Self {
+        let millis = u128::try_from(time.timestamp_millis()).unwrap_or_default();
+        Self(Uuid::from_u128(millis << (128 - 48)))
+    }
+}
+
+/// First hexadecimal digits of a generated id. Such ids form a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdPrefix {
+    bits: u128,
+    digits: u32,
+}
+
+impl IdPrefix {
+    /// Number of digits of a whole id.
+    pub const MAX_DIGITS: usize = 32;
+
+    /// Returns the smallest id with this prefix.
+    pub const fn first(self) -> Uuid {
+        Uuid::from_u128(self.bits)
+    }
+
+    /// Returns the largest id with this prefix.
+    pub fn last(self) -> Uuid {
+        Uuid::from_u128(self.bits | u128::MAX.checked_shr(self.digits * 4).unwrap_or_default())
+    }
+}
+
+impl FromStr for IdPrefix {
+    type Err = Error;
+
+    /// Accepts 1 to 32 hexadecimal digits in any letter case.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digits = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        if !is_hex || !(1..=Self::MAX_DIGITS).contains(&text.len()) {
+            let text = shorten(text);
+            return Err(Error::unreadable(format!(
+                "{text:?} is not the start of an id: 1 to {} hex digits are expected",
+                Self::MAX_DIGITS
+            )));
+        }
+        let bits = u128::from_str_radix(text, 16).unwrap_or_default();
+        Ok(Self { bits: bits << (128 - digits * 4), digits })
+    }
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $noun:literal, $missing:ident) => {
         $(#[$doc])*
@@ -183,6 +232,28 @@ mod tests {
         let id: TaskId = "01a22ee6b00070008000000000000000".parse().unwrap();
         assert_eq!(id.made_at().unwrap().to_rfc3339(), "2026-12-01T00:00:00+00:00");
         assert_eq!(TaskId(Uuid::nil()).made_at(), None);
+    }
+
+    #[test]
+    fn prefix_of_an_id_is_the_range_of_its_ids() {
+        let range = |text: &str| {
+            let prefix: IdPrefix = text.parse().unwrap();
+            (TaskId(prefix.first()).to_string(), TaskId(prefix.last()).to_string())
+        };
+        assert_eq!(range("01a"), (format!("01a{}", "0".repeat(29)), format!("01a{}", "f".repeat(29))));
+        let whole = "01a22ee6b00070008000000000000000";
+        assert_eq!(range(&whole.to_uppercase()), (whole.to_owned(), whole.to_owned()));
+        for wrong in ["", "0x1", "+1", "patch", &"0".repeat(33)] {
+            assert!(wrong.parse::<IdPrefix>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn first_id_of_a_time_precedes_the_ids_made_then() {
+        let id: TaskId = "01a22ee6b00070008000000000000000".parse().unwrap();
+        let first = TaskId::first_at(id.made_at().unwrap());
+        assert_eq!(first.to_string(), format!("01a22ee6b000{}", "0".repeat(20)));
+        assert!(first < id);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, io::Write as _};
 
-use clap::error::ErrorKind;
+use clap::{Command, error::ErrorKind};
+
+use crate::suggest::suggest;
 
 /// Flags of all operator commands that may precede the command, as in other tools. These take a
 /// value.
@@ -37,11 +39,12 @@ fn taken(word: &str) -> usize {
     if WITH_VALUE.contains(&word) { 2 } else { 0 }
 }
 
-/// Prints a parse error with a hint, and exits.
-pub(crate) fn exit(error: &clap::Error, words: &[OsString]) -> ! {
+/// Prints a parse error with its hints, and exits.
+pub(crate) fn exit(mut error: clap::Error, words: &[OsString], command: &Command) -> ! {
+    let suggestions = suggest(&mut error, words, command);
     drop(error.print());
-    if let Some(tip) = tip(error.kind(), words) {
-        drop(writeln!(std::io::stderr(), "  try: {tip}"));
+    for hint in suggestions.into_iter().chain(tip(error.kind(), words)) {
+        drop(writeln!(std::io::stderr(), "  try: {hint}"));
     }
     std::process::exit(error.exit_code())
 }

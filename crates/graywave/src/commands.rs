@@ -54,24 +54,9 @@ enum Command {
     /// Validate settings, addresses and certificates
     CheckConfig,
     Healthcheck(healthcheck::HealthcheckArgs),
-    /// Create, list, revoke and stop projects, the tenants
+    /// Manage projects, access and enrolment in the database, for the first credentials
     #[command(subcommand)]
-    Projects(db_commands::Projects),
-    /// Create and list principals, and bind policies to them
-    #[command(subcommand)]
-    Principals(db_commands::Principals),
-    /// Create, list and delete access policies
-    #[command(subcommand)]
-    Policies(db_commands::Policies),
-    /// Create, list and revoke access keys, which sign requests
-    #[command(subcommand)]
-    Keys(db_commands::Keys),
-    /// Create, list and revoke bearer tokens
-    #[command(subcommand)]
-    Tokens(db_commands::Tokens),
-    /// Create, list and revoke enrolment tokens of desktops
-    #[command(subcommand)]
-    EnrolmentTokens(db_commands::EnrolmentTokens),
+    Admin(DatabaseCommand),
     /// Create and rotate the CA, and issue certificates
     #[command(subcommand)]
     Ca(ca::Ca),
@@ -79,6 +64,8 @@ enum Command {
     Completion(completion::CompletionArgs),
     /// Write manual pages
     Man(man::ManArgs),
+    /// Print the version of this program
+    Version,
     /// Print the reference of error reasons and their fixes
     Errors,
     /// Print the OpenAPI document of the REST API
@@ -113,7 +100,7 @@ const CONFIG: &str = "config";
 /// Parses the command line. Exits the process on errors and for `--help`.
 pub(crate) fn parse() -> Arguments {
     let words = argv::reorder(std::env::args_os().collect());
-    parse_from(&words).unwrap_or_else(|error| argv::exit(&error, &words))
+    parse_from(&words).unwrap_or_else(|error| argv::exit(error, &words, &command()))
 }
 
 fn parse_from(words: &[OsString]) -> Result<Arguments, clap::Error> {
@@ -149,6 +136,7 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
         Command::Completion(arguments) => Ok(print(&completion::registration(&arguments)?)?),
         Command::Man(arguments) => man::write(&arguments, command()),
         Command::Reference => Ok(print(&help::reference(command()))?),
+        Command::Version => Ok(print(&format!("graywave {}\n", env!("CARGO_PKG_VERSION")))?),
         Command::Errors => Ok(print(&domain::error::reference())?),
         Command::Openapi => Ok(print(&format!("{}\n", api::document().to_pretty_json()?))?),
         Command::CheckConfig => Ok(print(&roles::check(&settings()?).await?)?),
@@ -156,24 +144,13 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
             healthcheck::run(arguments, settings()?.telemetry.health_address()).await
         }
         Command::Ca(command) => Ok(print(&ca::run(command)?)?),
-        Command::Projects(command) => manage(DatabaseCommand::Projects(command), &settings()?).await,
-        Command::Principals(command) => manage(DatabaseCommand::Principals(command), &settings()?).await,
-        Command::Policies(command) => manage(DatabaseCommand::Policies(command), &settings()?).await,
-        Command::Keys(command) => manage(DatabaseCommand::Keys(command), &settings()?).await,
-        Command::Tokens(command) => manage(DatabaseCommand::Tokens(command), &settings()?).await,
-        Command::EnrolmentTokens(command) => {
-            manage(DatabaseCommand::EnrolmentTokens(command), &settings()?).await
-        }
+        Command::Admin(command) => Ok(print(&db_commands::run(command, &settings()?).await?)?),
         Command::Dev(arguments) => serve(Role::Dev(arguments), &settings()?).await,
         Command::Api => serve(Role::Api, &settings()?).await,
         Command::Scheduler => serve(Role::Scheduler, &settings()?).await,
         Command::Worker => serve(Role::Worker, &settings()?).await,
         Command::Migrate(arguments) => serve(Role::Migrate(arguments), &settings()?).await,
     }
-}
-
-async fn manage(command: DatabaseCommand, settings: &Settings) -> anyhow::Result<()> {
-    Ok(print(&db_commands::run(command, settings).await?)?)
 }
 
 /// Long-running command with telemetry, until `stop`.
@@ -232,8 +209,8 @@ mod tests {
             "graywave --config f check-config",
             "graywave check-config --config f",
             "graywave scheduler --config=f",
-            "graywave tokens --config f ls --project p",
-            "graywave tokens ls --project p --config f",
+            "graywave admin --config f tokens ls --project p",
+            "graywave admin tokens ls --project p --config f",
             "graywave --config other migrate --config f",
         ] {
             assert_eq!(config(line), Ok(Some(PathBuf::from("f"))), "{line}");

@@ -11,7 +11,8 @@ Add the line for your shell to its startup file:
   ~/.bashrc                    source <(graywave completion bash)
   ~/.zshrc, after compinit     source <(graywave completion zsh)
   ~/.config/fish/config.fish   graywave completion fish | source
-Ids of tasks, desktops, scripts and workers come from the control plane of the current context.")]
+  $PROFILE of PowerShell       graywave completion powershell | Out-String | iex
+Ids, names of scripts, tags and pools come from the control plane of the current context.")]
 pub(crate) struct CompletionArgs {
     /// Shell to complete in
     #[arg(value_enum)]
@@ -23,6 +24,7 @@ enum Shell {
     Bash,
     Zsh,
     Fish,
+    Powershell,
 }
 
 /// Environment variable with which the shell requests completions.
@@ -34,6 +36,7 @@ pub(crate) fn registration(arguments: &CompletionArgs) -> anyhow::Result<String>
         Shell::Bash => "bash",
         Shell::Zsh => "zsh",
         Shell::Fish => "fish",
+        Shell::Powershell => "powershell",
     };
     let shells = Shells::builtins();
     let shell = shells.completer(name).context("no such shell")?;

@@ -6,22 +6,38 @@ use domain::{Error, FieldPath, error::Segment};
 const FLAGS: [(&str, &str); 6] = [
     ("policies", "--policy"),
     ("document", "--file"),
-    ("expire_time", "--expires-in-days"),
+    ("expire_time", "--expires"),
     ("desktop_id", "--desktop"),
     ("uses", "--uses"),
-    ("expires_in_hours", "--expires-in-hours"),
+    ("expires_in_hours", "--expires"),
 ];
 
-/// Formats an error with its chain of causes. A domain error also gets its flag and a link to its
-/// reason.
+/// Formats an error with its causes, each once. A domain error also gets its flag and a link to
+/// its reason.
 pub(crate) fn text(error: &anyhow::Error) -> String {
-    let Some(refused) = error.downcast_ref::<Error>() else { return format!("{error:#}") };
+    let Some(refused) = error.downcast_ref::<Error>() else { return causes(error) };
     let field = refused.field.as_ref().map(flag);
     let mut text = refused.text(field.as_deref());
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!(": {cause}"));
+    // Between the reason and the innermost cause, each layer only repeats that its work failed.
+    if let Some(cause) = error.chain().skip(1).last() {
+        let message = store::postgres_message(error.as_ref()).unwrap_or_else(|| cause.to_string());
+        text.push_str(&format!(": {message}"));
     }
     text + &format!("\n  see: {}", refused.reason.anchor())
+}
+
+/// Joins the messages of an error and its causes. Omits a cause that the message before repeats.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(message) = store::postgres_message(error.as_ref()) {
+        return format!("{text}: {message}");
+    }
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(&format!(": {cause}"));
+        }
+    }
+    text
 }
 
 /// Returns the flag of a field, with the path inside its value.
@@ -48,6 +64,7 @@ mod tests {
             assert_eq!(text(&error.into()), expected);
         }
         assert_eq!(text(&anyhow::anyhow!("x").context("y")), "y: x");
+        assert_eq!(text(&anyhow::anyhow!("x").context("y: x").context("z")), "z: y: x");
     }
 
     #[test]

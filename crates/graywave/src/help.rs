@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Headings of the help and their commands, in order.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Run a rollout", &["run", "preview", "watch"]),
     ("Inspect results", &["ls", "show", "records", "logs", "failures", "explain", "what-if"]),
     (
@@ -11,12 +11,13 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["pause", "resume", "approve", "stop", "retry", "concurrency", "freeze", "unfreeze", "limits"],
     ),
     ("Manage the fleet", &["scripts", "desktops", "workers", "certificates", "audit"]),
-    ("Configure the CLI", &["login", "config", "errors", "completion", "man"]),
+    ("Manage access", &["projects", "principals", "policies", "tokens", "keys", "enrolment-tokens"]),
+    ("Configure the CLI", &["login", "config", "version", "errors", "completion", "man"]),
     ("Operate a cluster", &CLUSTER),
 ];
 
 /// Commands that operate a cluster.
-pub(crate) const CLUSTER: [&str; 16] = [
+pub(crate) const CLUSTER: [&str; 11] = [
     "dev",
     "api",
     "scheduler",
@@ -24,12 +25,7 @@ pub(crate) const CLUSTER: [&str; 16] = [
     "migrate",
     "check-config",
     "healthcheck",
-    "projects",
-    "principals",
-    "policies",
-    "tokens",
-    "keys",
-    "enrolment-tokens",
+    "admin",
     "ca",
     "openapi",
     "help",
@@ -141,7 +137,11 @@ $ graywave watch latest
 - **Output**: `-o table`, `wide`, `json`, `yaml` or `name`. JSON and YAML have the fields of the admin service and the
   words of the REST API. Results go to standard output. Progress and notes go to standard error; `--quiet` omits them.
   On a terminal, long lists go through a pager.
-- **Tasks**: `latest` instead of a task id is the newest task.
+- **Names**: the first digits of a task id or a script id are enough if no other id starts with them. A script has a
+  name, too. An ambiguous name exits with 2 and lists the candidates. Tables show 12 digits; `-o wide`, `json` and
+  `name` have whole ids.
+- **Tasks**: `latest` instead of a task id is your newest task, and `latest --any` the newest task of any author.
+- **Durations** have units: `90s`, `5m`, `1h30m`.
 - **Times** are in UTC.
 - **Colours** appear on terminals only, and not with `--no-color` or `NO_COLOR`. The output of desktops cannot control the
   terminal.
@@ -152,10 +152,11 @@ $ graywave watch latest
 |---|---|
 | 0 | The command succeeded. A followed rollout succeeded on every target. |
 | 1 | A followed rollout ended with failures, a local or internal error occurred, or the user declined a question. |
-| 2 | The command line, or a file that it names, is invalid. |
+| 2 | The command line, or a file that it names, is invalid, also if the control plane finds the mistake. |
 | 3 | The gate halted the followed rollout. |
 | 4 | The followed rollout was stopped, or expired. |
-| 5 | The control plane refused the request. |
+| 5 | The control plane refused a valid request: no policy allows it, a rule of the project forbids it, the object does
+  not exist, or its state conflicts. |
 | 6 | The control plane is unreachable. |
 | 130 | Detached by Ctrl-C or a signal. The rollout continues. |
 ";

@@ -13,6 +13,7 @@ mod help;
 mod man;
 mod roles;
 mod signals;
+mod suggest;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -42,11 +43,11 @@ fn main() -> ExitCode {
 /// Prints the error and returns its exit code.
 fn failed(error: &anyhow::Error) -> ExitCode {
     let Some(failure) = error.downcast_ref::<cli::Error>() else {
-        eprint(&format!("graywave: {}", error::text(error)));
+        eprint(&format!("error: {}", error::text(error)));
         return ExitCode::FAILURE;
     };
     if !failure.is_silent() {
-        eprint(&format!("graywave: {failure}"));
+        eprint(&format!("error: {failure}"));
     }
     failure.exit_status.into()
 }

@@ -38,6 +38,7 @@ pub mod notify;
 pub mod partition;
 mod pool;
 mod presence;
+mod probe;
 pub mod project;
 pub mod project_limit;
 pub mod record;
@@ -55,6 +56,7 @@ pub mod worker;
 
 pub use error::Error;
 pub use pool::{Acquired, PoolOptions, Store, Tx, schema_digest, unverified_host, wait_until_idle};
+pub use probe::{NotUsable, postgres_message};
 pub use rows::TaskRows;
 pub use sqlx::PgConnection as Connection;
 pub use time_sync::Clock;

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    ids::{ProjectId, ScriptId, TaskId},
+    ids::{IdPrefix, ProjectId, ScriptId, TaskId},
     page::Page,
     script::{ScriptBody, ScriptType},
 };
@@ -22,6 +22,8 @@ pub struct ScriptRow {
     pub sha256: Vec<u8>,
     /// Fields of the revision; the content is empty in lists.
     pub body: ScriptBody,
+    /// Principal of the first save.
+    pub created_by: String,
     /// Time of the first save.
     pub create_time: Timestamp,
     /// Time of the last save.
@@ -37,6 +39,7 @@ struct Raw {
     description: String,
     version: String,
     content: String,
+    created_by: String,
     create_time: Timestamp,
     update_time: Timestamp,
 }
@@ -56,6 +59,7 @@ impl TryFrom<Raw> for ScriptRow {
                 description: raw.description,
                 version: raw.version,
             },
+            created_by: raw.created_by,
             create_time: raw.create_time,
             update_time: raw.update_time,
         })
@@ -67,10 +71,14 @@ impl TryFrom<Raw> for ScriptRow {
 pub struct ScriptFilter {
     /// Only this script.
     pub script_id: Option<ScriptId>,
+    /// Only scripts whose id starts with these digits.
+    pub id_prefix: Option<IdPrefix>,
     /// Only scripts with this name.
     pub name: Option<String>,
     /// Only scripts of this type.
     pub script_type: Option<ScriptType>,
+    /// Only scripts that this principal saved first.
+    pub created_by: Option<String>,
 }
 
 /// Selects a revision of a script.
@@ -124,14 +132,16 @@ pub async fn insert(
     script_id: ScriptId,
     script_type: ScriptType,
     body: &ScriptBody,
+    created_by: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO script (project_id, script_id, script_type, revision, create_time, update_time)
-         VALUES ($1, $2, $3, 1, $4, $4)",
+        "INSERT INTO script (project_id, script_id, script_type, revision, created_by, create_time, update_time)
+         VALUES ($1, $2, $3, 1, $4, $5, $5)",
         project_id.as_str(),
         script_id.0,
         script_type.as_str(),
+        created_by,
         now,
     )
     .execute(&mut *connection)
@@ -225,7 +235,7 @@ pub async fn fetch(
     let row = sqlx::query_as!(
         Raw,
         "SELECT s.script_id, s.script_type, r.revision, r.sha256, r.name, r.description, r.version, r.content,
-                s.create_time, r.create_time AS update_time
+                s.created_by, s.create_time, r.create_time AS update_time
          FROM script s
          LEFT JOIN task_script ts ON ts.task_id = $3 AND ts.script_id = s.script_id
          JOIN script_revision r ON r.project_id = s.project_id AND r.script_id = s.script_id
@@ -251,7 +261,7 @@ pub async fn current(
     let rows = sqlx::query_as!(
         Raw,
         r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
-                '' AS "content!", s.create_time, s.update_time
+                '' AS "content!", s.created_by, s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.script_id = ANY($2) AND s.delete_time IS NULL"#,
         project_id.as_str(),
@@ -309,21 +319,26 @@ pub async fn contents(
 }
 
 /// Queries the scripts of a project that match a filter, without content. `$rest` continues the
-/// statement, with parameters from `$5` on.
+/// statement, with parameters from `$8` on.
 macro_rules! filtered_scripts {
     ($project_id:expr, $filter:expr, $rest:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             Raw,
             r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
-                '' AS "content!", s.create_time, s.update_time
+                '' AS "content!", s.created_by, s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
            AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
+           AND ($5::text IS NULL OR s.created_by = $5)
+           AND ($6::uuid IS NULL OR s.script_id BETWEEN $6 AND $7)
 "# + $rest,
             $project_id.as_str(),
             $filter.script_id.map(|id| id.0),
             $filter.name.as_deref(),
             $filter.script_type.map(ScriptType::as_str),
+            $filter.created_by.as_deref(),
+            $filter.id_prefix.map(|prefix| prefix.first()),
+            $filter.id_prefix.map(|prefix| prefix.last()),
             $($argument),+
         )
     };
@@ -340,18 +355,23 @@ pub async fn list(
         r#"SELECT count(*) AS "count!"
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
-           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)"#,
+           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
+           AND ($5::text IS NULL OR s.created_by = $5)
+           AND ($6::uuid IS NULL OR s.script_id BETWEEN $6 AND $7)"#,
         project_id.as_str(),
         filter.script_id.map(|id| id.0),
         filter.name.as_deref(),
         filter.script_type.map(ScriptType::as_str),
+        filter.created_by.as_deref(),
+        filter.id_prefix.map(|prefix| prefix.first()),
+        filter.id_prefix.map(|prefix| prefix.last()),
     )
     .fetch_one(&mut *connection)
     .await?;
     let query = filtered_scripts!(
         project_id,
         filter,
-        "         ORDER BY s.script_id DESC OFFSET $5 LIMIT $6",
+        "         ORDER BY s.script_id DESC OFFSET $8 LIMIT $9",
         page.offset,
         page.limit,
     );
@@ -371,8 +391,8 @@ pub async fn page(
     let query = filtered_scripts!(
         project_id,
         filter,
-        "           AND ($5::uuid IS NULL OR s.script_id < $5)
-         ORDER BY s.script_id DESC LIMIT $6",
+        "           AND ($8::uuid IS NULL OR s.script_id < $8)
+         ORDER BY s.script_id DESC LIMIT $9",
         before.map(|id| id.0),
         limit,
     );

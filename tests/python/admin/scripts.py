@@ -53,7 +53,12 @@ def listed(admin, script_id):
     check("scripts are listed, newest first", ids() == [powershell_id, bat_id, script_id], ids())
     check("  by name", (ids(name="hello"), ids(name="hell")) == ([script_id], []))
     check("  by type", ids(script_type="SCRIPT_TYPE_BAT") == [bat_id])
+    check("  by the caller", ids(mine=True) == ids())
+    prefix = lambda digits: ids(script_id_prefix=digits)
+    check("  by the first digits", (prefix(script_id), prefix("ffff")) == ([script_id], []))
+    refused("  and by nothing else", INVALID, lambda: prefix("hello"), "script_id_prefix")
     found = admin(SCRIPT, "ListScripts")["scripts"]
+    check("  with their authors", all(script["created_by"] for script in found), found)
     check("  without their content", not any("content" in script for script in found), found)
     return bat_id
 

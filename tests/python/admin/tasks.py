@@ -97,6 +97,8 @@ def listed(admin, task_id):
         check(f"  by status {status}", [task["task_id"] for task in found] == expected, found)
     both = ["TASK_STATUS_STOPPED", "TASK_STATUS_SUCCESS"]
     check("  by two statuses", len(admin("TaskService", "ListTasks", statuses=both)["tasks"]) == len(ids))
+    check("  by the caller and first digits",
+          len(admin("TaskService", "ListTasks", mine=True, task_id_prefix=ids[0])["tasks"]) == 1)
     refused("an unknown status", INVALID, lambda: admin("TaskService", "ListTasks", statuses=[99]), "statuses")
 
 

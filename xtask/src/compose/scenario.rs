@@ -22,8 +22,17 @@ pub(super) fn run(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     say("-- docker compose up");
     cluster.up(FIRST_DESKTOPS)?;
     let token = wait_for("a token", || {
-        let create =
-            ["graywave", "tokens", "create", "--project", PROJECT, "--principal", "admin", "--only-token"];
+        let create = [
+            "graywave",
+            "admin",
+            "tokens",
+            "create",
+            "--project",
+            PROJECT,
+            "--principal",
+            "admin",
+            "--only-token",
+        ];
         cluster.exec("api", &create).map(Some)
     })?;
     let http = format!("http://127.0.0.1:{}", cluster.http_port);

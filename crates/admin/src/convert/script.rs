@@ -24,6 +24,7 @@ pub(crate) fn script(row: ScriptRow) -> Script {
         content: row.body.content,
         revision: row.revision,
         sha256: hex::encode(row.sha256),
+        created_by: row.created_by,
         create_time: time(Some(row.create_time)),
         update_time: time(Some(row.update_time)),
     }

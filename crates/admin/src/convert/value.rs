@@ -1,6 +1,6 @@
 //! Conversions of plain values: texts, filters, enums, times and field masks.
 
-use domain::{Error, Timestamp};
+use domain::{Error, Timestamp, ids::IdPrefix};
 use proto::{Word, time_opt};
 
 /// Returns the text; empty for `None`.
@@ -43,6 +43,12 @@ pub(crate) fn moment(
 ) -> Result<Option<Timestamp>, Error> {
     let out_of_range = || Error::invalid(name, "the timestamp is out of range");
     given.map(|given| time_opt(&given).ok_or_else(out_of_range)).transpose()
+}
+
+/// Reads a filter of the first digits of an id. An empty text means no filter.
+pub(crate) fn id_prefix(name: &'static str, digits: &str) -> Result<Option<IdPrefix>, Error> {
+    let given = Some(digits).filter(|digits| !digits.is_empty());
+    given.map(str::parse).transpose().map_err(|error: Error| error.within(name))
 }
 
 /// Converts a time span to a protobuf duration.

@@ -13,7 +13,7 @@ use crate::{
     Service,
     convert::{
         script::{new_script, required_script, revision, script, within_script},
-        value::{filter, masked, word},
+        value::{filter, id_prefix, masked, word},
     },
     extract::{extract, extract_idempotent},
     page,
@@ -48,6 +48,8 @@ impl ScriptService for Service {
         let script_type = word::<ScriptType>("script_type", message.script_type).map_err(failed)?;
         let filter = ScriptFilter {
             script_id: None,
+            id_prefix: id_prefix("script_id_prefix", &message.script_id_prefix).map_err(failed)?,
+            created_by: message.mine.then(|| caller.identity.principal.clone()),
             name: filter("name", message.name).map_err(failed)?,
             script_type: script_type.map(str::parse).transpose().map_err(failed)?,
         };

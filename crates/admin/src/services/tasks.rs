@@ -15,7 +15,10 @@ use tonic::{Request, Response, Status};
 use super::watch;
 use crate::{
     Service,
-    convert::{preview, task, task_spec, value::filter},
+    convert::{
+        preview, task, task_spec,
+        value::{filter, id_prefix, moment},
+    },
     extract::{extract, extract_idempotent, justified},
     page,
     status::{failed, within},
@@ -123,6 +126,9 @@ impl TaskService for Service {
             statuses: task::statuses(&message).map_err(failed)?,
             reason,
             ticket,
+            id_prefix: id_prefix("task_id_prefix", &message.task_id_prefix).map_err(failed)?,
+            created_by: message.mine.then(|| caller.identity.principal.clone()),
+            created_from: moment("create_time_from", message.create_time_from).map_err(failed)?,
             ..TaskFilter::default()
         };
         let found = self.control.page_tasks(&caller, &filter, size).await.map_err(failed)?;

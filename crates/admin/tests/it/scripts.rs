@@ -2,7 +2,7 @@
 
 use proto::admin::{
     CreateScriptRequest, DeleteScriptRequest, GetScriptRequest, ListRevisionsRequest, ListScriptsRequest,
-    Script, ScriptType, UpdateScriptRequest,
+    Script, ScriptType, UpdateScriptRequest, script_service_client::ScriptServiceClient,
 };
 use tonic::Code;
 
@@ -115,4 +115,38 @@ async fn content_is_kept_as_it_was_sent() {
     }
     let utf_16 = CreateScriptRequest { script: Some(script("s", "e\0c\0")), ..Default::default() };
     assert_eq!(refused(scripts.create_script(utf_16).await).fields, ["script.content"]);
+}
+
+#[tokio::test]
+async fn scripts_are_found_by_author_and_first_digits() {
+    let harness = Harness::new().await;
+    harness.project().await;
+    let token = harness.token("ann", &["admin"]).await;
+    let mut of_ann = ScriptServiceClient::new(harness.channel(Some(&token)));
+    let mut scripts = harness.scripts();
+    let create = |name| CreateScriptRequest { script: Some(script(name, "true")), ..Default::default() };
+    let own = scripts.create_script(create("patch")).await.unwrap().into_inner().script.unwrap();
+    let hers = of_ann.create_script(create("patch")).await.unwrap().into_inner().script.unwrap();
+    assert_eq!((own.created_by.as_str(), hers.created_by.as_str()), ("configuration", "ann"));
+    // A revision by another principal does not change the author.
+    let change = Script { script_id: hers.script_id.clone(), content: "false".into(), ..Script::default() };
+    let change = UpdateScriptRequest { script: Some(change), ..Default::default() };
+    let changed = scripts.update_script(change).await.unwrap().into_inner().script.unwrap();
+    assert_eq!((changed.revision, changed.created_by.as_str()), (2, "ann"));
+
+    let mine = ListScriptsRequest { mine: true, name: "patch".into(), ..Default::default() };
+    let ids = |scripts: Vec<Script>| scripts.into_iter().map(|it| it.script_id).collect::<Vec<_>>();
+    let listed = scripts.list_scripts(mine.clone()).await.unwrap().into_inner().scripts;
+    assert_eq!(ids(listed), [own.script_id.clone()]);
+    let listed = of_ann.list_scripts(mine).await.unwrap().into_inner().scripts;
+    assert_eq!(ids(listed), [hers.script_id.clone()]);
+    let mut with_prefix = async |digits: &str| {
+        let request = ListScriptsRequest { script_id_prefix: digits.into(), ..Default::default() };
+        scripts.list_scripts(request).await
+    };
+    let both = with_prefix(own.script_id.get(..8).unwrap()).await.unwrap().into_inner().scripts;
+    assert_eq!(ids(both), [hers.script_id.clone(), own.script_id.clone()]);
+    let one = with_prefix(&own.script_id.to_uppercase()).await.unwrap().into_inner().scripts;
+    assert_eq!(ids(one), [own.script_id]);
+    assert_eq!(refused(with_prefix("patch").await).fields, ["script_id_prefix"]);
 }

@@ -1,10 +1,11 @@
 //! Submitting, inspecting and changing tasks.
 
+use domain::ids::TaskId;
 use proto::admin::{
     Approval, ApproveWaveRequest, CreateScriptRequest, FailThreshold, GetTaskRequest, ListTargetsRequest,
     ListTasksRequest, PauseTaskRequest, PreviewTaskRequest, ResumeTaskRequest, RetryTaskRequest, Rollout,
     Script, ScriptRevision, ScriptType, SetConcurrencyRequest, StopMode, StopTaskRequest, SubmitTaskRequest,
-    TaskSpec, TaskStatus, UpdateScriptRequest, WaveSpec, WaveStatus,
+    TaskSpec, TaskStatus, UpdateScriptRequest, WaveSpec, WaveStatus, task_service_client::TaskServiceClient,
 };
 use tonic::Code;
 
@@ -166,6 +167,37 @@ async fn tasks_and_targets_are_listed_in_pages() {
     let second = tasks.list_targets(request).await.unwrap().into_inner();
     let ordinals: Vec<_> = first.targets.iter().chain(&second.targets).map(|target| target.ordinal).collect();
     assert_eq!(ordinals, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn tasks_are_found_by_author_first_digits_and_time() {
+    let harness = Harness::new().await;
+    harness.project().await;
+    harness.desktops(1).await;
+    let first = harness.submit(command_on(1)).await.task_id;
+    let last = harness.submit(command_on(1)).await.task_id;
+    let token = harness.token("ann", &["admin"]).await;
+    let mut of_ann = TaskServiceClient::new(harness.channel(Some(&token)));
+    let mut tasks = harness.tasks();
+    let mut ids = async |request: ListTasksRequest| {
+        let found = tasks.list_tasks(request).await;
+        found.map(|page| page.into_inner().tasks.into_iter().map(|it| it.task_id).collect::<Vec<_>>())
+    };
+    let mine = ListTasksRequest { mine: true, ..Default::default() };
+    assert_eq!(ids(mine.clone()).await.unwrap(), [last.clone(), first.clone()]);
+    assert!(of_ann.list_tasks(mine).await.unwrap().into_inner().tasks.is_empty());
+    let prefix = |digits: &str| ListTasksRequest { task_id_prefix: digits.into(), ..Default::default() };
+    assert_eq!(ids(prefix(first.get(..8).unwrap())).await.unwrap(), [last.clone(), first.clone()]);
+    assert_eq!(ids(prefix(&first)).await.unwrap(), [first.clone()]);
+    assert_eq!(refused(ids(prefix("zz")).await).fields, ["task_id_prefix"]);
+    // The time in an id is that of its first digits.
+    let made_at = first.parse::<TaskId>().unwrap().made_at().unwrap().timestamp();
+    let since = |seconds| ListTasksRequest {
+        create_time_from: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        ..Default::default()
+    };
+    assert_eq!(ids(since(made_at)).await.unwrap(), [last, first]);
+    assert_eq!(ids(since(made_at + 2)).await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ pub(crate) struct SavedScript {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     content: Option<String>,
+    /// Principal of the first save.
+    created_by: String,
     /// Time of the first save.
     #[schema(format = DateTime)]
     create_time: String,
@@ -70,6 +72,7 @@ impl From<ScriptRow> for SavedScript {
             revision: row.revision,
             sha256: hex::encode(row.sha256),
             content: Some(row.body.content),
+            created_by: row.created_by,
             create_time: time(row.create_time),
             update_time: time(row.update_time),
         }
@@ -131,7 +134,7 @@ pub(crate) async fn list(
 ) -> Result<Json<SavedScripts>, ApiError> {
     let (size, last) = page.read()?;
     let script_type = optional_type(query.script_type.as_deref(), "script_type")?;
-    let filter = ScriptFilter { script_id: None, name: query::text(query.name), script_type };
+    let filter = ScriptFilter { name: query::text(query.name), script_type, ..ScriptFilter::default() };
     let found = control.page_scripts(&caller, &filter, last, size).await?;
     let next_page_token = pagination::next(&found, size, |row| row.script_id.to_string());
     let scripts = found.into_iter().map(|row| SavedScript { content: None, ..row.into() });

@@ -131,7 +131,8 @@ pub(crate) async fn list(
         Some(Ok(id)) => Some(id),
         None => None,
     };
-    let filter = ScriptFilter { script_id, name: query::text(query.name), script_type };
+    let filter =
+        ScriptFilter { script_id, name: query::text(query.name), script_type, ..ScriptFilter::default() };
     let (count, rows) = control.list_scripts(&caller, &filter, page).await?;
     Ok(Json(Scripts { count, scripts: rows.into_iter().map(Script::listed).collect() }))
 }

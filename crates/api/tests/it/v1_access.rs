@@ -374,7 +374,7 @@ async fn a_project_of_the_configuration_alone_is_told_what_to_do() {
     ] {
         let (status, message) = refused(&harness, TOKEN, method.clone(), path, body.as_ref()).await;
         assert_eq!(status, 404, "{method} {path}");
-        assert!(message.contains("`graywave projects create project-1`"), "{method} {path}: {message}");
+        assert!(message.contains("`graywave admin projects create project-1`"), "{method} {path}: {message}");
     }
     // These credentials may do everything, for a first start.
     harness.control.create_project(&"project-1".parse().unwrap(), "p").await.unwrap();

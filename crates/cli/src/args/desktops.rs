@@ -30,11 +30,11 @@ pub(crate) struct DesktopFlags {
     pub(crate) desktops_file: Option<PathBuf>,
     /// Desktops with this tag; repeat to require several tags: --tag pool=finance
     #[arg(long, short, value_name = "KEY=VALUE", help_heading = HEADING, aliases = ["desktop-tag", "desktop_tag"],
-          conflicts_with_all = ["desktop", "desktops_file"])]
+          conflicts_with_all = ["desktop", "desktops_file"], add = ArgValueCompleter::new(completion::tags))]
     pub(crate) tag: Vec<String>,
     /// Desktops of this pool
     #[arg(long, short, value_name = "ID", help_heading = HEADING, aliases = ["desktop-pool-id", "desktop_pool_id", "pool-id", "pool_id"],
-          conflicts_with = "tag")]
+          conflicts_with = "tag", add = ArgValueCompleter::new(completion::pools))]
     pub(crate) pool: Option<String>,
     /// Every desktop of the project that is not retired
     #[arg(long, help_heading = HEADING, conflicts_with_all = ["desktop", "desktops_file", "tag", "pool"])]
@@ -49,7 +49,7 @@ impl DesktopFlags {
             ids.append(&mut read_ids(path)?);
         }
         if self.all {
-            ids = all(session).await?;
+            ids = all_desktops(session, ListDesktopsRequest::default()).await?;
         }
         let mut seen = HashSet::new();
         ids.retain(|id| seen.insert(id.clone()));
@@ -67,7 +67,8 @@ impl DesktopFlags {
     }
 }
 
-fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
+/// Reads a file of desktop ids.
+pub(crate) fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
     let ids = ids_of(&file_arg::read_unmarked(path, "file of ids", MAX_EXECUTION_BODY_BYTES)?);
     if ids.len() > MAX_TARGETS_PER_TASK {
         return Err(Error::misused(format!(
@@ -86,8 +87,12 @@ fn ids_of(text: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-async fn all(session: &Session) -> Result<Vec<String>, Error> {
-    let mut request = ListDesktopsRequest { page_size: PAGE, ..ListDesktopsRequest::default() };
+/// Lists the ids of the desktops that match a filter, up to one more than a task may have.
+pub(crate) async fn all_desktops(
+    session: &Session,
+    filter: ListDesktopsRequest,
+) -> Result<Vec<String>, Error> {
+    let mut request = ListDesktopsRequest { page_size: PAGE, ..filter };
     let mut ids = Vec::new();
     loop {
         let page = session.desktops().list_desktops(request.clone()).await;

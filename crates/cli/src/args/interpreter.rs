@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use domain::script::{ScriptType, executable};
+use proto::admin;
 
 use crate::Error;
 
@@ -25,6 +26,15 @@ const FIRST_LINES: [(&[&str], &str); 16] = [
     (&["csh"], "#!/bin/csh"),
     (&["tcsh"], "#!/bin/tcsh"),
 ];
+
+/// Converts a script type of the admin service to the one of the rules.
+pub(super) const fn of_rules(kind: admin::ScriptType) -> ScriptType {
+    match kind {
+        admin::ScriptType::Powershell => ScriptType::Powershell,
+        admin::ScriptType::Bat => ScriptType::Bat,
+        admin::ScriptType::Shell | admin::ScriptType::Unspecified => ScriptType::Shell,
+    }
+}
 
 /// Refuses a SHELL script without a `#!` line whose file name says that no shell reads it. Its
 /// lines would run as commands of sh.

@@ -93,27 +93,6 @@ pub(super) fn wave(text: &str) -> Result<WaveSpec, String> {
     Ok(WaveSpec { fail_threshold, ..size(of_size)? })
 }
 
-/// Parses a duration into seconds: `90`, `90s`, `10m`, `1h 30m`.
-pub(super) fn seconds(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Ok(seconds.into());
-    }
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: expected a duration like 90s, 10m or 1h"))?;
-    i64::try_from(duration.as_secs()).map_err(|error| error.to_string())
-}
-
-/// Parses a duration into minutes: `5`, `5m`, `2h`. The API has no shorter unit.
-pub(super) fn minutes(text: &str) -> Result<i64, String> {
-    if let Ok(minutes) = text.parse() {
-        return Ok(minutes);
-    }
-    match seconds(text)? {
-        seconds if seconds % 60 == 0 => Ok(seconds / 60),
-        _ => Err("expected whole minutes, like 5m or 2h".to_owned()),
-    }
-}
-
 /// Parses the daily window for starts: `22:00-05:00` in each desktop's local time, or
 /// `22:00-05:00@Europe/Berlin`.
 pub(super) fn window(text: &str) -> Result<Window, String> {
@@ -156,13 +135,6 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_a_number_of_the_unit_or_says_its_own() {
-        assert_eq!((seconds("90"), seconds("10m"), seconds("1h 30m")), (Ok(90), Ok(600), Ok(5_400)));
-        assert_eq!((minutes("5"), minutes("2h")), (Ok(5), Ok(120)));
-        assert!(minutes("90s").is_err() && seconds("soon").is_err() && seconds("-5").is_err());
-    }
-
-    #[test]
     fn a_moment_has_a_zone_and_a_share_may_have_its_sign() {
         let unix = |text: &str| {
             moment(text).map(|it| it.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()).ok()
@@ -189,7 +161,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_is_typed_breaks_it(text in "[0-9a-z%:/.@= -]{0,12}") {
-            drop((wave(&text), threshold(&text), seconds(&text), minutes(&text), window(&text), pair(&text)));
+            drop((wave(&text), threshold(&text), window(&text), pair(&text)));
         }
     }
 }

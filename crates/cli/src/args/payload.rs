@@ -5,27 +5,33 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use clap_complete::{ArgValueCompleter, PathCompleter};
 use domain::limits::{MAX_SCRIPT_CONTENT_CHARS, MAX_SCRIPT_NAME_CHARS};
-use proto::admin::{
-    Command, CreateScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType, TaskSpec,
-};
+use proto::admin::{Command, ScriptRevision, ScriptType, TaskSpec};
 
-use super::{file_arg, interpreter};
-use crate::{Error, actions::idempotency_key, client::Session, completion, output::Console};
+use super::{
+    file_arg,
+    interpreter::{self, of_rules},
+    saved_script,
+};
+use crate::{Error, client::Session, completion, output::Console, script_arg::script_id};
 
 const HEADING: &str = "Script or command";
-/// Page size of requests, in scripts.
-const PAGE: i32 = 1_000;
 
 /// Flags that select the payload of a task.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PayloadFlags {
-    /// Local script file; - reads standard input. Saved as a script, unless a script with this name
-    /// and content exists
+    /// Local script file; - reads standard input. Saved as a revision of your script of this name,
+    /// or as a new script
     #[arg(value_name = "FILE", help_heading = HEADING, conflicts_with_all = ["script", "command"],
           add = ArgValueCompleter::new(PathCompleter::file()))]
     pub(crate) file: Option<PathBuf>,
-    /// Saved script, at its newest or the given revision; repeat to run several in order
-    #[arg(long, short, value_name = "ID[@REVISION]", value_delimiter = ',', value_parser = revision, help_heading = HEADING,
+    /// The same as FILE
+    #[arg(long = "file", short = 'f', value_name = "FILE", help_heading = HEADING,
+          conflicts_with_all = ["file", "script", "command"], alias = "filename",
+          add = ArgValueCompleter::new(PathCompleter::file()))]
+    pub(crate) file_flag: Option<PathBuf>,
+    /// Saved script by name, id or first digits, at its newest or the given revision; repeat to
+    /// run several in order
+    #[arg(long, short, value_name = "SCRIPT[@REVISION]", value_delimiter = ',', value_parser = revision, help_heading = HEADING,
           conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids", "script-id", "script_id"],
           add = ArgValueCompleter::new(completion::scripts))]
     pub(crate) script: Vec<ScriptRevision>,
@@ -36,7 +42,7 @@ pub(crate) struct PayloadFlags {
     pub(crate) kind: Option<Kind>,
     /// Command line, under the API's name
     #[arg(long = "command", value_name = "LINE", help_heading = HEADING, hide = true,
-          aliases = ["command-content", "command_content"], conflicts_with_all = ["file", "script", "command"])]
+          aliases = ["command-content", "command_content"], conflicts_with_all = ["file", "file_flag", "script", "command"])]
     pub(crate) command_content: Option<String>,
     /// Command line after --. A single word is used verbatim; several words are quoted for SHELL
     #[arg(last = true, value_name = "COMMAND", help_heading = HEADING)]
@@ -94,20 +100,30 @@ impl PayloadFlags {
             let content = line(kind, &command)?;
             return Ok(Payload::Command(Command { command_type: kind.into(), content }));
         }
-        if let Some(path) = &self.file {
+        if let Some(path) = self.file.as_ref().or(self.file_flag.as_ref()) {
             let (content, kind) = read_script(path, self.kind)?;
             let name = name_of(path);
             let name = name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
             return Ok(Payload::File { name, content, kind });
         }
         if self.script.is_empty() {
-            return Err(Error::misused("nothing to run").try_next("a FILE, --script ID, or -- COMMAND"));
+            return Err(Error::misused("nothing to run").try_next("a FILE, --script NAME, or -- COMMAND"));
         }
         Ok(Payload::Scripts(self.script))
     }
 }
 
 impl Payload {
+    /// Resolves the names of scripts to their ids.
+    pub(crate) async fn resolve(&mut self, session: &Session) -> Result<(), Error> {
+        if let Self::Scripts(scripts) = self {
+            for script in scripts {
+                script.script_id = script_id(session, &script.script_id).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the payload of a task for a preview. A file becomes a command, so that nothing is
     /// saved.
     pub(crate) fn look(&self, task: &mut TaskSpec) {
@@ -130,7 +146,7 @@ impl Payload {
         match self {
             Self::Command(command) => task.command = Some(command),
             Self::File { name, content, kind } => {
-                task.scripts = vec![saved(session, console, name, content, kind).await?];
+                task.scripts = vec![saved_script::save(session, console, name, content, kind).await?];
             }
             Self::Scripts(scripts) => task.scripts = scripts,
         }
@@ -138,18 +154,25 @@ impl Payload {
     }
 }
 
-/// Parses `ID` or `ID@REVISION`; revision 0 is the newest.
+/// Parses `SCRIPT` or `SCRIPT@REVISION`; revision 0 is the newest. A name may contain an at sign.
 fn revision(text: &str) -> Result<ScriptRevision, String> {
-    let (script_id, revision) = match text.split_once('@') {
-        None => (text, 0),
-        Some((id, number)) => (
-            id,
-            number
-                .parse()
-                .map_err(|_| format!("invalid revision {number:?}: expected a number, as in {id}@2"))?,
-        ),
+    let of = |script: &str, revision| ScriptRevision {
+        script_id: script.to_owned(),
+        revision,
+        name: String::new(),
     };
-    Ok(ScriptRevision { script_id: script_id.to_owned(), revision, name: String::new() })
+    match text.rsplit_once('@') {
+        Some((script, number)) if is_number(number) => match number.parse() {
+            Ok(revision @ 1..) => Ok(of(script, revision)),
+            _ => Err(format!("invalid revision {number:?}: expected a number from 1, as in {script}@2")),
+        },
+        Some((script, "")) => Err(format!("the revision is missing: expected a number, as in {script}@2")),
+        _ => Ok(of(text, 0)),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Joins the words of a command into one line. For SHELL, the words are quoted, because the
@@ -207,63 +230,6 @@ fn check_script(text: &str) -> Result<(), String> {
         return Err(format!("the script has {chars} characters; the limit is {MAX_SCRIPT_CONTENT_CHARS}"));
     }
     domain::script::check_content("content", text).map_err(|error| error.message)
-}
-
-/// Returns the script revision with this content, or saves a new script. Another script of the same
-/// name stays unchanged, because other tasks may run it.
-async fn saved(
-    session: &Session,
-    console: &Console,
-    name: String,
-    content: String,
-    kind: ScriptType,
-) -> Result<ScriptRevision, Error> {
-    if let Some(found) = find(session, &name, &content, kind).await? {
-        return Ok(found);
-    }
-    let script = Script { name, script_type: kind.into(), content, ..Script::default() };
-    let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
-    let made = crate::client::repeated(async || session.scripts().create_script(request.clone()).await);
-    let made = made.await.map_err(|status| Error::of("cannot save the script", &status))?;
-    let script = made.into_inner().script.unwrap_or_default();
-    console.say(&format!("saved {} as script {}", script.name, script.script_id));
-    Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
-}
-
-/// Finds the newest script of this name whose newest revision has this content, by its SHA-256.
-async fn find(
-    session: &Session,
-    name: &str,
-    content: &str,
-    kind: ScriptType,
-) -> Result<Option<ScriptRevision>, Error> {
-    let cannot = |status| Error::of("cannot look for the script", &status);
-    let sha256 = hex::encode(domain::script::sha256(of_rules(kind), content));
-    let mut request = ListScriptsRequest {
-        name: name.to_owned(),
-        script_type: kind.into(),
-        page_size: PAGE,
-        ..ListScriptsRequest::default()
-    };
-    loop {
-        let page = session.scripts().list_scripts(request.clone()).await.map_err(cannot)?.into_inner();
-        let same = page.scripts.into_iter().find(|script| script.sha256 == sha256);
-        if let Some(Script { script_id, revision, name, .. }) = same {
-            return Ok(Some(ScriptRevision { script_id, revision, name }));
-        }
-        if page.next_page_token.is_empty() {
-            return Ok(None);
-        }
-        request.page_token = page.next_page_token;
-    }
-}
-
-const fn of_rules(kind: ScriptType) -> domain::script::ScriptType {
-    match kind {
-        ScriptType::Powershell => domain::script::ScriptType::Powershell,
-        ScriptType::Bat => domain::script::ScriptType::Bat,
-        ScriptType::Shell | ScriptType::Unspecified => domain::script::ScriptType::Shell,
-    }
 }
 
 #[cfg(test)]
@@ -327,9 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_stands_behind_an_at_sign() {
+    fn revision_is_a_number_after_the_last_at_sign() {
         let of = |text: &str| revision(text).map(|it| (it.script_id, it.revision));
         assert_eq!((of("abc"), of("abc@3")), (Ok(("abc".into(), 0)), Ok(("abc".into(), 3))));
-        assert!(of("abc@x").is_err());
+        assert_eq!(of("a@home.sh@2"), Ok(("a@home.sh".into(), 2)));
+        assert_eq!(of("a@home.sh"), Ok(("a@home.sh".into(), 0)), "a name with an at sign");
+        assert!(of("abc@").is_err() && of("abc@0").is_err() && of("abc@99999999999").is_err());
     }
 }

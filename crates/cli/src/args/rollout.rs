@@ -8,10 +8,11 @@ use proto::admin::{Approval, Canary, Cleanup, OnHalt, Rollout, TaskSpec, Window}
 
 use super::{
     gate_flags::{ROLLOUT, RolloutFile, WAVES, WaveFlags, WeightFlags, gray_and_rest},
-    parse::{minutes, moment, seconds, share_of_wave, window},
+    parse::{moment, share_of_wave, window},
 };
 use crate::{
     Error,
+    duration::{minutes, seconds},
     field_flags::Overrides,
     number::{MAX_CONCURRENCY, number},
 };
@@ -33,19 +34,17 @@ pub(crate) struct RolloutFlags {
     /// Effect of a halt on running scripts [default: drain]
     #[arg(long, value_enum, value_name = "MODE", help_heading = WAVES, aliases = ["on_halt"])]
     pub(crate) on_halt: Option<Ending>,
-    /// Maximum run time of each script: minutes, or a time like 90m or 2h [default: 10m, set by
-    /// the server]
-    #[arg(long, value_name = "TIME", value_parser = minutes, help_heading = ROLLOUT,
+    /// Maximum run time of each script, in whole minutes: 5m or 2h [default: 10m, set by the
+    /// server]
+    #[arg(long, value_name = "DURATION", value_parser = minutes, help_heading = ROLLOUT,
           visible_alias = "timeout", aliases = ["execution_timeout"])]
     pub(crate) execution_timeout: Option<i64>,
     /// Maximum number of desktops running at the same time [default: the wave's size]
     #[arg(long, value_name = "N", value_parser = number(1, MAX_CONCURRENCY, 50), help_heading = ROLLOUT,
           aliases = ["max_concurrency"])]
     pub(crate) max_concurrency: Option<i64>,
-    /// Delay between the end of a wave and the start of the next: seconds, or 90s, 10m [default:
-    /// none]
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = ROLLOUT,
-          aliases = ["soak-seconds", "soak_seconds"])]
+    /// Delay between the end of a wave and the start of the next: 90s or 10m [default: none]
+    #[arg(long, value_name = "DURATION", value_parser = seconds, help_heading = ROLLOUT)]
     pub(crate) soak: Option<i64>,
     /// Waves that need approval before they open, by number: --approve-before 2,3 [default: none]
     #[arg(long, value_name = "WAVE", value_delimiter = ',', value_parser = number(1, i64::from(MAX_WAVE_NUMBER), 2),
@@ -54,9 +53,8 @@ pub(crate) struct RolloutFlags {
     /// Require an approver other than the author of the task
     #[arg(long, requires = "approve_before", help_heading = ROLLOUT)]
     pub(crate) distinct_approver: bool,
-    /// Maximum wait for an offline desktop: seconds, or 10m, 8h [default: 10m, set by the server]
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = ROLLOUT,
-          aliases = ["delivery-timeout-seconds", "delivery_timeout_seconds"])]
+    /// Maximum wait for an offline desktop: 10m or 8h [default: 10m, set by the server]
+    #[arg(long, value_name = "DURATION", value_parser = seconds, help_heading = ROLLOUT)]
     pub(crate) delivery_timeout: Option<i64>,
     /// Percentage of finished targets at which a wave closes if all others are offline: 95
     /// [default: wait for all]
@@ -71,8 +69,8 @@ pub(crate) struct RolloutFlags {
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = ROLLOUT,
           conflicts_with = "expires_in", aliases = ["expires_at"])]
     pub(crate) expires_at: Option<SystemTime>,
-    /// Time from now after which no script starts: seconds, or 90s, 8h [default: never]
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = ROLLOUT)]
+    /// Time from now after which no script starts: 90m or 8h [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = seconds, help_heading = ROLLOUT)]
     pub(crate) expires_in: Option<i64>,
     /// Hours in which scripts may start, in the desktop's time or a given zone:
     /// 22:00-05:00@Europe/Berlin [default: any time]
@@ -274,7 +272,7 @@ mod tests {
             assert_eq!(task(line), Ok(expected.clone()), "{line}");
         }
         assert_eq!(task("--gray_resource_ids a,b").unwrap().gray_desktop_ids, ["a", "b"]);
-        assert_eq!(task("--execution_timeout 5").unwrap().execution_timeout, Some(5));
+        assert_eq!(task("--execution_timeout 5m").unwrap().execution_timeout, Some(5));
     }
 
     #[test]
@@ -368,7 +366,7 @@ mod tests {
             r#"{"waves": [{"count": 5}, {"rest": true}], "on_halt": "kill", "soak_seconds": 60}"#,
         )
         .unwrap();
-        let rollout = task(&format!("--rollout {path} --soak 90")).unwrap().rollout.unwrap();
+        let rollout = task(&format!("--rollout {path} --soak 90s")).unwrap().rollout.unwrap();
         assert_eq!(
             (rollout.waves.len(), rollout.on_halt(), rollout.soak_seconds),
             (2, OnHalt::Kill, Some(90))

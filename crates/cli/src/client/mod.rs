@@ -19,4 +19,4 @@ pub(crate) use connect_options::ConnectOptions;
 pub(crate) use connection_args::{ConnectionArgs, DEFAULT_GRPC};
 pub(crate) use contexts::{Context, Contexts, offered};
 pub(crate) use session::{Session, repeated};
-pub(crate) use tasks::{get_task, newest_tasks};
+pub(crate) use tasks::{get_task, newest_tasks, tasks_of};

@@ -5,11 +5,12 @@ use std::time::Duration;
 use domain::limits::MAX_MESSAGE_BYTES;
 use mtls::{FilesGiven, ProxySettings};
 use proto::admin::{
-    audit_service_client::AuditServiceClient, certificate_service_client::CertificateServiceClient,
-    desktop_service_client::DesktopServiceClient, enrolment_service_client::EnrolmentServiceClient,
-    insight_service_client::InsightServiceClient, project_service_client::ProjectServiceClient,
-    record_service_client::RecordServiceClient, script_service_client::ScriptServiceClient,
-    task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
+    access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient,
+    certificate_service_client::CertificateServiceClient, desktop_service_client::DesktopServiceClient,
+    enrolment_service_client::EnrolmentServiceClient, insight_service_client::InsightServiceClient,
+    project_service_client::ProjectServiceClient, record_service_client::RecordServiceClient,
+    script_service_client::ScriptServiceClient, task_service_client::TaskServiceClient,
+    worker_service_client::WorkerServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -55,8 +56,11 @@ impl Interceptor for Bearer {
 /// A connection to a control plane.
 #[derive(Clone)]
 pub(crate) struct Session {
+    recognition: Recognition,
     service: Service,
     confirm_above: u32,
+    /// Whether a client certificate identifies the caller too.
+    has_certificate: bool,
 }
 
 macro_rules! clients {
@@ -69,6 +73,7 @@ macro_rules! clients {
 
 impl Session {
     clients! {
+        access AccessServiceClient,
         audit AuditServiceClient,
         desktops DesktopServiceClient,
         enrolment EnrolmentServiceClient,
@@ -114,13 +119,23 @@ impl Session {
         };
         let bearer = way.token.as_deref().map(bearer).transpose()?;
         let service = Recognition::new(channel, target);
-        let service = InterceptedService::new(service, Bearer(bearer));
-        Ok(Self { service, confirm_above: way.confirm_above })
+        let intercepted = InterceptedService::new(service.clone(), Bearer(bearer));
+        Ok(Self { recognition: service, service: intercepted, has_certificate, confirm_above: way.confirm_above })
     }
 
     /// Returns the number of desktops in one wave above which `graywave run` asks first.
     pub(crate) const fn confirm_above(&self) -> u32 {
         self.confirm_above
+    }
+
+    /// Returns the session for calls that belong to no project: a client certificate identifies
+    /// the caller without the token. Without a certificate, the session stays as it is.
+    #[must_use]
+    pub(crate) fn of_certificate(self) -> Self {
+        if !self.has_certificate {
+            return self;
+        }
+        Self { service: InterceptedService::new(self.recognition.clone(), Bearer(None)), ..self }
     }
 }
 

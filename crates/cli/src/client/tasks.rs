@@ -7,7 +7,11 @@ use crate::Error;
 
 /// Lists the newest tasks, at most `page_size` of them, newest first.
 pub(crate) async fn newest_tasks(session: &Session, page_size: i32) -> Result<Vec<Task>, Error> {
-    let request = ListTasksRequest { page_size, ..ListTasksRequest::default() };
+    tasks_of(session, ListTasksRequest { page_size, ..ListTasksRequest::default() }).await
+}
+
+/// Lists one page of tasks.
+pub(crate) async fn tasks_of(session: &Session, request: ListTasksRequest) -> Result<Vec<Task>, Error> {
     let answer = session.tasks().list_tasks(request).await;
     Ok(answer.map_err(|status| Error::of("cannot list tasks", &status))?.into_inner().tasks)
 }

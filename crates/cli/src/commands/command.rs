@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{
-    approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs, preview,
+    TaskArgs, access, approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs, preview,
     project, records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};
@@ -22,6 +22,7 @@ pub enum Command {
     #[command(visible_aliases = ["list", "tasks"])]
     Ls(tasks::LsArgs),
     /// Show a task: its status, its waves and the gate's verdicts
+    #[command(visible_alias = "status")]
     Show(tasks::ShowArgs),
     /// List the results of a task, per script and desktop
     Records(records::RecordsArgs),
@@ -40,6 +41,7 @@ pub enum Command {
     /// Approve a wave that awaits approval
     Approve(approve::ApproveArgs),
     /// Stop a task, and kill or drain its running scripts
+    #[command(visible_alias = "cancel")]
     Stop(lifecycle::StopArgs),
     /// Retry the unsuccessful targets of a task as a new task
     Retry(retry::RetryArgs),
@@ -48,7 +50,7 @@ pub enum Command {
     /// Save, show, update and delete scripts
     Scripts(scripts::ScriptsArgs),
     /// List, show, tag, enrol, retire and revoke desktops
-    Desktops(desktops::DesktopsArgs),
+    Desktops(Box<desktops::DesktopsArgs>),
     /// List, drain and undrain workers
     Workers(workers::WorkersArgs),
     /// Deny certificates of roles, signers and principals
@@ -61,6 +63,18 @@ pub enum Command {
     Limits(limits::LimitsArgs),
     /// List the audit log (changes and refused calls), or verify its seals
     Audit(audit::AuditArgs),
+    /// List, create, revoke and stop projects, the tenants
+    Projects(access::ProjectsArgs),
+    /// List and create principals, and bind policies to them
+    Principals(access::PrincipalsArgs),
+    /// List, show, create and delete access policies
+    Policies(access::PoliciesArgs),
+    /// List, create and revoke bearer tokens
+    Tokens(access::TokensArgs),
+    /// List, create and revoke access keys, which sign requests
+    Keys(access::KeysArgs),
+    /// List, create and revoke enrolment tokens of desktops
+    EnrolmentTokens(access::EnrolmentTokensArgs),
     /// Save a control plane's address and a credential for it
     Login(login::LoginArgs),
     /// List, show, switch and remove contexts
@@ -108,13 +122,19 @@ impl Command {
             Self::Stop(it) => lifecycle::stop(it).await,
             Self::Concurrency(it) => lifecycle::concurrency(it).await,
             Self::Scripts(it) => scripts::scripts(it).await,
-            Self::Desktops(it) => desktops::desktops(it).await,
+            Self::Desktops(it) => desktops::desktops(*it).await,
             Self::Workers(it) => workers::workers(it).await,
             Self::Certificates(it) => certificates::certificates(it).await,
             Self::Freeze(it) => project::freeze(it).await,
             Self::Unfreeze(it) => project::unfreeze(it).await,
             Self::Limits(it) => limits::limits(it).await,
             Self::Audit(it) => audit::audit(it).await,
+            Self::Projects(it) => access::projects(it).await,
+            Self::Principals(it) => access::principals(it).await,
+            Self::Policies(it) => access::policies(it).await,
+            Self::Tokens(it) => access::tokens(it).await,
+            Self::Keys(it) => access::keys(it).await,
+            Self::EnrolmentTokens(it) => access::enrolment_tokens(it).await,
             Self::Login(it) => login::login(it).await,
             Self::Config(it) => config::config(it),
             // Handled in `run`.

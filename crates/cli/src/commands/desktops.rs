@@ -2,24 +2,22 @@
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
-use domain::limits::{MAX_ENROLMENT_TOKEN_HOURS, MAX_ENROLMENT_TOKEN_USES};
-use proto::{
-    admin::{
-        Containment, CreateEnrolmentTokenRequest, Desktop, GetDesktopRequest, ListDesktopsRequest, Presence,
-        RetireDesktopRequest, RetiredFilter, RevokeDesktopRequest, TagDesktopRequest, UnretireDesktopRequest,
-    },
-    word,
+use domain::limits::MAX_ENROLMENT_TOKEN_USES;
+use proto::admin::{
+    CreateEnrolmentTokenRequest, GetDesktopRequest, ListDesktopsRequest, RetireDesktopRequest,
+    RevokeDesktopRequest, UnretireDesktopRequest,
 };
 use tonic::Status;
 
-use super::CommonArgs;
+use super::{CommonArgs, desktop_filter::FilterArgs, desktop_tags, desktop_view::print};
 use crate::{
     Error,
     args::pair,
     completion,
-    format::{fact, facts, painted, pairs, time},
+    duration::enrolment_hours,
+    format::time,
     number::number,
-    output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages},
+    output::{Paging, pages},
 };
 
 /// Arguments of `graywave desktops`; without a subcommand, the desktops are listed.
@@ -40,8 +38,8 @@ enum DesktopsCommand {
     Ls(ListArgs),
     /// Show a desktop
     Show(DesktopArgs),
-    /// Set or remove operator tags, which override the tags of the agent
-    Tag(TagArgs),
+    /// Set or remove operator tags of one or many desktops; they override the tags of the agent
+    Tag(desktop_tags::TagArgs),
     /// Take a desktop out of service; its history is kept
     Retire(DesktopArgs),
     /// Return a retired desktop to service
@@ -63,65 +61,10 @@ Examples:
   graywave desktops --pool p1 -o name > ids.txt
   graywave desktops --prefix fin- --online")]
 struct ListArgs {
-    /// Only desktops whose id starts with this text
-    #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
-    prefix: String,
-    /// Only desktops with this tag; repeat to require several tags
-    #[arg(long, short, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = pair)]
-    tag: Vec<(String, String)>,
-    /// Only desktops of these pools; repeat or separate by commas
-    #[arg(long, short, value_name = "ID", value_delimiter = ',')]
-    pool: Vec<String>,
-    /// Only desktops with this operating system: Linux, Windows or macOS
-    #[arg(long, value_name = "NAME", value_parser = system)]
-    os: Option<String>,
-    /// Only desktops in this availability zone
-    #[arg(long, value_name = "ZONE", default_value_t, hide_default_value = true)]
-    zone: String,
-    /// Only connected desktops
-    #[arg(long, conflicts_with = "offline")]
-    online: bool,
-    /// Only disconnected desktops
-    #[arg(long)]
-    offline: bool,
-    /// Include retired desktops
-    #[arg(long, conflicts_with = "only_retired")]
-    with_retired: bool,
-    /// Only retired desktops
-    #[arg(long)]
-    only_retired: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-/// Parses an operating system in any letter case, and returns the spelling of the agents.
-fn system(text: &str) -> Result<String, String> {
-    const SYSTEMS: [&str; 3] = ["Linux", "Windows", "macOS"];
-    let known = SYSTEMS.iter().find(|system| system.eq_ignore_ascii_case(text));
-    known
-        .map(|&it| it.to_owned())
-        .ok_or_else(|| format!("invalid operating system {text:?}: expected one of {}", SYSTEMS.join(", ")))
-}
-
-/// Arguments of `graywave desktops tag`.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Examples:
-  graywave desktops tag desktop-1 ring=early,owner=ann
-  graywave desktops tag desktop-1 --remove ring")]
-#[group(id = "change", required = true, multiple = true, args = ["set", "remove"])]
-struct TagArgs {
-    /// Desktop id
-    #[arg(value_name = "DESKTOP", add = ArgValueCompleter::new(completion::desktops))]
-    desktop_id: String,
-    /// Tags to set: ring=early,owner=ann
-    #[arg(value_name = "KEY=VALUE", value_delimiter = ',', value_parser = pair)]
-    set: Vec<(String, String)>,
-    /// Operator tags to remove, by key; the agent's tag of that key applies again
-    #[arg(long, value_name = "KEY", value_delimiter = ',')]
-    remove: Vec<String>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -131,20 +74,20 @@ struct TagArgs {
 #[command(after_help = "\
 Examples:
   graywave desktops enrol --desktop desktop-1 > token
-  graywave desktops enrol --uses 500 --expires-in-hours 72 > token
+  graywave desktops enrol --uses 500 --expires 3d > token
 
 Copy the token to the machine and start its agent with --ca-file and \
 --enrolment-token-file. `graywave enrolment-tokens` lists and revokes tokens.")]
-struct EnrolArgs {
+pub(super) struct EnrolArgs {
     /// Desktop id that may enrol [default: any desktop that does not exist yet]
     #[arg(long, value_name = "ID", default_value_t, hide_default_value = true)]
     desktop: String,
     /// Maximum number of desktops that may enrol [default: 1]
     #[arg(long, value_name = "N", value_parser = number(1, MAX_ENROLMENT_TOKEN_USES, 500), conflicts_with = "desktop")]
     uses: Option<i64>,
-    /// Lifetime in hours, at most 720 [default: 24]
-    #[arg(long, value_name = "HOURS", value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
-    expires_in_hours: Option<i64>,
+    /// Lifetime in whole hours, at most 720h: 72h or 3d [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = enrolment_hours)]
+    expires: Option<i64>,
     /// Pool of the desktops, also if their agents report another [default: as the agent says]
     #[arg(long, value_name = "POOL", default_value_t, hide_default_value = true)]
     pool: String,
@@ -171,7 +114,7 @@ pub(super) async fn desktops(arguments: DesktopsArgs) -> Result<(), Error> {
     match arguments.command.unwrap_or(DesktopsCommand::Ls(arguments.list)) {
         DesktopsCommand::Ls(it) => ls(it).await,
         DesktopsCommand::Show(it) => show(it).await,
-        DesktopsCommand::Tag(it) => tag(it).await,
+        DesktopsCommand::Tag(it) => desktop_tags::tag(it).await,
         DesktopsCommand::Retire(it) => retire(it).await,
         DesktopsCommand::Unretire(it) => unretire(it).await,
         DesktopsCommand::Revoke(it) => revoke(it).await,
@@ -185,26 +128,7 @@ fn refused(what: &str, desktop_id: &str, status: &Status) -> Error {
 
 async fn ls(arguments: ListArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
-    let presence = match (arguments.online, arguments.offline) {
-        (true, _) => Presence::Active,
-        (_, true) => Presence::Shutoff,
-        _ => Presence::Unspecified,
-    };
-    let retired = match (arguments.with_retired, arguments.only_retired) {
-        (true, _) => RetiredFilter::Included,
-        (_, true) => RetiredFilter::Only,
-        _ => RetiredFilter::Unspecified,
-    };
-    let filter = ListDesktopsRequest {
-        desktop_id_prefix: arguments.prefix,
-        retired: retired.into(),
-        tags: arguments.tag.into_iter().collect(),
-        desktop_pool_ids: arguments.pool,
-        os_type: arguments.os.unwrap_or_default(),
-        availability_zone: arguments.zone,
-        presence: presence.into(),
-        ..ListDesktopsRequest::default()
-    };
+    let filter = arguments.filter.request();
     pages(&mut console, &arguments.paging, "no matching desktops", async |page_size, page_token| {
         let request = ListDesktopsRequest { page_size, page_token, ..filter.clone() };
         let page = session.desktops().list_desktops(request).await;
@@ -221,19 +145,6 @@ async fn show(arguments: DesktopArgs) -> Result<(), Error> {
     let found = session.desktops().get_desktop(request).await;
     let found = found.map_err(|status| refused("show", &desktop_id, &status))?.into_inner();
     print(&mut console, &found.desktop.unwrap_or_default())
-}
-
-async fn tag(arguments: TagArgs) -> Result<(), Error> {
-    let (session, mut console) = arguments.common.open().await?;
-    let desktop_id = arguments.desktop_id;
-    let request = TagDesktopRequest {
-        desktop_id: desktop_id.clone(),
-        set: arguments.set.into_iter().collect(),
-        remove: arguments.remove,
-    };
-    let tagged = session.desktops().tag_desktop(request).await;
-    let tagged = tagged.map_err(|status| refused("tag", &desktop_id, &status))?.into_inner();
-    print(&mut console, &tagged.desktop.unwrap_or_default())
 }
 
 async fn retire(arguments: DesktopArgs) -> Result<(), Error> {
@@ -277,12 +188,12 @@ async fn revoke(arguments: DesktopArgs) -> Result<(), Error> {
     })
 }
 
-async fn enrol(arguments: EnrolArgs) -> Result<(), Error> {
+pub(super) async fn enrol(arguments: EnrolArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
     let request = CreateEnrolmentTokenRequest {
         desktop_id: arguments.desktop,
         uses: arguments.uses,
-        expires_in_hours: arguments.expires_in_hours,
+        expires_in_hours: arguments.expires,
         pool_id: arguments.pool,
         availability_zone: arguments.zone,
         tags: arguments.tags.into_iter().collect(),
@@ -304,78 +215,4 @@ async fn enrol(arguments: EnrolArgs) -> Result<(), Error> {
     let terms = made.enrolment_token.clone().unwrap_or_default();
     console.say(&format!("token {}, valid until {}", terms.token_id, time(terms.expire_time.as_ref())));
     console.show(&made, &terms.token_id, |_, _| format!("{}\n", made.secret))
-}
-
-fn print(console: &mut Console, desktop: &Desktop) -> Result<(), Error> {
-    console.show(desktop, &desktop.desktop_id, |palette, _| text(desktop, palette))
-}
-
-fn retired(desktop: &Desktop) -> String {
-    let since = time(desktop.retire_time.as_ref());
-    if since.is_empty() { since } else { format!("since {since} by {}", desktop.retired_by) }
-}
-
-fn text(desktop: &Desktop, palette: Palette) -> String {
-    facts(&[
-        fact("desktop", &desktop.desktop_id),
-        fact("name", &desktop.computer_name),
-        painted(
-            "presence",
-            format!(
-                "{} since {}",
-                palette.word(word::<Presence>(desktop.presence)),
-                time(desktop.presence_time.as_ref())
-            ),
-        ),
-        fact("worker", &desktop.worker_id),
-        fact("system", &desktop.os_type),
-        fact("os version", &desktop.os_version),
-        fact("containment", word::<Containment>(desktop.containment)),
-        fact("host name", &desktop.os_host_name),
-        fact("address", &desktop.ip_address),
-        fact("pool", &desktop.desktop_pool_id),
-        fact("zone", &desktop.availability_zone),
-        fact("time zone", &desktop.time_zone),
-        fact("tags", pairs(&desktop.tags)),
-        fact("operator tags", pairs(&desktop.operator_tags)),
-        fact("retired", retired(desktop)),
-        fact("agent", &desktop.agent_version),
-        fact("first seen", time(desktop.create_time.as_ref())),
-    ])
-}
-
-impl ListItem for Desktop {
-    const COLUMNS: &'static [Column] = &[
-        Column::text("desktop"),
-        Column::text("presence"),
-        Column::text("os"),
-        Column::text("pool"),
-        Column::text("zone"),
-        Column::text("tags"),
-        Column::text("name").wide(),
-        Column::text("address").wide(),
-        Column::text("agent").wide(),
-        Column::text("worker").wide(),
-        Column::text("since").wide(),
-    ];
-
-    fn cells(&self) -> Vec<Cell> {
-        vec![
-            cell(&self.desktop_id),
-            Cell::word(if self.retire_time.is_some() { "RETIRED" } else { word::<Presence>(self.presence) }),
-            cell(&self.os_type),
-            cell(&self.desktop_pool_id),
-            cell(&self.availability_zone),
-            cell(pairs(&self.tags)),
-            cell(&self.computer_name),
-            cell(&self.ip_address),
-            cell(&self.agent_version),
-            cell(&self.worker_id),
-            cell(time(self.presence_time.as_ref())),
-        ]
-    }
-
-    fn id(&self) -> &str {
-        &self.desktop_id
-    }
 }

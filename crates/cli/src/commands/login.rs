@@ -21,9 +21,10 @@ const MAX_TOKEN_BYTES: u64 = 4_096;
 const NAME: &str = "default";
 
 /// Hints for a missing or refused credential.
-const CREATE_TOKEN: &str = "graywave tokens create --project ID --principal NAME: creates a token";
+const CREATE_TOKEN: &str =
+    "graywave admin tokens create --project ID --principal NAME: an administrator creates a token";
 const CREATE_PRINCIPAL: &str =
-    "graywave principals put NAME --project ID --policy POLICY: creates the certificate's principal";
+    "graywave admin principals put NAME --project ID --policy POLICY: creates the certificate's principal";
 const USE_ENVIRONMENT: &str = "--token \"$GRAYWAVE_TOKEN\": login ignores the environment";
 
 /// Arguments of `graywave login`.

@@ -17,10 +17,11 @@ use super::{CommonArgs, record_stream::Records};
 use crate::{
     Error,
     client::{self, Session},
-    completion::{self, LATEST},
+    completion,
     format::time,
     output::{Format, List},
     sanitize::{sanitize, sanitize_line},
+    task_arg::{AuthorArg, task_id},
 };
 
 /// Number of newest tasks that are searched for a desktop.
@@ -41,6 +42,8 @@ pub struct LogsArgs {
     /// Task to read, by id or `latest` [default: the newest task of the desktop]
     #[arg(long, value_name = "TASK", add = ArgValueCompleter::new(completion::tasks))]
     task: Option<String>,
+    #[command(flatten)]
+    author: AuthorArg,
     /// Print overwritten progress and escape sequences too; a terminal never gets control
     /// characters
     #[arg(long)]
@@ -50,14 +53,11 @@ pub struct LogsArgs {
 }
 
 pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
-    let LogsArgs { desktop_id, task, raw, common } = arguments;
+    let LogsArgs { desktop_id, task, author, raw, common } = arguments;
     let form = Form { is_raw: raw, is_terminal: std::io::stdout().is_terminal() };
     let (session, mut console) = common.open().await?;
     let candidates = match task.as_deref() {
-        Some(LATEST) => {
-            client::newest_tasks(&session, 1).await?.into_iter().map(|task| task.task_id).collect()
-        }
-        Some(id) => vec![id.to_owned()],
+        Some(text) => vec![task_id(&session, text, author).await?],
         None => client::newest_tasks(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect(),
     };
     for task_id in &candidates {

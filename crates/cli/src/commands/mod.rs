@@ -1,5 +1,6 @@
 //! Operator commands, one module each.
 
+mod access;
 mod approve;
 mod audit;
 mod certificates;
@@ -7,7 +8,11 @@ mod command;
 mod common_args;
 mod config;
 mod confirm;
+mod desktop_filter;
+mod desktop_tags;
+mod desktop_view;
 mod desktops;
+mod failure_summary;
 mod guard;
 mod insight;
 mod lifecycle;
@@ -21,6 +26,8 @@ mod records;
 mod retry;
 mod run;
 mod scripts;
+mod task_totals;
+mod task_watch;
 mod tasks;
 mod what_if;
 mod workers;

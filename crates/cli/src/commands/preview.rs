@@ -36,6 +36,13 @@ pub struct PreviewArgs {
     common: CommonArgs,
 }
 
+impl PreviewArgs {
+    /// Makes the arguments of `graywave run --dry-run`.
+    pub(super) const fn of(task: TaskFlags, common: CommonArgs) -> Self {
+        Self { task, with_desktops: false, common }
+    }
+}
+
 pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     let PreviewArgs { task: TaskFlags { payload, desktops, rollout, guard, reason }, with_desktops, common } =
         arguments;
@@ -43,8 +50,9 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
-    let payload = payload.read()?;
+    let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
+    payload.resolve(&session).await?;
     desktops.apply(&mut task, &session).await?;
     let asked = Asked { doing: "cannot preview the task", flags };
     guarded(&session, &console, &mut task, &payload, asked, (guard, None)).await?;

@@ -3,16 +3,10 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use proto::{
-    admin::{
-        FailureGroup, ListFailuresRequest, ListRecordsRequest, Outcome, PreviewTaskResponse,
-        SubmitTaskRequest, Task, TaskSpec, Warning,
-    },
-    word,
-};
+use proto::admin::{ListRecordsRequest, PreviewTaskResponse, SubmitTaskRequest, Task, TaskSpec, Warning};
 
 use super::{
-    CommonArgs, TaskArgs, confirm,
+    CommonArgs, TaskArgs, confirm, failure_summary,
     guard::{guarded, many_at_once},
     preview::{self, Asked},
     tasks,
@@ -24,14 +18,11 @@ use crate::{
     client::{self, Session, repeated},
     field_flags::Overrides,
     follow::{self, follow},
-    format::{cause, many},
+    format::many,
     output::{Console, Format},
     sanitize::sanitize_line,
     tui,
 };
-
-/// Maximum number of failure groups printed for an unsuccessful rollout.
-const FAILURES: i32 = 3;
 
 /// Begin of the error of a refused run.
 const NOT_SUBMITTED: &str = "cannot submit the task";
@@ -40,10 +31,10 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    every target succeeded
   1    a target failed without halting the rollout, or a local error
-  2    invalid command line
+  2    invalid command line, also if the control plane finds the mistake
   3    halted by the gate
   4    stopped, or expired
-  5    refused by the control plane
+  5    refused: not allowed, not found, or in conflict with the state
   6    control plane unreachable
   130  detached (Ctrl-C); the rollout continues";
 
@@ -51,7 +42,7 @@ const EXAMPLES: &str = "\
 Examples:
   graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- reboot
   graywave run patch.sh --all --canary 1% --fail-threshold 20%/10
-  graywave run --script ID --desktops-file ids.txt --waves 5:1,10%,rest
+  graywave run --script patch.sh@3 --desktops-file ids.txt --waves 5:1,10%,rest
   graywave run --desktop d-1,d-2 --type POWERSHELL -- 'Restart-Service Spooler'
   graywave run --all --yes --reason 'fix CVE-2026-1' --ticket OPS-7 -- true";
 
@@ -70,6 +61,9 @@ pub struct RunArgs {
     /// Run without a question, also on many desktops in one wave (`confirm-above` of the context)
     #[arg(long, short, conflicts_with = "ask")]
     yes: bool,
+    /// Show the plan instead of running it, like `graywave preview`
+    #[arg(long, conflicts_with_all = ["detach", "ask", "watch", "idempotency_key"])]
+    dry_run: bool,
     /// Follow the rollout on the full screen, like `graywave watch`
     #[arg(long, conflicts_with_all = ["detach", "quiet"])]
     watch: bool,
@@ -89,11 +83,16 @@ pub struct WatchArgs {
 }
 
 pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
+    if arguments.dry_run {
+        let preview = preview::PreviewArgs::of(arguments.task, arguments.common);
+        return preview::preview(preview).await.map(|()| ExitStatus::Success);
+    }
     let RunArgs {
         task: TaskFlags { payload, desktops, rollout, guard, reason },
         detach,
         ask,
         yes,
+        dry_run: _,
         watch,
         idempotency_key: key,
         common,
@@ -104,6 +103,7 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     rollout.apply(&mut task, SystemTime::now())?;
     let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
+    payload.resolve(&session).await?;
     desktops.apply(&mut task, &session).await?;
     let confirm_above = (!yes).then_some(session.confirm_above());
     let guards = (guard, confirm_above);
@@ -256,7 +256,7 @@ async fn show_result(
     }
     match ended {
         ExitStatus::Success => printed_where(session, console, &task).await,
-        _ => hint(session, console, task_id).await,
+        _ => failure_summary::print(session, console, &task).await,
     }
     Ok(ended)
 }
@@ -272,33 +272,6 @@ async fn printed_where(session: &Session, console: &Console, task: &Task) {
         let desktop_id = sanitize_line(&record.desktop_id);
         console.say(&format!("  output: graywave logs {desktop_id} --task {}", task.task_id));
     }
-}
-
-/// Prints the largest failure groups, and the commands that show more. Errors are ignored, because
-/// the result is already printed.
-async fn hint(session: &Session, console: &Console, task_id: &str) {
-    let request = ListFailuresRequest {
-        task_id: task_id.to_owned(),
-        page_size: FAILURES,
-        ..ListFailuresRequest::default()
-    };
-    let Ok(answer) = session.insight().list_failures(request).await else { return };
-    for group in answer.into_inner().groups {
-        console.say(&alike(&group));
-        let desktop_id = group.desktop_ids.first().filter(|_| !group.sample.is_empty());
-        if let Some(desktop_id) = desktop_id.map(|id| sanitize_line(id)) {
-            console.say(&format!("  see: graywave logs {desktop_id} --task {task_id}"));
-        }
-    }
-    console.say(&format!("  see: graywave failures {task_id}"));
-}
-
-/// Formats a failure group as a line: `3 FAILED with exit code 1: broken pipe`.
-fn alike(group: &FailureGroup) -> String {
-    let exit = group.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
-    let last = sanitize_line(cause(group));
-    let said = if last.is_empty() { String::new() } else { format!(": {last}") };
-    format!("{} {}{exit}{said}", group.records, word::<Outcome>(group.outcome))
 }
 
 pub(super) async fn watch(arguments: WatchArgs) -> Result<ExitStatus, Error> {

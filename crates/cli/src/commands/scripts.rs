@@ -20,11 +20,11 @@ use crate::{
     actions::idempotency_key,
     args::{Kind, name_of, read_script, script_type, warn_of_line_ends},
     client::repeated,
-    completion,
     format::{fact, facts, time},
     number::number,
     output::{Cell, Column, Console, ListItem, Paging, Palette, Tone, cell, pages},
     sanitize::sanitize,
+    script_arg::ScriptArg,
 };
 
 /// Arguments of `graywave scripts`; without a subcommand, the scripts are listed.
@@ -61,6 +61,9 @@ struct ListArgs {
     /// Only scripts with exactly this name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Only scripts that you saved first
+    #[arg(long)]
+    mine: bool,
     /// Only scripts of this type
     #[arg(long = "type", value_enum, ignore_case = true, value_name = "TYPE")]
     kind: Option<Kind>,
@@ -70,18 +73,10 @@ struct ListArgs {
     common: CommonArgs,
 }
 
-/// Argument that names a script.
-#[derive(Debug, Clone, Args)]
-struct ScriptNamed {
-    /// Script id
-    #[arg(value_name = "SCRIPT", add = ArgValueCompleter::new(completion::scripts))]
-    script_id: String,
-}
-
 #[derive(Debug, Clone, Args)]
 struct ShowArgs {
     #[command(flatten)]
-    script: ScriptNamed,
+    script: ScriptArg,
     /// Revision to show [default: the newest]
     #[arg(long, value_name = "N", value_parser = number(1, i32::MAX, 2))]
     revision: Option<i32>,
@@ -114,7 +109,7 @@ struct SaveArgs {
 #[group(id = "change", required = true, multiple = true, args = ["file", "name", "description"])]
 struct UpdateArgs {
     #[command(flatten)]
-    script: ScriptNamed,
+    script: ScriptArg,
     /// File with the new content; - reads standard input
     #[arg(long, value_name = "FILE", add = ArgValueCompleter::new(PathCompleter::file()))]
     file: Option<PathBuf>,
@@ -131,7 +126,7 @@ struct UpdateArgs {
 #[derive(Debug, Clone, Args)]
 struct RevisionsArgs {
     #[command(flatten)]
-    script: ScriptNamed,
+    script: ScriptArg,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
@@ -141,7 +136,7 @@ struct RevisionsArgs {
 #[derive(Debug, Clone, Args)]
 struct RmArgs {
     #[command(flatten)]
-    script: ScriptNamed,
+    script: ScriptArg,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -166,8 +161,14 @@ async fn ls(arguments: ListArgs) -> Result<(), Error> {
     let (name, kind) =
         (arguments.name.unwrap_or_default(), arguments.kind.map_or(ScriptType::Unspecified, script_type));
     pages(&mut console, &arguments.paging, "no matching scripts", async |page_size, page_token| {
-        let request =
-            ListScriptsRequest { page_size, page_token, name: name.clone(), script_type: kind.into() };
+        let request = ListScriptsRequest {
+            page_size,
+            page_token,
+            name: name.clone(),
+            script_type: kind.into(),
+            mine: arguments.mine,
+            ..ListScriptsRequest::default()
+        };
         let page = session.scripts().list_scripts(request).await;
         let page = page.map_err(|status| Error::of("cannot list scripts", &status))?.into_inner();
         Ok((page.scripts, page.next_page_token))
@@ -177,7 +178,7 @@ async fn ls(arguments: ListArgs) -> Result<(), Error> {
 
 async fn show(arguments: ShowArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
-    let script_id = arguments.script.script_id;
+    let script_id = arguments.script.id(&session).await?;
     let request =
         GetScriptRequest { script_id: script_id.clone(), revision: arguments.revision.unwrap_or_default() };
     let script =
@@ -215,7 +216,7 @@ async fn update(arguments: UpdateArgs) -> Result<(), Error> {
     let content = arguments.file.as_deref().map(|path| read_script(path, None)).transpose()?;
     let content = content.map(|(content, _)| content);
     let (session, mut console) = arguments.common.open().await?;
-    let script_id = arguments.script.script_id;
+    let script_id = arguments.script.id(&session).await?;
     let given = [
         ("content", content.is_some()),
         ("name", arguments.name.is_some()),
@@ -241,7 +242,7 @@ async fn update(arguments: UpdateArgs) -> Result<(), Error> {
 
 async fn revisions(arguments: RevisionsArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
-    let script_id = arguments.script.script_id;
+    let script_id = arguments.script.id(&session).await?;
     pages(&mut console, &arguments.paging, "the script has no revisions", async |page_size, page_token| {
         let request = ListRevisionsRequest { script_id: script_id.clone(), page_size, page_token };
         let page = session.scripts().list_revisions(request).await;
@@ -253,7 +254,7 @@ async fn revisions(arguments: RevisionsArgs) -> Result<(), Error> {
 
 async fn rm(arguments: RmArgs) -> Result<(), Error> {
     let (session, console) = arguments.common.open().await?;
-    let script_id = arguments.script.script_id;
+    let script_id = arguments.script.id(&session).await?;
     let request = DeleteScriptRequest { script_id: script_id.clone() };
     session
         .scripts()
@@ -277,6 +278,7 @@ fn text(script: &Script, palette: Palette, with_content: bool) -> String {
         fact("version", &script.version),
         fact("revision", format!("{}, saved {}", script.revision, time(script.update_time.as_ref()))),
         fact("sha256", script.sha256.clone()),
+        fact("created", format!("{} by {}", time(script.create_time.as_ref()), script.created_by)),
     ]);
     if !with_content {
         return text;
@@ -288,11 +290,12 @@ fn text(script: &Script, palette: Palette, with_content: bool) -> String {
 
 impl ListItem for Script {
     const COLUMNS: &'static [Column] = &[
-        Column::text("script"),
+        Column::id("script"),
+        Column::text("name"),
         Column::text("type"),
         Column::number("revision"),
         Column::text("saved"),
-        Column::text("name"),
+        Column::text("by"),
         Column::text("version").wide(),
         Column::text("description").wide(),
         Column::text("sha256").wide(),
@@ -301,10 +304,11 @@ impl ListItem for Script {
     fn cells(&self) -> Vec<Cell> {
         vec![
             cell(&self.script_id),
+            cell(&self.name),
             cell(word::<ScriptType>(self.script_type)),
             cell(self.revision),
             cell(time(self.update_time.as_ref())),
-            cell(&self.name),
+            cell(&self.created_by),
             cell(&self.version),
             cell(&self.description),
             cell(&self.sha256),

@@ -1,15 +1,17 @@
 //! `graywave ls` and `graywave show`.
 
+use std::time::SystemTime;
+
 use clap::Args;
 use proto::{
     admin::{Cleanup, ListTasksRequest, Task, TaskStatus, Wave, WaveHold, WaveStatus},
     word,
 };
 
-use super::{CommonArgs, TaskArgs};
+use super::{CommonArgs, TaskArgs, task_totals, task_watch};
 use crate::{
     Error,
-    args::one_of,
+    args::{Since, one_of, since},
     client,
     format::{Fact, between, fact, facts, justification, many, painted, pairs, runs, time},
     output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages, table, tone},
@@ -21,7 +23,8 @@ use crate::{
 #[command(after_help = "\
 Examples:
   graywave ls --limit 10
-  graywave ls --status RUNNING,HALTED
+  graywave ls --mine --since 2h
+  graywave ls --status RUNNING,HALTED --watch
   graywave ls --ticket OPS-1234 -o wide
   graywave ls -o name | xargs -n1 graywave failures")]
 pub struct LsArgs {
@@ -34,6 +37,15 @@ pub struct LsArgs {
     /// Only tasks with this ticket
     #[arg(long, value_name = "ID", default_value_t, hide_default_value = true)]
     ticket: String,
+    /// Only tasks that you submitted
+    #[arg(long)]
+    mine: bool,
+    /// Only tasks accepted in this time or since then: 2h, 3d or 2026-12-01T00:00:00Z
+    #[arg(long, value_name = "DURATION|TIME", value_parser = since)]
+    since: Option<Since>,
+    /// List the newest tasks, then new and changed tasks, until Ctrl-C
+    #[arg(long, short, conflicts_with = "limit")]
+    watch: bool,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
@@ -53,14 +65,19 @@ pub struct ShowArgs {
 
 pub(super) async fn ls(arguments: LsArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
+    let filter = ListTasksRequest {
+        statuses: arguments.status,
+        mine: arguments.mine,
+        reason: arguments.reason,
+        ticket: arguments.ticket,
+        create_time_from: arguments.since.and_then(|since| since.time(SystemTime::now())),
+        ..ListTasksRequest::default()
+    };
+    if arguments.watch {
+        return task_watch::watch(&session, &mut console, filter).await;
+    }
     pages(&mut console, &arguments.paging, "no matching tasks", async |page_size, page_token| {
-        let request = ListTasksRequest {
-            page_size,
-            page_token,
-            statuses: arguments.status.clone(),
-            reason: arguments.reason.clone(),
-            ticket: arguments.ticket.clone(),
-        };
+        let request = ListTasksRequest { page_size, page_token, ..filter.clone() };
         let page = session.tasks().list_tasks(request).await;
         let page = page.map_err(|status| Error::of("cannot list tasks", &status))?.into_inner();
         Ok((page.tasks, page.next_page_token))
@@ -80,7 +97,7 @@ pub(super) fn print(console: &mut Console, task: &Task) -> Result<(), Error> {
 
 impl ListItem for Task {
     const COLUMNS: &'static [Column] = &[
-        Column::text("task"),
+        Column::id("task"),
         Column::text("status"),
         Column::number("desktops"),
         Column::text("wave"),
@@ -145,6 +162,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         fact("waits for", &task.waiting_for),
         fact("runs", runs(task).lines().next().unwrap_or_default()),
         fact("on", format!("{}{chosen}", many(task.target_count, "desktop"))),
+        fact("targets", task_totals::text(task)),
         fact("halts at", halts_at),
         fact("concurrency", at_once),
         fact("run as", &task.run_as_user),
@@ -157,7 +175,9 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
     if wide {
         shown.extend(terms(task));
     }
-    let mut text = facts(&shown) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, palette);
+    let mut text = facts(&shown)
+        + "\n"
+        + &table(WAVES, task.waves.iter().map(|wave| wave_cells(wave, task.status())), wide, palette);
     if !wide {
         text.push_str(&verdicts(task));
     }
@@ -208,6 +228,7 @@ const WAVES: &[Column] = &[
     Column::number("failed"),
     Column::number("running"),
     Column::number("offline"),
+    Column::number("skipped"),
     Column::number("halts at"),
     Column::text("opened").wide(),
     Column::text("closed").wide(),
@@ -215,20 +236,27 @@ const WAVES: &[Column] = &[
     Column::text("gate").wide(),
 ];
 
-fn wave_cells(wave: &Wave) -> Vec<Cell> {
+fn wave_cells(wave: &Wave, status: TaskStatus) -> Vec<Cell> {
     let approved = match (wave.hold(), wave.approved_by.as_str()) {
         (WaveHold::NoEvidence, _) => "no evidence",
         (WaveHold::Approval, _) => "not yet",
         (WaveHold::Unspecified, by) => by,
     };
+    let skipped = task_totals::skipped(wave, status);
+    // A wave of an ended task stays PENDING, but its targets are skipped.
+    let state = match wave.status() {
+        WaveStatus::Pending if skipped > 0 => "SKIPPED",
+        _ => word::<WaveStatus>(wave.status),
+    };
     vec![
         cell(wave.wave),
-        Cell::word(word::<WaveStatus>(wave.status)),
+        Cell::word(state),
         cell(wave.size),
         cell(wave.targets.unwrap_or_default().success),
         cell(wave.failed),
         cell(wave.in_flight),
         cell(wave.waiting),
+        cell(skipped),
         cell(&wave.fail_threshold),
         cell(time(wave.open_time.as_ref())),
         cell(time(wave.close_time.as_ref())),

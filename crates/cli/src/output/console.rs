@@ -70,16 +70,17 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// Sends all further output through the pager.
+    /// Sends all further output through the pager if it has more lines than the terminal.
     pub(crate) fn paged(&mut self) {
         if self.may_page {
             self.writer = Writer::pager();
         }
     }
 
-    /// Reports whether a pager owns the terminal; nothing else may write to the terminal then.
+    /// Reports whether a pager owns the terminal, or may soon; nothing else may write to the
+    /// terminal then.
     pub(crate) fn is_paged(&self) -> bool {
-        matches!(self.writer, Writer::Pager(_))
+        matches!(self.writer, Writer::Pager(_) | Writer::Short { .. })
     }
 
     /// Prints to standard output.
@@ -87,7 +88,7 @@ impl Console {
         self.writer.write(text)
     }
 
-    /// Waits for the pager to end.
+    /// Prints the output that needs no pager, or waits for the pager to end.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         self.writer.finish()
     }
@@ -103,7 +104,7 @@ impl Console {
     pub(crate) fn captured(&self) -> String {
         match &self.writer {
             Writer::Kept(text) => text.clone(),
-            Writer::Stdout | Writer::Pager(_) => String::new(),
+            Writer::Stdout | Writer::Short { .. } | Writer::Pager(_) => String::new(),
         }
     }
 

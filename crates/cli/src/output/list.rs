@@ -27,12 +27,19 @@ pub(crate) struct List<'a, T> {
     console: &'a mut Console,
     widths: Vec<u16>,
     printed: usize,
+    /// Whether the list has no end: no pager, and JSON as one document after the other.
+    is_endless: bool,
     items: PhantomData<T>,
 }
 
 impl<'a, T: ListItem> List<'a, T> {
     pub(crate) fn new(console: &'a mut Console) -> Self {
-        Self { console, widths: Vec::new(), printed: 0, items: PhantomData }
+        Self { console, widths: Vec::new(), printed: 0, is_endless: false, items: PhantomData }
+    }
+
+    /// Makes the printer of a list without an end.
+    pub(crate) fn endless(console: &'a mut Console) -> Self {
+        Self { is_endless: true, ..Self::new(console) }
     }
 
     /// Prints a page.
@@ -40,7 +47,7 @@ impl<'a, T: ListItem> List<'a, T> {
         if items.is_empty() {
             return Ok(());
         }
-        if self.printed == 0 {
+        if self.printed == 0 && !self.is_endless {
             self.console.paged();
         }
         let text = match self.console.format {
@@ -50,6 +57,9 @@ impl<'a, T: ListItem> List<'a, T> {
                 lines(T::COLUMNS, rows, self.printed == 0, wide, palette, &mut self.widths)
             }
             Format::Name => items.iter().map(|item| format!("{}\n", item.id())).collect(),
+            Format::Json if self.is_endless => {
+                items.iter().map(|item| pretty(&json::of(item))).collect::<Result<_, _>>()?
+            }
             Format::Json => {
                 let mut text = String::new();
                 for (place, item) in items.iter().enumerate() {

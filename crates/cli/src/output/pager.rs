@@ -1,5 +1,4 @@
-//! The pager: `$GRAYWAVE_PAGER`, else `$PAGER`, else less, which exits immediately if the output
-//! fits on the screen.
+//! The pager: `$GRAYWAVE_PAGER`, else `$PAGER`, else less.
 
 use std::process::{Child, Command, Stdio};
 
@@ -14,9 +13,8 @@ pub(super) fn start() -> Option<Child> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
-        // The flags of git: quit if the output fits, keep colours, keep the screen. Long lines are
-        // not folded, so that a table stays a table.
-        command.env("LESS", "FRXS");
+        // Keep colours, keep the screen. Long lines are not folded, so that a table stays a table.
+        command.env("LESS", "RXS");
     }
     let pager = command.spawn().ok()?;
     // Ignore Ctrl-C here, because the pager owns the terminal and handles it.

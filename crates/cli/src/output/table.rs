@@ -4,7 +4,7 @@ use comfy_table::{Attribute, CellAlignment, ColumnConstraint, Table, Width, pres
 use prost::{Message, Name};
 
 use super::color::{Palette, Tone, tone};
-use crate::sanitize::sanitize_line;
+use crate::{id_prefix::short, sanitize::sanitize_line};
 
 /// A column of a list.
 #[derive(Debug, Clone, Copy)]
@@ -14,15 +14,21 @@ pub(crate) struct Column {
     pub(crate) wide: bool,
     /// Right-aligned, for numbers.
     pub(crate) right: bool,
+    /// A generated id, shortened unless `-o wide`.
+    pub(crate) is_id: bool,
 }
 
 impl Column {
     pub(crate) const fn text(head: &'static str) -> Self {
-        Self { head, wide: false, right: false }
+        Self { head, wide: false, right: false, is_id: false }
     }
 
     pub(crate) const fn number(head: &'static str) -> Self {
-        Self { head, wide: false, right: true }
+        Self { right: true, ..Self::text(head) }
+    }
+
+    pub(crate) const fn id(head: &'static str) -> Self {
+        Self { is_id: true, ..Self::text(head) }
     }
 
     pub(crate) const fn wide(self) -> Self {
@@ -50,6 +56,11 @@ impl Cell {
 
     pub(crate) fn tone(self, tone: Tone) -> Self {
         Self { tone, ..self }
+    }
+
+    /// Shortens a generated id.
+    fn short(self) -> Self {
+        Self { text: short(&self.text).to_owned(), ..self }
     }
 }
 
@@ -85,8 +96,10 @@ pub(super) fn lines(
     widths: &mut Vec<u16>,
 ) -> String {
     let shown = |index: usize| columns.get(index).is_some_and(|column| wide || !column.wide);
+    let is_short = |index: usize| !wide && columns.get(index).is_some_and(|column| column.is_id);
     let pick = |cells: Vec<Cell>| {
-        cells.into_iter().enumerate().filter(|(index, _)| shown(*index)).map(|(_, cell)| cell)
+        let cells = cells.into_iter().enumerate().filter(|(index, _)| shown(*index));
+        cells.map(|(index, cell)| if is_short(index) { cell.short() } else { cell })
     };
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -126,7 +139,24 @@ pub(super) fn lines(
         .zip(widths.iter().chain(std::iter::repeat(&0)))
         .map(|(new, old)| (new + 2).max(*old))
         .collect();
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    table.lines().map(|line| without_tail(&line) + "\n").collect()
+}
+
+/// Removes blanks at the end of a line, also those before the codes that end a colour.
+fn without_tail(line: &str) -> String {
+    let mut rest = line.trim_end();
+    let mut codes = Vec::new();
+    while let Some(start) = rest.rfind("\u{1b}[").filter(|start| is_color(rest.get(*start..))) {
+        codes.push(rest.get(start..).unwrap_or_default());
+        rest = rest.get(..start).unwrap_or_default().trim_end();
+    }
+    codes.into_iter().rev().fold(rest.to_owned(), |line, code| line + code)
+}
+
+/// Reports whether the text is one code that sets or ends a colour.
+fn is_color(text: Option<&str>) -> bool {
+    let code = text.and_then(|text| text.strip_prefix("\u{1b}[")?.strip_suffix('m'));
+    code.is_some_and(|code| code.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'))
 }
 
 /// Renders a whole table with its header.
@@ -158,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn generated_ids_are_short_unless_wide() {
+        const IDS: [Column; 1] = [Column::id("task")];
+        let id = "01a22ee6b00070008000000000000000";
+        let shown = |wide| table(&IDS, std::iter::once(vec![cell(id)]), wide, Palette::default());
+        assert_eq!(shown(false), "TASK\n01a22ee6b000\n");
+        assert_eq!(shown(true), format!("TASK\n{id}\n"));
+    }
+
+    #[test]
     fn the_next_page_stands_below_the_one_before() {
         let mut widths = Vec::new();
         let mut page = |names: &[(&str, u32)], head| {
@@ -173,6 +212,22 @@ mod tests {
         let plain = table(&COLUMNS, rows(), false, Palette::default());
         assert_eq!(plain, "NAME                N\nFAILED   [31mred line\n");
         let colored = table(&COLUMNS, rows(), false, Palette { colored: true });
-        assert!(colored.contains("\u{1b}[38;5;9mFAILED "), "{colored:?}");
+        assert!(colored.contains("\u{1b}[38;5;9mFAILED"), "{colored:?}");
+    }
+
+    #[test]
+    fn colored_last_column_has_no_tail() {
+        let columns = [Column::text("status")];
+        let rows = [vec![Cell::word("FAILED")], vec![Cell::word("a longer word")]].into_iter();
+        for line in table(&columns, rows, false, Palette { colored: true }).lines() {
+            let plain = strip_ansi(line);
+            assert_eq!(plain, plain.trim_end(), "{line:?}");
+        }
+        assert_eq!(without_tail("a  \u{1b}[31mb  \u{1b}[0m  "), "a  \u{1b}[31mb\u{1b}[0m");
+        assert_eq!(without_tail("a \u{1b}[K"), "a \u{1b}[K", "no colour");
+    }
+
+    fn strip_ansi(line: &str) -> String {
+        anstream::adapter::strip_str(line).to_string()
     }
 }

@@ -36,7 +36,7 @@ fn no_project(project_id: &ProjectId) -> Error {
     Error::new(
         Reason::ProjectNotFound,
         format!(
-            "project {project_id} is not in the database, or is revoked: `graywave projects create {project_id}` makes it. \
+            "project {project_id} is not in the database, or is revoked: `graywave admin projects create {project_id}` makes it. \
          Credentials of the configuration need no project there, but principals, policies, tokens and keys do"
         ),
     )

@@ -1,5 +1,7 @@
 //! Commands on the database.
 
+use clap::Subcommand;
+
 use super::{
     credentials::{Keys, Tokens, keys, tokens},
     enrolment_tokens::{EnrolmentTokens, enrolment_tokens},
@@ -9,20 +11,35 @@ use super::{
 };
 use crate::{config::Settings, roles};
 
-/// Command on the database.
-#[derive(Debug)]
+/// Commands on the database. They need `DATABASE_URL` and no credential, so they create the first
+/// ones; the operator commands of the same names do the same over gRPC.
+#[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseCommand {
+    /// Create, list, revoke and stop projects, the tenants
+    #[command(subcommand)]
     Projects(Projects),
+    /// Create and list principals, and bind policies to them
+    #[command(subcommand)]
     Principals(Principals),
+    /// Create, list and delete access policies
+    #[command(subcommand)]
     Policies(Policies),
-    Keys(Keys),
+    /// Create, list and revoke bearer tokens
+    #[command(subcommand)]
     Tokens(Tokens),
+    /// Create, list and revoke access keys, which sign requests
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Create, list and revoke enrolment tokens of desktops
+    #[command(subcommand)]
     EnrolmentTokens(EnrolmentTokens),
 }
 
 /// Runs the command and returns its output.
 pub(crate) async fn run(command: DatabaseCommand, settings: &Settings) -> anyhow::Result<String> {
-    let control = roles::control(settings, settings.store()?)?;
+    let store = settings.store()?;
+    store.check_usable().await?;
+    let control = roles::control(settings, store)?;
     match command {
         DatabaseCommand::Projects(command) => projects(&control, command).await,
         DatabaseCommand::Principals(command) => principals(&control, command).await,

@@ -1,4 +1,4 @@
-//! `graywave keys` and `graywave tokens`.
+//! `graywave admin keys` and `graywave admin tokens`.
 
 use anyhow::ensure;
 use chrono::{TimeDelta, Utc};
@@ -7,8 +7,8 @@ use control::{Control, CredentialRow, NO_LIMIT, Rewrapped};
 use domain::{Timestamp, token_life::token_expiry};
 use serde_json::json;
 
-use super::project::{Project, TokenArg, object, state, time};
-use cli::{number, plain_table};
+use super::project::{ListArgs, ListFormat, Project, TokenArg, object, state, time};
+use cli::{DAYS_OR_HOURS, duration};
 
 /// Terms of a new credential.
 #[derive(Debug, Args)]
@@ -18,15 +18,15 @@ pub(crate) struct NewCredential {
     /// Principal of the credential
     #[arg(long, value_name = "NAME")]
     principal: String,
-    /// Lifetime in days, or `never` [default: 90 for tokens, never for keys]
-    #[arg(long = "expires", value_name = "DAYS", alias = "expires-in-days", value_parser = lifetime)]
+    /// Lifetime, like 30d or 12h, or `never` [default: 90d for tokens, never for keys]
+    #[arg(long = "expires", value_name = "DURATION", value_parser = lifetime)]
     life: Option<Lifetime>,
 }
 
 /// Lifetime of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lifetime {
-    Days(u16),
+    For(TimeDelta),
     Never,
 }
 
@@ -34,15 +34,15 @@ fn lifetime(text: &str) -> Result<Lifetime, String> {
     if text == "never" {
         return Ok(Lifetime::Never);
     }
-    let days = number(1, u16::MAX, 90)(text);
-    days.map(Lifetime::Days).map_err(|error| format!("{error}, or `never`"))
+    let life = duration(DAYS_OR_HOURS)(text).map_err(|error| format!("{error}, or `never`"))?;
+    TimeDelta::from_std(life).map(Lifetime::For).map_err(|error| error.to_string())
 }
 
 impl NewCredential {
     /// Expiry as the command names it; `None` for never and for no time.
     fn expires_at(&self) -> Option<Timestamp> {
         match self.life {
-            Some(Lifetime::Days(days)) => Some(Utc::now() + TimeDelta::days(days.into())),
+            Some(Lifetime::For(life)) => Utc::now().checked_add_signed(life),
             Some(Lifetime::Never) | None => None,
         }
     }
@@ -60,7 +60,7 @@ pub(crate) enum Keys {
     Create(NewCredential),
     /// List access keys
     #[command(visible_alias = "list")]
-    Ls(Project),
+    Ls(ListArgs),
     /// Revoke an access key permanently
     Revoke {
         /// Access key id
@@ -88,7 +88,7 @@ pub(crate) enum Tokens {
     },
     /// List tokens
     #[command(visible_alias = "list")]
-    Ls(Project),
+    Ls(ListArgs),
     /// Revoke a token permanently
     Revoke(TokenArg),
 }
@@ -103,8 +103,8 @@ pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<Str
                 "secret_key": made.secret_key, "expires_at": expires_at,
             })))
         }
-        Keys::Ls(project) => {
-            Ok(credentials("access key", control.list_keys(project.actor(), None, NO_LIMIT).await?))
+        Keys::Ls(ListArgs { project, format }) => {
+            Ok(credentials(format, "access key", control.list_keys(project.actor(), None, NO_LIMIT).await?))
         }
         Keys::Revoke { access_key, project } => {
             control.revoke_key(project.actor(), &access_key).await?;
@@ -127,8 +127,8 @@ pub(super) async fn tokens(control: &Control, command: Tokens) -> anyhow::Result
                 "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,
             })))
         }
-        Tokens::Ls(project) => {
-            Ok(credentials("token id", control.list_tokens(project.actor(), None, NO_LIMIT).await?))
+        Tokens::Ls(ListArgs { project, format }) => {
+            Ok(credentials(format, "token id", control.list_tokens(project.actor(), None, NO_LIMIT).await?))
         }
         Tokens::Revoke(TokenArg { token_id, project }) => {
             control.revoke_token(project.actor(), &token_id).await?;
@@ -149,10 +149,10 @@ fn rewrapped(result: &Rewrapped) -> anyhow::Result<String> {
     Ok(format!("{rewrapped} secret keys are now encrypted with the first master key\n"))
 }
 
-fn credentials(what: &'static str, rows: Vec<CredentialRow>) -> String {
+fn credentials(format: ListFormat, what: &'static str, rows: Vec<CredentialRow>) -> String {
     let rows = rows.into_iter().map(|row| {
         let state = state(row.expires_at, row.revoked_at);
         vec![row.id, row.principal, time(Some(row.created_at)), time(row.expires_at), state]
     });
-    plain_table(&[what, "principal", "created", "expires", "state"], rows)
+    format.render(&[what, "principal", "created", "expires", "state"], rows)
 }

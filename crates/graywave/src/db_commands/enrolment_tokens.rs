@@ -1,19 +1,16 @@
-//! `graywave enrolment-tokens`.
+//! `graywave admin enrolment-tokens`.
 
 use clap::Subcommand;
 use control::{Control, EnrolmentTerms, EnrolmentTokenRow, NO_LIMIT};
 use domain::{
     enrolment::Assignment,
     ids::DesktopId,
-    limits::{
-        DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES, MAX_ENROLMENT_TOKEN_HOURS,
-        MAX_ENROLMENT_TOKEN_USES,
-    },
+    limits::{DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES, MAX_ENROLMENT_TOKEN_USES},
 };
 use serde_json::json;
 
-use super::project::{Project, TokenArg, object, state, time};
-use cli::{number, plain_table};
+use super::project::{ListArgs, Project, TokenArg, object, state, time};
+use cli::{enrolment_hours, number};
 
 /// Create, list and revoke enrolment tokens.
 #[derive(Debug, Subcommand)]
@@ -21,8 +18,8 @@ pub(crate) enum EnrolmentTokens {
     /// Create an enrolment token and print it once, as JSON
     #[command(after_help = "\
 Examples:
-  graywave enrolment-tokens create --project acme --desktop desktop-1
-  graywave enrolment-tokens create --project acme --uses 500
+  graywave admin enrolment-tokens create --project acme --desktop desktop-1
+  graywave admin enrolment-tokens create --project acme --uses 500
 
 Copy the token to the machine and start its agent with --ca-file and \
 --enrolment-token-file. A token without --desktop is for new desktops. \
@@ -37,10 +34,9 @@ A desktop with a valid certificate cannot enrol again until it is revoked.")]
         #[arg(long, value_name = "N", default_value_t = DEFAULT_ENROLMENT_TOKEN_USES,
               value_parser = number(1, MAX_ENROLMENT_TOKEN_USES, 500), conflicts_with = "desktop")]
         uses: i64,
-        /// Lifetime in hours, at most 720
-        #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_ENROLMENT_TOKEN_HOURS,
-              value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
-        expires_in_hours: i64,
+        /// Lifetime in whole hours, at most 720h: 72h or 3d [default: 24h]
+        #[arg(long = "expires", value_name = "DURATION", value_parser = enrolment_hours)]
+        expires_in_hours: Option<i64>,
         /// Pool of the desktops, also if their agents report another [default: as the agent says]
         #[arg(long, value_name = "POOL")]
         pool: Option<String>,
@@ -56,7 +52,7 @@ A desktop with a valid certificate cannot enrol again until it is revoked.")]
     },
     /// List enrolment tokens
     #[command(visible_alias = "list")]
-    Ls(Project),
+    Ls(ListArgs),
     /// Revoke an enrolment token permanently; enrolled desktops stay enrolled
     Revoke(TokenArg),
 }
@@ -75,6 +71,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
         } => {
             let tags = tags.into_iter().collect();
             let assignment = Assignment { pool_id, availability_zone, tags };
+            let expires_in_hours = expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
             let terms = EnrolmentTerms { desktop_id, uses, expires_in_hours, assignment };
             let made = control.create_enrolment_token(project.actor(), terms).await?;
             if only_token {
@@ -87,7 +84,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
                 "tags": terms.assignment.tags, "desktop_id": terms.desktop_id, "uses": terms.max_uses, "expires_at": terms.expires_at,
             })))
         }
-        EnrolmentTokens::Ls(project) => {
+        EnrolmentTokens::Ls(ListArgs { project, format }) => {
             let found = control.list_enrolment_tokens(project.actor(), None, NO_LIMIT).await?;
             let rows = found.into_iter().map(|EnrolmentTokenRow { token_id, token }| {
                 let state = if token.uses >= token.max_uses && token.revoked_at.is_none() {
@@ -100,7 +97,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
                 let (created, expires) = (time(Some(token.created_at)), time(Some(token.expires_at)));
                 vec![token_id.simple().to_string(), desktop, uses, created, expires, state]
             });
-            Ok(plain_table(&["token id", "desktop", "used", "created", "expires", "state"], rows))
+            Ok(format.render(&["token id", "desktop", "used", "created", "expires", "state"], rows))
         }
         EnrolmentTokens::Revoke(TokenArg { token_id, project }) => {
             control.revoke_enrolment_token(project.actor(), &token_id).await?;

@@ -1,6 +1,6 @@
-//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: access and enrolment,
-//! managed directly in the database; and `graywave audit verify`. Access to the database is the
-//! only credential.
+//! `graywave admin projects|principals|policies|keys|tokens|enrolment-tokens`: access and
+//! enrolment, managed directly in the database; and `graywave audit verify`. Access to the database
+//! is the only credential.
 
 mod audit;
 mod command;
@@ -13,8 +13,3 @@ mod projects;
 
 pub(crate) use audit::verify_audit;
 pub(crate) use command::{DatabaseCommand, run};
-pub(crate) use credentials::{Keys, Tokens};
-pub(crate) use enrolment_tokens::EnrolmentTokens;
-pub(crate) use policies::Policies;
-pub(crate) use principals::Principals;
-pub(crate) use projects::Projects;

@@ -1,4 +1,4 @@
-//! `graywave policies`.
+//! `graywave admin policies`.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,7 @@ use clap::Subcommand;
 use control::{Control, NO_LIMIT};
 use domain::authz::READY_POLICIES;
 
-use super::project::Project;
-use cli::plain_table;
+use super::project::{ListArgs, Project};
 
 /// Create, list and delete policies.
 #[derive(Debug, Subcommand)]
@@ -31,7 +30,7 @@ Actions that no policy allows are denied; Deny overrides Allow. docs/access.md l
     },
     /// List policies
     #[command(visible_alias = "list")]
-    Ls(Project),
+    Ls(ListArgs),
     /// Delete a policy that is bound to no principal
     Delete {
         /// Policy name
@@ -49,7 +48,7 @@ pub(super) async fn policies(control: &Control, command: Policies) -> anyhow::Re
             control.put_policy(project.actor(), &name, &document).await?;
             Ok(format!("stored policy {name}\n"))
         }
-        Policies::Ls(project) => {
+        Policies::Ls(ListArgs { project, format }) => {
             let found = control.list_policies(project.actor(), None, NO_LIMIT).await?;
             let rows = found.into_iter().map(|(name, policy)| {
                 let document = if READY_POLICIES.contains(&name.as_str()) {
@@ -59,7 +58,7 @@ pub(super) async fn policies(control: &Control, command: Policies) -> anyhow::Re
                 };
                 vec![name, document]
             });
-            Ok(plain_table(&["policy", "document"], rows))
+            Ok(format.render(&["policy", "document"], rows))
         }
         Policies::Delete { name, project } => {
             control.delete_policy(project.actor(), &name).await?;

@@ -1,10 +1,9 @@
-//! `graywave principals`.
+//! `graywave admin principals`.
 
 use clap::Subcommand;
 use control::{Control, NO_LIMIT};
 
-use super::project::{Project, time};
-use cli::plain_table;
+use super::project::{ListArgs, Project, time};
 
 /// Create and list principals.
 #[derive(Debug, Subcommand)]
@@ -12,7 +11,7 @@ pub(crate) enum Principals {
     /// Create a principal, or replace the policies of an existing one
     #[command(
         after_help = "Built-in policies: reader (read all but audit and access), operator (reader, and save scripts, run, \
-                            retry, stop, pause, approve and freeze), admin (everything). `graywave policies put` creates \
+                            retry, stop, pause, approve and freeze), admin (everything). `graywave admin policies put` creates \
                             others."
     )]
     Put {
@@ -26,7 +25,7 @@ pub(crate) enum Principals {
     },
     /// List principals
     #[command(visible_alias = "list")]
-    Ls(Project),
+    Ls(ListArgs),
 }
 
 pub(super) async fn principals(control: &Control, command: Principals) -> anyhow::Result<String> {
@@ -35,11 +34,11 @@ pub(super) async fn principals(control: &Control, command: Principals) -> anyhow
             control.put_principal(project.actor(), &principal, &policies).await?;
             Ok(format!("bound principal {principal} to policies {}\n", policies.join(", ")))
         }
-        Principals::Ls(project) => {
+        Principals::Ls(ListArgs { project, format }) => {
             let rows = control.list_principals(project.actor(), None, NO_LIMIT).await?.into_iter();
             let rows =
                 rows.map(|row| vec![row.principal, row.policies.join(", "), time(Some(row.created_at))]);
-            Ok(plain_table(&["principal", "policies", "created"], rows))
+            Ok(format.render(&["principal", "policies", "created"], rows))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::Utc;
 use clap::Args;
+use cli::{VerdictFormat, plain_table};
 use control::Actor;
 use domain::{Timestamp, ids::ProjectId};
 use serde_json::Value;
@@ -28,6 +29,38 @@ impl Project {
     pub(super) fn actor(&self) -> Actor<'_> {
         Actor::Database(&self.id)
     }
+}
+
+/// Format of a list.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ListFormat {
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: VerdictFormat,
+}
+
+impl ListFormat {
+    /// Renders rows as a table, or as JSON objects with the names of the columns as keys.
+    pub(super) fn render(self, heads: &[&'static str], rows: impl Iterator<Item = Vec<String>>) -> String {
+        match self.output {
+            VerdictFormat::Table => plain_table(heads, rows),
+            VerdictFormat::Json => {
+                let keys = || heads.iter().map(|head| head.replace(' ', "_"));
+                let list: Vec<Value> =
+                    rows.map(|row| keys().zip(row.into_iter().map(Value::from)).collect()).collect();
+                format!("{:#}\n", Value::from(list))
+            }
+        }
+    }
+}
+
+/// Project and format of a list.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(super) project: Project,
+    #[command(flatten)]
+    pub(super) format: ListFormat,
 }
 
 pub(super) fn object(value: &Value) -> String {

@@ -1,11 +1,19 @@
-//! `graywave projects`.
+//! `graywave admin projects`.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use control::{Control, StopMode};
 use domain::{ErrorKind, ids::ProjectId};
 
-use super::project::{state, time};
-use cli::plain_table;
+use super::project::{ListFormat, state, time};
+
+/// The effect of a stop on running scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Running scripts finish
+    Drain,
+    /// Running scripts are killed
+    Kill,
+}
 
 /// Create, list, revoke and stop projects.
 #[derive(Debug, Subcommand)]
@@ -23,10 +31,10 @@ pub(crate) enum Projects {
     },
     /// List all projects
     #[command(visible_alias = "list")]
-    Ls,
+    Ls(ListFormat),
     /// Refuse every credential of a project and freeze it; its data is kept
     #[command(
-        after_help = "Tasks start no more scripts. Running scripts continue; `graywave projects stop` kills them."
+        after_help = "Tasks start no more scripts. Running scripts continue; `graywave admin projects stop` kills them."
     )]
     Revoke {
         /// Project id
@@ -41,9 +49,9 @@ pub(crate) enum Projects {
     Stop {
         /// Project id
         project_id: ProjectId,
-        /// Let running scripts finish [default: kill them]
-        #[arg(long)]
-        drain: bool,
+        /// Effect on running scripts
+        #[arg(long, value_enum, value_name = "MODE", default_value = "kill")]
+        mode: Mode,
     },
 }
 
@@ -57,12 +65,12 @@ pub(super) async fn projects(control: &Control, command: Projects) -> anyhow::Re
                 made => made.map(|()| format!("created project {project_id}\n")).map_err(Into::into),
             }
         }
-        Projects::Ls => {
+        Projects::Ls(format) => {
             let rows = control.list_projects().await?.into_iter().map(|row| {
                 let state = state(None, row.revoked_at);
                 vec![row.project_id.into_string(), row.name, time(Some(row.created_at)), state]
             });
-            Ok(plain_table(&["project", "name", "created", "state"], rows))
+            Ok(format.render(&["project", "name", "created", "state"], rows))
         }
         Projects::Revoke { project_id } => {
             control.revoke_project(&project_id).await?;
@@ -72,8 +80,11 @@ pub(super) async fn projects(control: &Control, command: Projects) -> anyhow::Re
             control.unrevoke_project(&project_id).await?;
             Ok(format!("unrevoked project {project_id}; it stays frozen until `graywave unfreeze`\n"))
         }
-        Projects::Stop { project_id, drain } => {
-            let mode = if drain { StopMode::Drain } else { StopMode::Kill };
+        Projects::Stop { project_id, mode } => {
+            let mode = match mode {
+                Mode::Drain => StopMode::Drain,
+                Mode::Kill => StopMode::Kill,
+            };
             let stopped = control.stop_project(&project_id, mode).await?;
             Ok(format!("stopped {stopped} tasks of project {project_id}\n"))
         }

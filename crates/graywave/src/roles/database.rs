@@ -78,6 +78,7 @@ fn role_name(text: &str) -> Result<String, String> {
 pub(crate) async fn migrate(settings: &Settings, arguments: &MigrateArgs) -> anyhow::Result<()> {
     warn_of_unverified(settings);
     let store = settings.store()?;
+    store.check_reachable().await?;
     migrate_store(&store).await?;
     if let (Some(runtime), Some(partition)) = (&arguments.runtime_role, &arguments.partition_role) {
         store::roles::grant(&mut *store.acquire().await?, runtime, partition).await?;
@@ -108,8 +109,12 @@ pub(crate) fn database_answers(store: &Store) -> Readiness {
     })
 }
 
-/// Reports the usage of the pool periodically.
+/// Reports the usage of the pool periodically. Logs once if the database is not usable at the
+/// start: the role waits for the database, and serves when it is.
 async fn report_connections(store: &Store) -> Infallible {
+    if let Err(error) = store.check_usable().await {
+        tracing::error!("{error}");
+    }
     loop {
         let (used, idle) = store.connections();
         metric::DATABASE_CONNECTIONS.set(used.into(), &["used"]);

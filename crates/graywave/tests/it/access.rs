@@ -62,14 +62,33 @@ fn serve(commands: &Commands, log: &Path) -> (Process, String) {
 }
 
 #[test]
+fn project_list_is_json_on_request() {
+    let commands = Commands::new();
+    commands.good("admin projects create acme");
+    let listed: Value = serde_json::from_str(&commands.good("admin projects list -o json")).unwrap();
+    assert_eq!((&listed[0]["project"], &listed[0]["state"]), (&"acme".into(), &"active".into()));
+}
+
+#[test]
+fn unmigrated_database_names_the_command_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(testkit::empty_database()).unwrap();
+    for arguments in [&["admin", "projects", "ls"][..], &["audit", "verify"]] {
+        let output = graywave().args(arguments).env("DATABASE_URL", &database.url).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(message, "error: the database has no schema yet: run `graywave migrate`\n");
+    }
+}
+
+#[test]
 fn from_a_project_to_a_revoked_token() {
     let commands = Commands::new();
-    commands.good("projects create acme --name Acme");
-    assert!(commands.refused("projects create acme").contains("exists already"));
-    assert_eq!(commands.good("projects create acme --unless-exists"), "project acme already exists\n");
-    commands.good("principals put alice --project acme --policy reader");
+    commands.good("admin projects create acme --name Acme");
+    assert!(commands.refused("admin projects create acme").contains("exists already"));
+    assert_eq!(commands.good("admin projects create acme --unless-exists"), "project acme already exists\n");
+    commands.good("admin principals put alice --project acme --policy reader");
     let made: Value = serde_json::from_str(
-        &commands.good("tokens create --project acme --principal alice --expires-in-days 1"),
+        &commands.good("admin tokens create --project acme --principal alice --expires 1d"),
     )
     .unwrap();
     let (token, token_id) = (made["token"].as_str().unwrap(), made["token_id"].as_str().unwrap());
@@ -77,7 +96,7 @@ fn from_a_project_to_a_revoked_token() {
     let api = Api::new(&http, "acme", token);
     let status = wait_for("the API", || Some(api.try_get("/scripts")?.0));
     assert_eq!(status, 200);
-    let listed = commands.good("tokens ls --project acme");
+    let listed = commands.good("admin tokens ls --project acme");
     assert!(listed.contains(token_id) && listed.contains("active") && !listed.contains(token), "{listed}");
     commands.good(&format!("tokens revoke {token_id} --project acme"));
     assert_eq!(api.try_get("/scripts").unwrap().0, 401);
@@ -85,18 +104,18 @@ fn from_a_project_to_a_revoked_token() {
         commands.refused(&format!("tokens revoke {token_id} --project acme")).contains("revoked already")
     );
 
-    let other = commands.good("tokens create --project acme --principal alice --only-token");
+    let other = commands.good("admin tokens create --project acme --principal alice --only-token");
     assert_eq!(Api::new(&http, "acme", other.trim()).try_get("/scripts").unwrap().0, 200);
 
     let key: Value =
-        serde_json::from_str(&commands.good("keys create --project acme --principal alice")).unwrap();
+        serde_json::from_str(&commands.good("admin keys create --project acme --principal alice")).unwrap();
     let access_key = key["access_key"].as_str().unwrap();
-    assert!(commands.good("keys ls --project acme").contains(access_key));
+    assert!(commands.good("admin keys ls --project acme").contains(access_key));
     commands.good(&format!("keys revoke {access_key} --project acme"));
-    assert!(commands.good("keys ls --project acme").contains("revoked"));
-    commands.good("projects revoke acme");
-    assert!(commands.good("projects ls").contains("revoked"));
-    let late = commands.refused("tokens create --project acme --principal alice");
+    assert!(commands.good("admin keys ls --project acme").contains("revoked"));
+    commands.good("admin projects revoke acme");
+    assert!(commands.good("admin projects ls").contains("revoked"));
+    let late = commands.refused("admin tokens create --project acme --principal alice");
     assert!(late.contains("or is revoked"), "{late}");
 }
 
@@ -104,24 +123,24 @@ fn from_a_project_to_a_revoked_token() {
 fn policies_are_checked_where_they_are_written() {
     let commands = Commands::new();
     let file = commands.directory.path().join("policy.json");
-    let put = format!("policies put testers --project acme --file {}", file.display());
+    let put = format!("admin policies put testers --project acme --file {}", file.display());
     fs::write(
         &file,
         r#"{"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["workspace:scripts:list"]}]}"#,
     )
     .unwrap();
-    assert!(commands.refused(&put).contains("graywave projects create"));
-    commands.good("projects create acme");
+    assert!(commands.refused(&put).contains("graywave admin projects create"));
+    commands.good("admin projects create acme");
     commands.good(&put);
-    commands.good("principals put bob --project acme --policy testers --policy reader");
-    assert!(commands.good("principals ls --project acme").contains("testers, reader"));
-    assert!(commands.good("policies ls --project acme").contains("workspace:scripts:list"));
+    commands.good("admin principals put bob --project acme --policy testers --policy reader");
+    assert!(commands.good("admin principals ls --project acme").contains("testers, reader"));
+    assert!(commands.good("admin policies ls --project acme").contains("workspace:scripts:list"));
     assert!(
         commands
-            .refused("policies delete testers --project acme")
+            .refused("admin policies delete testers --project acme")
             .contains("assign other policies to it first")
     );
-    let unknown = commands.refused("principals put bob --project acme --policy boss");
+    let unknown = commands.refused("admin principals put bob --project acme --policy boss");
     assert!(unknown.contains("ready are reader, operator, admin"), "{unknown}");
     fs::write(
         &file,
@@ -130,37 +149,39 @@ fn policies_are_checked_where_they_are_written() {
     .unwrap();
     assert!(commands.refused(&put).contains("matches no known action"));
     assert!(
-        commands.refused("tokens create --project acme --principal eve").contains("graywave principals put")
+        commands
+            .refused("admin tokens create --project acme --principal eve")
+            .contains("graywave principals put")
     );
 }
 
 #[test]
 fn without_a_master_key_no_secret_is_stored() {
     let commands = Commands::new();
-    commands.good("projects create acme");
-    commands.good("principals put alice --project acme --policy reader");
+    commands.good("admin projects create acme");
+    commands.good("admin principals put alice --project acme --policy reader");
     fs::write(commands.key_file(), "").unwrap();
-    let refused = commands.refused("keys create --project acme --principal alice");
+    let refused = commands.refused("admin keys create --project acme --principal alice");
     assert!(refused.contains("access.master_key"), "{refused}");
     fs::write(commands.key_file(), "short").unwrap();
-    assert!(commands.refused("keys ls --project acme").contains("64 hex digits"));
+    assert!(commands.refused("admin keys ls --project acme").contains("64 hex digits"));
 }
 
 #[test]
 fn rewrapped_secrets_need_only_the_new_master_key() {
     let commands = Commands::new();
-    commands.good("projects create acme");
-    commands.good("principals put alice --project acme --policy reader");
-    commands.good("keys create --project acme --principal alice");
+    commands.good("admin projects create acme");
+    commands.good("admin principals put alice --project acme --policy reader");
+    commands.good("admin keys create --project acme --principal alice");
     let (old, new) = ("ab".repeat(32), "cd".repeat(32));
     fs::write(commands.key_file(), format!("{new}\n")).unwrap();
-    let refused = commands.refused("keys rewrap");
+    let refused = commands.refused("admin keys rewrap");
     assert!(refused.contains("1 cannot be decrypted"), "{refused}");
     fs::write(commands.key_file(), format!("{new}\n{old}\n")).unwrap();
-    assert!(commands.good("keys rewrap").starts_with("1 secret keys are now encrypted"));
-    assert!(commands.good("keys rewrap").starts_with("0 secret keys"), "a repetition changes nothing");
+    assert!(commands.good("admin keys rewrap").starts_with("1 secret keys are now encrypted"));
+    assert!(commands.good("admin keys rewrap").starts_with("0 secret keys"), "a repetition changes nothing");
     fs::write(commands.key_file(), format!("{new}\n")).unwrap();
-    assert!(commands.good("keys rewrap").starts_with("0 secret keys"));
+    assert!(commands.good("admin keys rewrap").starts_with("0 secret keys"));
 }
 
 #[test]
@@ -170,9 +191,9 @@ fn the_commands_work_on_a_dev_cluster() {
     let mut dev = crate::harness::Dev::start(&data, 1, &[]);
     let project = dev.ready["project_id"].as_str().unwrap().to_owned();
     let script = format!(
-        ". {data}/env && {graywave} principals put eve --project {project} --policy reader \
-         && {graywave} tokens create --project {project} --principal eve \
-         && {graywave} keys create --project {project} --principal eve",
+        ". {data}/env && {graywave} admin principals put eve --project {project} --policy reader \
+         && {graywave} admin tokens create --project {project} --principal eve \
+         && {graywave} admin keys create --project {project} --principal eve",
         data = data.display(),
         graywave = env!("CARGO_BIN_EXE_graywave"),
     );

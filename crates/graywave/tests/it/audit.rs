@@ -57,7 +57,7 @@ fn seals_are_verified_against_the_ca_of_their_signer() {
 fn only_an_administrator_of_the_cluster_drains_workers() {
     let cluster = Cluster::start_with_tls();
     cluster.create_project();
-    cluster.command(&["principals", "put", "boss", "--project", PROJECT, "--policy", "admin"]);
+    cluster.command(&["admin", "principals", "put", "boss", "--project", PROJECT, "--policy", "admin"]);
     let pki = cluster.pki.as_ref().unwrap();
     let (tenant, admin) = (pki.principal(PROJECT, "boss"), pki.role("admin", "ann"));
     let asked = |arguments: &[&str], files: &Files| {

@@ -139,7 +139,7 @@ impl Cluster {
 
     /// Creates the project, so that it may have principals and credentials in the database.
     pub(crate) fn create_project(&self) {
-        self.command(&["projects", "create", PROJECT]);
+        self.command(&["admin", "projects", "create", PROJECT]);
     }
 
     /// Stops all roles gracefully and restarts them at the same addresses on another database.

@@ -33,7 +33,7 @@ const SECOND: f64 = 1.0 / 86_400.0;
 
 /// Creates a token and stores it in a file.
 pub(crate) fn token(cluster: &Cluster, name: &str, more: &[&str]) -> (PathBuf, Value) {
-    let arguments = ["enrolment-tokens", "create", "--project", PROJECT];
+    let arguments = ["admin", "enrolment-tokens", "create", "--project", PROJECT];
     let made: Value = serde_json::from_str(&cluster.command(&[&arguments[..], more].concat())).unwrap();
     let path = cluster.directory.path().join(name);
     fs::write(&path, made["token"].as_str().unwrap()).unwrap();
@@ -87,7 +87,7 @@ fn machine_enrols_once_and_runs_as_its_certificates_name() {
     wait_until_said(&cluster, "pc-1", "the certificate's desktop id replaces the proposed one");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
     assert_eq!(serial(&certificate(&cluster, "pc-1")), first);
-    let listed = cluster.command(&["enrolment-tokens", "list", "--project", PROJECT]);
+    let listed = cluster.command(&["admin", "enrolment-tokens", "list", "--project", PROJECT]);
     assert!(listed.contains("used up") && !listed.contains(made["token"].as_str().unwrap()), "{listed}");
     let audit = cluster.api.native().get("/audit").to_string();
     assert!(
@@ -221,6 +221,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         assert!(status.message().contains("too new"), "{status}");
     });
     cluster.command(&[
+        "admin",
         "enrolment-tokens",
         "revoke",
         many["token_id"].as_str().unwrap(),

@@ -115,6 +115,6 @@ fn stolen_worker_cannot_use_an_enrolment_that_it_sees() {
         }
         assert_eq!(chains[0], chains[1]);
     });
-    let listed = cluster.command(&["enrolment-tokens", "list", "--project", PROJECT]);
+    let listed = cluster.command(&["admin", "enrolment-tokens", "list", "--project", PROJECT]);
     assert!(listed.contains("1 of 5"), "{listed}");
 }

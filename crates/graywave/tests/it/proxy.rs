@@ -91,7 +91,7 @@ fn wait_until_said(cluster: &Cluster, log: &str, what: &str) {
 #[test]
 fn agent_behind_a_proxy_enrols_and_runs_scripts() {
     let (cluster, proxy) = (Cluster::start_with_enrolment(30.0), Proxy::start());
-    let made = cluster.command(&["enrolment-tokens", "create", "--project", PROJECT]);
+    let made = cluster.command(&["admin", "enrolment-tokens", "create", "--project", PROJECT]);
     let made: Value = serde_json::from_str(&made).unwrap();
     let token = cluster.directory.path().join("token");
     fs::write(&token, made["token"].as_str().unwrap()).unwrap();

@@ -224,7 +224,7 @@ fn a_person_with_a_certificate_needs_no_token() {
     let pki = cluster.pki.as_ref().unwrap();
     wait_until_said(&cluster, "scheduler", "scheduler ready");
     cluster.create_project();
-    cluster.command(&["principals", "put", "ann", "--project", PROJECT, "--policy", "reader"]);
+    cluster.command(&["admin", "principals", "put", "ann", "--project", PROJECT, "--policy", "reader"]);
     let files = pki.principal(PROJECT, "ann");
     let scratch = directory();
     let contexts = scratch.path().join("contexts.toml");

@@ -28,6 +28,17 @@ fn roles_without_a_database_say_how_to_name_one() {
 }
 
 #[test]
+fn unreachable_database_is_named_once() {
+    let url = ("DATABASE_URL", "postgres://u@127.0.0.1:1/db");
+    for arguments in [&["admin", "projects", "ls"][..], &["audit", "verify"], &["migrate"]] {
+        let text =
+            String::from_utf8(graywave().args(arguments).envs([url]).output().unwrap().stderr).unwrap();
+        let expected = "error: cannot reach Postgres at 127.0.0.1:1: connection refused\n";
+        assert_eq!(text, expected, "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let directory = directory();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::{
     Timestamp,
     deadline::Timeouts,
-    ids::{ProjectId, ScriptId, TaskId},
+    ids::{IdPrefix, ProjectId, ScriptId, TaskId},
     page::Page,
     period::Period,
     policy::RolloutPolicy,
@@ -102,6 +102,12 @@ pub struct TaskFilter {
     pub ticket: Option<String>,
     /// Only tasks older than this one.
     pub before: Option<TaskId>,
+    /// Only tasks whose id starts with these digits.
+    pub id_prefix: Option<IdPrefix>,
+    /// Only tasks that this principal submitted.
+    pub created_by: Option<String>,
+    /// Only tasks accepted from this time on, by the time in their ids.
+    pub created_from: Option<Timestamp>,
     /// Only tasks accepted or started in this period. Both times stay as they are, so a task never
     /// leaves or joins the list of a period that is over.
     pub period: Period,
@@ -206,6 +212,16 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
     if let Some(before) = filter.before {
         query.push(" AND k.task_id < ").push_bind(before.0);
+    }
+    if let Some(prefix) = filter.id_prefix {
+        query.push(" AND k.task_id BETWEEN ").push_bind(prefix.first());
+        query.push(" AND ").push_bind(prefix.last());
+    }
+    if let Some(created_by) = &filter.created_by {
+        query.push(" AND k.created_by = ").push_bind(created_by.clone());
+    }
+    if let Some(from) = filter.created_from {
+        query.push(" AND k.task_id >= ").push_bind(TaskId::first_at(from).0);
     }
     if filter.period != Period::default() {
         query.push(" AND (k.created_at");

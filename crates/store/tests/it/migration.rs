@@ -3,7 +3,10 @@
 use chrono::Utc;
 use domain::retention::months_in_use;
 use sqlx::AssertSqlSafe;
-use store::partition::{Partition, Table};
+use store::{
+    NotUsable,
+    partition::{Partition, Table},
+};
 
 /// Returns the partitions of a table that receive rows now.
 fn in_use(table: Table) -> impl Iterator<Item = Partition> {
@@ -45,4 +48,13 @@ async fn a_change_of_a_new_audit_partition_is_refused() {
             assert!(error.to_string().contains("append only"), "{statement}: {error}");
         }
     }
+}
+
+#[tokio::test]
+async fn unmigrated_database_is_not_usable_until_its_migration() {
+    let database = testkit::empty_database().await.unwrap();
+    database.store.check_reachable().await.unwrap();
+    assert_eq!(database.store.check_usable().await, Err(NotUsable::NoSchema));
+    database.store.migrate().await.unwrap();
+    assert_eq!(database.store.check_usable().await, Ok(()));
 }

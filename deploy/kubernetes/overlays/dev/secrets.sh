@@ -30,6 +30,6 @@ put graywave-issuer --from-file=tls.crt="$part/issuer/issuer.crt" --from-file=tl
 
 kubectl --namespace graywave rollout status deployment/graywave-api --timeout=5m
 in_api() { kubectl --namespace graywave exec deployment/graywave-api --container api -- graywave "$@"; }
-in_api projects create dev --unless-exists
-in_api enrolment-tokens create --project dev --uses 100 --only-token > "$part/token"
+in_api admin projects create dev --unless-exists
+in_api admin enrolment-tokens create --project dev --uses 100 --only-token > "$part/token"
 put graywave-desktop-enrolment --from-file=token="$part/token" --from-file=ca.crt="$directory/ca.crt"

@@ -24,7 +24,7 @@ fn completion_offers_commands_flags_and_ids() {
     assert!(offered(&["workers", "drain", ""])[0].starts_with("worker-"));
     assert_eq!(offered(&["pa"]), ["pause"]);
     assert!(offered(&["run", "--can"]).contains(&"--canary".to_owned()));
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
         let text = operator.good(&["completion", shell]);
         assert!(text.contains("COMPLETE") && text.contains("graywave"), "{shell}: {text}");
     }

@@ -20,7 +20,9 @@ fn contexts_are_readable_by_the_user_alone() {
     let refused = login("prod", "wrong");
     assert_eq!(refused.status.code(), Some(5));
     let message = String::from_utf8(refused.stderr).unwrap();
-    assert!(message.contains("try: graywave tokens create") && !message.contains("try: graywave login"));
+    assert!(
+        message.contains("try: graywave admin tokens create") && !message.contains("try: graywave login")
+    );
     let file = operator.path("contexts.toml");
     assert!(!file.exists(), "an invalid token is not saved");
     assert!(login("prod", &token).status.success() && login("other", &token).status.success());

@@ -12,3 +12,4 @@ mod mistakes;
 mod operator;
 mod output;
 mod payload;
+mod words;

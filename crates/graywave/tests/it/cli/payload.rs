@@ -17,7 +17,7 @@ fn script_from_stdin_runs_and_preview_saves_nothing() {
     assert!(output.status.success(), "{output:?}");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        message.contains("saved stdin as script") && message.contains("output: graywave logs"),
+        message.contains("saved stdin as a new script") && message.contains("output: graywave logs"),
         "{message}"
     );
     assert_eq!(operator.good(&["logs", "desktop-0001"]), "from a pipe\n");

@@ -1,0 +1,157 @@
+//! Saves a local file as a script, or finds the script that has its content.
+
+use prost_types::FieldMask;
+use proto::admin::{
+    CreateScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType, UpdateScriptRequest,
+};
+
+use super::interpreter::of_rules;
+use crate::{
+    Error,
+    actions::idempotency_key,
+    client::{Session, repeated},
+    format::many,
+    id_prefix::CANDIDATES,
+    output::Console,
+    sanitize::sanitize_line,
+    script_arg::describe,
+};
+
+/// Maximum number of scripts of one name that are compared.
+const PAGE: i32 = 1_000;
+
+/// Place of a file among the saved scripts of its name and type.
+#[derive(Debug, PartialEq)]
+enum Place {
+    /// This script has the content already.
+    Same(Script),
+    /// This is the only script of the caller with the name; it gets a revision.
+    Mine(Script),
+    /// The caller has several scripts with the name, and none with the content.
+    Ambiguous(Vec<Script>),
+    /// The caller has no script with the name.
+    New,
+}
+
+/// Finds the place of a file. `mine` has the caller's scripts of its name and type, `all` those of
+/// any author, the newest first. A script of another author gets no revision, but may be run.
+fn place(sha256: &str, mine: Vec<Script>, all: Vec<Script>) -> Place {
+    let same = mine.iter().chain(&all).find(|script| script.sha256 == sha256);
+    match (same, mine.as_slice()) {
+        (Some(script), _) => Place::Same(script.clone()),
+        (None, []) => Place::New,
+        (None, [script]) => Place::Mine(script.clone()),
+        (None, _) => Place::Ambiguous(mine),
+    }
+}
+
+/// Returns the script revision with this content. Saves the content as a revision of the caller's
+/// script of this name, or else as a new script, and says which.
+pub(super) async fn save(
+    session: &Session,
+    console: &Console,
+    name: String,
+    content: String,
+    kind: ScriptType,
+) -> Result<ScriptRevision, Error> {
+    let request = ListScriptsRequest {
+        name: name.clone(),
+        script_type: kind.into(),
+        page_size: PAGE,
+        mine: true,
+        ..ListScriptsRequest::default()
+    };
+    let mine = list(session, request.clone()).await?;
+    let all = match mine.as_slice() {
+        [] => list(session, ListScriptsRequest { mine: false, ..request }).await?,
+        _ => Vec::new(),
+    };
+    let sha256 = hex::encode(domain::script::sha256(of_rules(kind), &content));
+    let script = match place(&sha256, mine, all) {
+        Place::Same(script) => script,
+        Place::Mine(script) => update(session, console, &script, content).await?,
+        Place::Ambiguous(scripts) => return Err(ambiguous(&name, &scripts)),
+        Place::New => create(session, console, name, content, kind).await?,
+    };
+    Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
+}
+
+async fn list(session: &Session, request: ListScriptsRequest) -> Result<Vec<Script>, Error> {
+    let page = session.scripts().list_scripts(request).await;
+    Ok(page.map_err(|status| Error::of("cannot look for the script", &status))?.into_inner().scripts)
+}
+
+async fn update(
+    session: &Session,
+    console: &Console,
+    before: &Script,
+    content: String,
+) -> Result<Script, Error> {
+    let script = Script { script_id: before.script_id.clone(), content, ..Script::default() };
+    let request = UpdateScriptRequest {
+        script: Some(script),
+        update_mask: Some(FieldMask { paths: vec!["content".to_owned()] }),
+        idempotency_key: idempotency_key(),
+    };
+    let saved = repeated(async || session.scripts().update_script(request.clone()).await).await;
+    let saved = saved.map_err(|status| Error::of("cannot save the revision", &status))?.into_inner();
+    let script = saved.script.unwrap_or_default();
+    let name = sanitize_line(&script.name);
+    console.say(&format!("saved {name} as revision {} of your script {}", script.revision, script.script_id));
+    Ok(script)
+}
+
+async fn create(
+    session: &Session,
+    console: &Console,
+    name: String,
+    content: String,
+    kind: ScriptType,
+) -> Result<Script, Error> {
+    let script = Script { name, script_type: kind.into(), content, ..Script::default() };
+    let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
+    let saved = repeated(async || session.scripts().create_script(request.clone()).await).await;
+    let saved = saved.map_err(|status| Error::of("cannot save the script", &status))?.into_inner();
+    let script = saved.script.unwrap_or_default();
+    console.say(&format!("saved {} as a new script {}", sanitize_line(&script.name), script.script_id));
+    Ok(script)
+}
+
+/// Builds the error of a file that could be a revision of several scripts.
+fn ambiguous(name: &str, scripts: &[Script]) -> Error {
+    let (name, count) = (sanitize_line(name), u32::try_from(scripts.len()).unwrap_or(u32::MAX));
+    let failure = Error::misused(format!("you have {} called {name}", many(count, "script")))
+        .try_next(format!("graywave scripts update ID --file {name}, then graywave run --script ID"));
+    let shown = scripts.iter().take(usize::try_from(CANDIDATES - 1).unwrap_or_default());
+    shown.fold(failure, |failure, script| {
+        failure.try_next(format!("{}: {}", script.script_id, sanitize_line(&describe(script))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(id: &str, sha256: &str) -> Script {
+        Script { script_id: id.into(), sha256: sha256.into(), ..Script::default() }
+    }
+
+    #[test]
+    fn edited_file_is_a_revision_of_the_callers_only_script() {
+        let mine = || vec![script("1", "old")];
+        assert_eq!(place("new", mine(), vec![]), Place::Mine(script("1", "old")));
+        assert_eq!(place("old", mine(), vec![]), Place::Same(script("1", "old")));
+        assert_eq!(place("new", vec![], vec![script("2", "old")]), Place::New, "of another author");
+        assert_eq!(place("old", vec![], vec![script("2", "old")]), Place::Same(script("2", "old")));
+    }
+
+    #[test]
+    fn file_of_several_scripts_is_ambiguous_without_equal_content() {
+        let mine = || vec![script("1", "a"), script("2", "b")];
+        assert_eq!(place("b", mine(), vec![]), Place::Same(script("2", "b")));
+        assert_eq!(place("c", mine(), vec![]), Place::Ambiguous(mine()));
+        let error = ambiguous("patch.sh", &mine());
+        assert_eq!(error.exit_status, crate::ExitStatus::Misused);
+        assert!(error.to_string().starts_with("you have 2 scripts called patch.sh\n"), "{error}");
+    }
+}
