@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::{
     Error,
-    args::ReasonFlags,
     client::{self, Session, repeated},
     format::many,
+    reason_flags::ReasonFlags,
     sanitize::sanitize_line,
 };
 

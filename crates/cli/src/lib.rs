@@ -14,6 +14,7 @@ mod format;
 mod id_prefix;
 mod number;
 mod output;
+mod reason_flags;
 mod sanitize;
 mod script_arg;
 mod server_kind;

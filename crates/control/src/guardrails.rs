@@ -19,8 +19,8 @@ pub(crate) async fn check(
     guardrails.check(&plan.waves, policy, !caller.justification.reason().is_empty())
 }
 
-/// Completes the refusal of a retry. A retry keeps the waves and the policy of its task, so no field
-/// of the request fixes them.
+/// Completes the refusal of a retry. A retry keeps the waves and the policy of its task, so no
+/// field of the request fixes them.
 pub(crate) fn of_retry(error: Error) -> Error {
     match error.reason {
         Reason::CanaryRequired

@@ -1,5 +1,5 @@
-//! Answer of the calls that create a task. The published body has the id alone, so the warnings about
-//! the request come in a header.
+//! Answer of the calls that create a task. The published body has the id alone, so the warnings
+//! about the request come in a header.
 
 use axum::{
     Json,
@@ -17,7 +17,7 @@ const MAX_WARNINGS: usize = 20;
 /// An accepted task, and the header with the warnings about its request.
 pub(crate) type AcceptedWithWarnings = (HeaderMap, Json<Accepted>);
 
-/// Creates the answer for a stored task. Warnings that cannot be read are left out: the task exists.
+/// Creates the answer for a stored task. Warnings that cannot be read are left out.
 pub(super) async fn accepted(control: &Control, caller: &Caller, task_id: TaskId) -> AcceptedWithWarnings {
     let warnings = match control.warnings_after(caller, task_id).await {
         Ok(warnings) => warnings,

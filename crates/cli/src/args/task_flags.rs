@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{DesktopFlags, GuardFlags, PayloadFlags, ReasonFlags, RolloutFlags};
+use super::{DesktopFlags, GuardFlags, PayloadFlags, RolloutFlags};
+use crate::reason_flags::ReasonFlags;
 
 /// Flags of a task: its payload, its desktops, its rollout and its reason.
 #[derive(Debug, Clone, Default, Args)]

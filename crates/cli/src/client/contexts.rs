@@ -36,7 +36,7 @@ pub(crate) struct Context {
     pub(crate) cert_file: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Number of desktops in one wave above which `graywave run` asks first; `None` for the default.
+    /// Number of desktops in one wave above which `graywave run` asks; `None` for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) confirm_above: Option<u32>,
 }
@@ -180,8 +180,8 @@ impl Contexts {
         self.current = Some(name.to_owned());
     }
 
-    /// Sets the number of desktops above which a context asks, of the current context or a named one.
-    /// Returns the name of the context.
+    /// Sets the number of desktops above which `graywave run` asks, for the current context or a
+    /// named one. Returns the name of the context.
     pub(crate) fn set_confirm_above(
         &mut self,
         name: Option<&str>,

@@ -4,7 +4,7 @@ use clap::Args;
 use domain::limits::MAX_WAVE_NUMBER;
 
 use super::{TaskArgs, confirm::confirm, tasks};
-use crate::{Error, actions::WaveToApprove, args::ReasonFlags, number::number};
+use crate::{Error, actions::WaveToApprove, number::number, reason_flags::ReasonFlags};
 
 /// Arguments of `graywave approve`.
 #[derive(Debug, Clone, Args)]

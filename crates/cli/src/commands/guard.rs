@@ -3,7 +3,7 @@
 
 use proto::admin::{PreviewTaskResponse, TaskSpec};
 
-use super::preview::{self, Asked};
+use super::plan::{self, Asked};
 use crate::{
     Error,
     args::{GuardFlags, Payload, guard, is_one_wave, may_exceed, may_guard},
@@ -30,7 +30,7 @@ pub(super) async fn guarded(
     }
     let mut looked = task.clone();
     payload.look(&mut looked);
-    let plan = preview::ask(session, &looked, false, asked).await?;
+    let plan = plan::ask(session, &looked, false, asked).await?;
     if may_guard {
         guard(task, &plan)?.iter().for_each(|line| console.say(line));
     }

@@ -7,9 +7,10 @@ use super::{CommonArgs, TaskArgs, tasks};
 use crate::{
     Error,
     actions::{self, idempotency_key, refused},
-    args::{Ending, ReasonFlags},
+    args::Ending,
     client::{Session, repeated},
     number::{Limit, MAX_CONCURRENCY, limit},
+    reason_flags::ReasonFlags,
     task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
 

@@ -5,7 +5,7 @@ use domain::limits::{MAX_PROJECT_IN_FLIGHT, MAX_RUNNING_PER_DESKTOP, MAX_TARGETS
 use prost_types::FieldMask;
 use proto::admin::{Limits, UpdateLimitsRequest};
 
-use super::{CommonArgs, project};
+use super::{CommonArgs, project_status};
 use crate::{
     Error,
     client::repeated,
@@ -93,28 +93,14 @@ pub(super) async fn limits(arguments: LimitsArgs) -> Result<(), Error> {
         let updated = repeated(async || session.projects().update_limits(request.clone()).await).await;
         updated.map_err(|status| Error::of("cannot change the limits", &status))?;
     }
-    project::print(&session, &mut console).await
-}
-
-/// Lists the guardrails that are set.
-pub(super) fn guardrails(limits: &Limits) -> Vec<String> {
-    let number = |name: &str, value: Option<i64>| value.map(|value| format!("{name} {value}"));
-    let flag = |name: &str, is_set: bool| is_set.then(|| name.to_owned());
-    let set = [
-        number("require_canary_above", limits.require_canary_above),
-        flag("require_threshold", limits.require_threshold()),
-        limits.max_wave_percent.map(|percent| format!("max_wave_percent {percent}")),
-        flag("require_reason", limits.require_reason()),
-        number("require_approval_above", limits.require_approval_above),
-    ];
-    set.into_iter().flatten().collect()
+    project_status::print(&session, &mut console).await
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
-    use super::*;
+    use super::{project_status::guardrails, *};
 
     #[derive(Parser)]
     struct Line {

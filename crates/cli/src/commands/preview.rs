@@ -3,14 +3,16 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use proto::admin::{Cleanup, PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec, Warning};
+use proto::admin::{Cleanup, PreviewTaskResponse, PreviewWave, TaskSpec, Warning};
 
-use super::{CommonArgs, guard::guarded};
+use super::{
+    CommonArgs,
+    guard::guarded,
+    plan::{Asked, ask},
+};
 use crate::{
     Error,
     args::TaskFlags,
-    client::Session,
-    field_flags::Overrides,
     format::{fact, facts},
     output::{Cell, Column, Palette, cell, table},
     sanitize::sanitize_line,
@@ -61,27 +63,6 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     console.paged();
     console.show(&plan, &plan.plan_hash, |palette, wide| text(&plan, palette, wide))?;
     console.finish()
-}
-
-/// The command that previews a plan, for the error of a refusal.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
-    /// Attempt of the command, like "cannot preview the task".
-    pub(super) doing: &'static str,
-    /// Flags of the command that set other fields than the table says.
-    pub(super) flags: &'static Overrides,
-}
-
-/// Previews the plan of a task; nothing is saved or started.
-pub(super) async fn ask(
-    session: &Session,
-    task: &TaskSpec,
-    with_desktop_ids: bool,
-    asked: Asked,
-) -> Result<PreviewTaskResponse, Error> {
-    let request = PreviewTaskRequest { task: Some(task.clone()), with_desktop_ids };
-    let plan = session.tasks().preview_task(request).await;
-    Ok(plan.map_err(|status| Error::with_flags(asked.doing, &status, asked.flags))?.into_inner())
 }
 
 const WAVES: &[Column] = &[

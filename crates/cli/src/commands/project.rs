@@ -1,19 +1,10 @@
 //! `graywave freeze` and `unfreeze`.
 
 use clap::Args;
-use proto::admin::{
-    Freeze, FreezeProjectRequest, GetProjectRequest, GetProjectResponse, UnfreezeProjectRequest,
-};
+use proto::admin::{FreezeProjectRequest, UnfreezeProjectRequest};
 
-use super::{CommonArgs, limits};
-use crate::{
-    Error,
-    actions::idempotency_key,
-    args::ReasonFlags,
-    client::{Session, repeated},
-    format::{fact, facts, justification, time},
-    output::Console,
-};
+use super::{CommonArgs, project_status::print};
+use crate::{Error, actions::idempotency_key, client::repeated, reason_flags::ReasonFlags};
 
 /// Arguments of `graywave freeze`.
 #[derive(Debug, Clone, Args)]
@@ -57,39 +48,4 @@ pub(super) async fn unfreeze(arguments: UnfreezeArgs) -> Result<(), Error> {
     let unfrozen = repeated(async || session.projects().unfreeze_project(request.clone()).await).await;
     unfrozen.map_err(|status| Error::of("cannot unfreeze the project", &status))?;
     print(&session, &mut console).await
-}
-
-/// Reads the current state of the project.
-pub(super) async fn get(session: &Session) -> Result<GetProjectResponse, Error> {
-    let project = session.projects().get_project(GetProjectRequest {}).await;
-    Ok(project.map_err(|status| Error::of("cannot show the project", &status))?.into_inner())
-}
-
-/// Prints the current state of the project.
-pub(super) async fn print(session: &Session, console: &mut Console) -> Result<(), Error> {
-    let project = get(session).await?;
-    console.show(&project, &project.project_id, |_, _| text(&project))
-}
-
-fn text(project: &GetProjectResponse) -> String {
-    let limits = project.limits.unwrap_or_default();
-    let number = |it: Option<i64>| it.map_or_else(|| "unlimited".to_owned(), |it| it.to_string());
-    let guardrails = limits::guardrails(&limits);
-    facts(&[
-        fact("project", &project.project_id),
-        fact("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),
-        fact("in flight", number(limits.max_in_flight)),
-        fact("per desktop", number(limits.max_running_per_desktop)),
-        fact("audit reads", if limits.audit_reads() { "yes" } else { "no" }),
-        fact("guardrails", if guardrails.is_empty() { "none".to_owned() } else { guardrails.join(", ") }),
-    ])
-}
-
-fn frozen(freeze: &Freeze) -> String {
-    if !freeze.frozen {
-        return "no".to_owned();
-    }
-    let since = format!("since {} by {}", time(freeze.freeze_time.as_ref()), freeze.frozen_by);
-    let why = justification(&freeze.reason, &freeze.ticket);
-    if why.is_empty() { since } else { format!("{since}: {why}") }
 }

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
-    args::ReasonFlags,
     client::repeated,
+    reason_flags::ReasonFlags,
     task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
 

@@ -8,8 +8,8 @@ use proto::admin::{ListRecordsRequest, PreviewTaskResponse, SubmitTaskRequest, T
 use super::{
     CommonArgs, TaskArgs, confirm, failure_summary,
     guard::{guarded, many_at_once},
-    preview::{self, Asked},
-    tasks,
+    plan::{self, Asked},
+    preview, tasks,
 };
 use crate::{
     Error, ExitStatus,
@@ -176,7 +176,7 @@ async fn agreed(
 ) -> Result<String, Error> {
     let mut looked = task.clone();
     payload.look(&mut looked);
-    let plan = preview::ask(session, &looked, false, asked).await?;
+    let plan = plan::ask(session, &looked, false, asked).await?;
     console.say(preview::text(&plan, console.err, false).trim_end());
     console.say("");
     confirm::agree(question, &plan)?;
@@ -187,7 +187,7 @@ async fn agreed(
     }
     let mut looked = task.clone();
     payload.look(&mut looked);
-    if preview::ask(session, &looked, false, asked).await?.plan_hash != plan.plan_hash {
+    if plan::ask(session, &looked, false, asked).await?.plan_hash != plan.plan_hash {
         return Err(Error::declined("the plan changed before you confirmed; nothing was run")
             .try_next("the same command again"));
     }

@@ -6,8 +6,8 @@ use super::command::{Command, CommandResult};
 use crate::{
     Error,
     actions::{self, WaveToApprove},
-    args::ReasonFlags,
     client::{self, Session},
+    reason_flags::ReasonFlags,
 };
 
 /// Maximum number of failure groups shown.

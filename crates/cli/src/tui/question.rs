@@ -37,7 +37,7 @@ impl App {
         }
     }
 
-    /// Describes a wave by its number and its desktops: `wave 2 of 3: 5000 desktops, 512 in flight`.
+    /// Describes a wave: `wave 2 of 3: 5000 desktops, 512 in flight`.
     fn wave(&self, number: u32) -> String {
         let waves = &self.rollout.waves;
         let found = waves.iter().find(|wave| wave.wave.wave == number).map(|it| &it.wave);

@@ -55,7 +55,7 @@ impl Justification {
 }
 
 impl fmt::Display for Justification {
-    /// Writes `reason (ticket)`, or the one that is given.
+    /// Writes `reason (ticket)`, or either of them alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.reason.as_str(), self.ticket.as_str()) {
             (reason, "") => f.write_str(reason),

@@ -31,8 +31,8 @@ pub fn thresholds(waves: &[(u32, Option<Threshold>)], of_task: Option<Threshold>
     (1..).zip(waves).filter_map(guarded).collect()
 }
 
-/// Returns the share of failures that reaches a threshold in a wave of `size` targets. A share below
-/// 0.01 % counts as 0.01 %.
+/// Returns the share of failures that reaches a threshold in a wave of `size` targets. A share
+/// below 0.01 % counts as 0.01 %.
 fn rate(threshold: Threshold, size: u32) -> Option<BasisPoints> {
     match threshold {
         Threshold::Percent { share, .. } => Some(share),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn explicit_thresholds_stay_and_small_waves_are_judged_at_their_end() {
+    fn explicit_thresholds_stay_and_small_waves_wait_for_their_end() {
         let waves = [(5, None), (10, count(3)), (7, None), (978, None)];
         let expected = vec![(1, percent(5.0, 5)), (3, percent(5.0, 7)), (4, percent(5.0, 20))];
         assert_eq!(thresholds(&waves, None), expected);
