@@ -142,6 +142,8 @@ $ graywave watch latest
   `name` have whole ids.
 - **Tasks**: `latest` instead of a task id is your newest task, and `latest --any` the newest task of any author.
 - **Durations** have units: `90s`, `5m`, `1h30m`.
+- **Questions**: `run` on more than 20 desktops in one wave, and `approve`, ask on standard error. `--yes` answers; it is
+  required without a terminal. [approval.md](approval.md#what-the-command-line-asks) says more.
 - **Times** are in UTC.
 - **Colours** appear on terminals only, and not with `--no-color` or `NO_COLOR`. The output of desktops cannot control the
   terminal.
@@ -152,7 +154,7 @@ $ graywave watch latest
 |---|---|
 | 0 | The command succeeded. A followed rollout succeeded on every target. |
 | 1 | A followed rollout ended with failures, a local or internal error occurred, or the user declined a question. |
-| 2 | The command line, or a file that it names, is invalid, also if the control plane finds the mistake. |
+| 2 | The command line, or a file that it names, is invalid, also if the control plane finds the mistake; or a question has no terminal and no `--yes`. |
 | 3 | The gate halted the followed rollout. |
 | 4 | The followed rollout was stopped, or expired. |
 | 5 | The control plane refused a valid request: no policy allows it, a rule of the project forbids it, the object does

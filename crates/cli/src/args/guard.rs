@@ -13,8 +13,8 @@ use crate::{Error, format::many};
 /// Flag of the thresholds that the command line adds.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct GuardFlags {
-    /// Leave waves without a threshold as they are [default: they halt at the canary's failure rate,
-    /// at most 5%, from 20 results on]
+    /// Leave waves without a threshold as they are [default: they halt at the canary's failure
+    /// rate, at most 5%, from 20 results on]
     #[arg(long, help_heading = WAVES)]
     pub(crate) no_guard: bool,
 }
