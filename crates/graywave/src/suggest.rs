@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::{
     Command,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 /// Commands of other tools, with the command line that does the same here.
@@ -92,7 +92,10 @@ pub(crate) fn suggest(error: &mut clap::Error, words: &[OsString], command: &Com
     if let Some(word) = text(ContextKind::InvalidSubcommand) {
         return for_command(&word, inner, std::ptr::eq(inner, command));
     }
-    text(ContextKind::InvalidArg).map_or_else(Vec::new, |flag| for_flag(&flag, inner))
+    // Other errors name a flag that exists.
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    let flag = text(ContextKind::InvalidArg).filter(|flag| is_unknown && flag.starts_with('-'));
+    flag.map_or_else(Vec::new, |flag| for_flag(&flag, inner))
 }
 
 /// Finds the subcommand that the first words name. An argument ends them, a flag does not.
@@ -198,7 +201,9 @@ mod tests {
         assert_eq!(suggested("graywave stpo 01a2"), ["stop"]);
         assert_eq!(suggested("graywave desktops shwo d-1"), ["show"]);
         assert_eq!(suggested("graywave run --canry 5 --all -- true"), ["--canary"]);
-        for none in ["graywave frobnicate", "graywave ca x", "graywave ls --frobnicate"] {
+        for none in
+            ["graywave frobnicate", "graywave ca x", "graywave ls --frobnicate", "graywave ls --limit few"]
+        {
             assert_eq!(suggested(none), [""; 0], "{none}");
         }
     }

@@ -98,10 +98,12 @@ fn from_a_project_to_a_revoked_token() {
     assert_eq!(status, 200);
     let listed = commands.good("admin tokens ls --project acme");
     assert!(listed.contains(token_id) && listed.contains("active") && !listed.contains(token), "{listed}");
-    commands.good(&format!("tokens revoke {token_id} --project acme"));
+    commands.good(&format!("admin tokens revoke {token_id} --project acme"));
     assert_eq!(api.try_get("/scripts").unwrap().0, 401);
     assert!(
-        commands.refused(&format!("tokens revoke {token_id} --project acme")).contains("revoked already")
+        commands
+            .refused(&format!("admin tokens revoke {token_id} --project acme"))
+            .contains("revoked already")
     );
 
     let other = commands.good("admin tokens create --project acme --principal alice --only-token");
@@ -111,7 +113,7 @@ fn from_a_project_to_a_revoked_token() {
         serde_json::from_str(&commands.good("admin keys create --project acme --principal alice")).unwrap();
     let access_key = key["access_key"].as_str().unwrap();
     assert!(commands.good("admin keys ls --project acme").contains(access_key));
-    commands.good(&format!("keys revoke {access_key} --project acme"));
+    commands.good(&format!("admin keys revoke {access_key} --project acme"));
     assert!(commands.good("admin keys ls --project acme").contains("revoked"));
     commands.good("admin projects revoke acme");
     assert!(commands.good("admin projects ls").contains("revoked"));

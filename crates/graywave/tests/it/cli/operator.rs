@@ -103,6 +103,7 @@ pub(super) fn settings() -> Settings {
         (r"worker-[0-9a-f]{32}", "worker-WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW"),
         (r"\b[0-9a-f]{64}\b", "SHA256"),
         (r"\b[0-9a-f]{32}\b", "IDIDIDIDIDIDIDIDIDIDIDIDIDIDIDID"),
+        (r"\b01[0-9a-f]{10}\b", "SHORTSHORTID"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
         (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
