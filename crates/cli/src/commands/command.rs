@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{
-    TaskArgs, access, approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs, preview,
+    access, approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs, preview,
     project, records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Read as _};
 
 use clap::Args;
-use domain::Reason;
+use domain::{Reason, limits::CONFIRM_ABOVE};
 use mtls::Identity;
 use proto::admin::GetProjectRequest;
 
@@ -102,7 +102,8 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
 
 async fn open(context: &Context) -> Result<Session, Error> {
     let (grpc, token, files) = (context.grpc.clone(), context.token.clone(), context.files());
-    Session::open(ConnectOptions { grpc, token, files, context: None }).await
+    let confirm_above = context.confirm_above.unwrap_or(CONFIRM_ABOVE);
+    Session::open(ConnectOptions { grpc, token, files, context: None, confirm_above }).await
 }
 
 /// Checks the server before a secret is asked for: a refusal without a credential is the expected
