@@ -10,6 +10,7 @@ mod exit_status;
 mod field_flags;
 mod follow;
 mod format;
+mod live;
 mod number;
 mod output;
 mod sanitize;

@@ -13,6 +13,7 @@ mod enrolment;
 mod gateway;
 mod heartbeat;
 mod in_flight;
+mod live_output;
 mod metrics;
 mod order_proofs;
 mod outbox;

@@ -13,7 +13,7 @@ use proto::{
     word,
 };
 
-use super::{CommonArgs, record_stream::Records};
+use super::{CommonArgs, logs_all, record_stream::Records};
 use crate::{
     Error,
     client::{self, Session},
@@ -32,12 +32,22 @@ const TASKS: i32 = 50;
 Examples:
   graywave logs desktop-0007                  the newest task of the desktop
   graywave logs desktop-0007 --task latest
+  graywave logs desktop-0007 -f               as it comes
+  graywave logs --all --task latest           all desktops of a task
   graywave logs desktop-0007 --raw > output.txt
-Output is available once the script has ended. Of long output, the beginning and the end are kept.")]
+Of long output, the beginning and the end are kept. Most programs write to a pipe in blocks: see
+`stdbuf -oL` and `python3 -u` in docs/scripts.md.")]
 pub struct LogsArgs {
     /// Desktop id
-    #[arg(value_name = "DESKTOP", add = ArgValueCompleter::new(completion::desktops))]
-    desktop_id: String,
+    #[arg(value_name = "DESKTOP", required_unless_present = "all", conflicts_with = "all",
+          add = ArgValueCompleter::new(completion::desktops))]
+    desktop_id: Option<String>,
+    /// Print the output of all desktops of the task [default task: the newest]
+    #[arg(long)]
+    all: bool,
+    /// Print the output as it comes, until the scripts have ended (at most 10 desktops)
+    #[arg(long, short)]
+    follow: bool,
     /// Task to read, by id or `latest` [default: the newest task of the desktop]
     #[arg(long, value_name = "TASK", add = ArgValueCompleter::new(completion::tasks))]
     task: Option<String>,
@@ -50,7 +60,7 @@ pub struct LogsArgs {
 }
 
 pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
-    let LogsArgs { desktop_id, task, raw, common } = arguments;
+    let LogsArgs { desktop_id, all, follow, task, raw, common } = arguments;
     let form = Form { is_raw: raw, is_terminal: std::io::stdout().is_terminal() };
     let (session, mut console) = common.open().await?;
     let candidates = match task.as_deref() {
@@ -58,9 +68,26 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
             client::newest_tasks(&session, 1).await?.into_iter().map(|task| task.task_id).collect()
         }
         Some(id) => vec![id.to_owned()],
-        None => client::newest_tasks(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect(),
+        None => client::newest_tasks(&session, if all { 1 } else { TASKS })
+            .await?
+            .into_iter()
+            .map(|task| task.task_id)
+            .collect(),
+    };
+    let Some(desktop_id) = desktop_id else {
+        let task_id = candidates.first().ok_or_else(|| Error::refused("the project has no task"))?;
+        return match follow {
+            true => logs_all::follow(&session, &console, task_id, None, raw).await.map(drop),
+            false => logs_all::all(&session, &mut console, task_id, form).await,
+        };
     };
     for task_id in &candidates {
+        if follow {
+            if logs_all::follow(&session, &console, task_id, Some(&desktop_id), raw).await? {
+                return Ok(());
+            }
+            continue;
+        }
         let records = of(&session, task_id, &desktop_id).await?;
         if records.is_empty() {
             continue;
@@ -107,7 +134,7 @@ async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Re
 }
 
 /// Formats the header line of a script's output.
-fn head(record: &Record, task_id: &str) -> String {
+pub(super) fn head(record: &Record, task_id: &str) -> String {
     let script = match record.script_name.as_str() {
         "" => "the command".to_owned(),
         name => sanitize_line(name),
@@ -139,7 +166,7 @@ fn left(record: &Record) -> Option<String> {
 
 /// Form of printed output.
 #[derive(Debug, Clone, Copy)]
-struct Form {
+pub(super) struct Form {
     /// Whether overwritten progress and escape sequences are kept.
     is_raw: bool,
     /// Whether a terminal shows the output.
@@ -147,7 +174,7 @@ struct Form {
 }
 
 /// Formats the header line of a late result.
-fn late_head(late: &LateResult) -> String {
+pub(super) fn late_head(late: &LateResult) -> String {
     let exit = late.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
     let outcome = word::<Outcome>(late.outcome);
     format!("-- late result, received {}: {outcome}{exit}", time(late.receive_time.as_ref()))
@@ -155,7 +182,7 @@ fn late_head(late: &LateResult) -> String {
 
 /// Returns the output of a script. Raw output for a file or a program is exact. Otherwise it has no
 /// control characters, and a final line end unless it is empty.
-fn output(output: &str, form: Form) -> String {
+pub(super) fn output(output: &str, form: Form) -> String {
     let text = match form {
         Form { is_raw: true, is_terminal: false } => return output.to_owned(),
         Form { is_raw: true, is_terminal: true } => sanitize(output),

@@ -11,7 +11,7 @@ use proto::{
     word,
 };
 
-use super::{CommonArgs, TaskArgs, preview, tasks};
+use super::{CommonArgs, TaskArgs, preview, run_output, tasks};
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
@@ -106,6 +106,9 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     }
     if detach {
         return print_id(&mut console, &task).map(|()| ExitStatus::Success);
+    }
+    if !watch && run_output::is_shown(&console, &task) {
+        return run_output::to_its_end(&session, &mut console, &task.task_id).await;
     }
     to_its_end(&session, &mut console, &task.task_id, watch).await
 }
@@ -213,6 +216,16 @@ pub(super) async fn to_its_end(
     } else {
         follow(session, console, task_id).await?
     };
+    after_its_end(session, console, task_id, ended).await
+}
+
+/// Prints the result of a task that was followed to its end.
+pub(super) async fn after_its_end(
+    session: &Session,
+    console: &mut Console,
+    task_id: &str,
+    ended: ExitStatus,
+) -> Result<ExitStatus, Error> {
     if ended == ExitStatus::Detached {
         return Ok(ended);
     }
@@ -255,7 +268,7 @@ async fn show_result(
 
 /// Prints the command that shows the output, for a task with one desktop.
 async fn printed_where(session: &Session, console: &Console, task: &Task) {
-    if task.target_count != 1 {
+    if task.target_count != 1 || run_output::is_shown(console, task) {
         return;
     }
     let request = ListRecordsRequest { task_id: task.task_id.clone(), page_size: 1, ..Default::default() };
