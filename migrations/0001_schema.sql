@@ -144,6 +144,8 @@ CREATE TABLE script_revision (
     -- Free text of the author; not the number of the revision.
     version     text        NOT NULL,
     content     text        NOT NULL,
+    -- An array of domain::script::parameter::Parameter.
+    parameters  jsonb       NOT NULL DEFAULT '[]',
     create_time timestamptz NOT NULL,
     PRIMARY KEY (project_id, script_id, revision)
 );
@@ -400,6 +402,8 @@ CREATE TABLE task_script (
     revision  int4,
     -- Name at that revision; empty for a command.
     name      text NOT NULL,
+    -- Values of its parameters by name, with the defaults. Decided at the submission.
+    parameters jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (task_id, script),
     CONSTRAINT task_script_revision_pinned CHECK ((script_id IS NULL) = (revision IS NULL))
 );

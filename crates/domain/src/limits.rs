@@ -140,6 +140,20 @@ pub const MAX_LIVE_OUTPUTS_PER_AGENT: usize = 16;
 /// Maximum number of watched scripts of one worker.
 pub const MAX_OUTPUT_WATCHES_PER_WORKER: u32 = 2_000;
 
+/// Maximum number of parameters that a script declares.
+pub const MAX_PARAMETERS: usize = 32;
+/// Maximum number of characters of the name of a parameter.
+pub const MAX_PARAMETER_NAME_CHARS: usize = 64;
+/// Maximum number of characters of the description of a parameter.
+pub const MAX_PARAMETER_DESCRIPTION_CHARS: usize = 256;
+/// Maximum number of allowed values of a parameter.
+pub const MAX_ALLOWED_VALUES: usize = 100;
+/// Maximum bytes of the value of a parameter.
+pub const MAX_PARAMETER_VALUE_BYTES: usize = 4 << 10;
+/// Maximum bytes of all names and values of an execution: Windows limits the environment of a
+/// process to 32 KiB.
+pub const MAX_PARAMETER_VALUES_BYTES: usize = 16 << 10;
+
 /// Maximum bytes of a record's reason.
 pub const MAX_REASON_BYTES: usize = 1_024;
 

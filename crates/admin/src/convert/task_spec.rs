@@ -43,6 +43,7 @@ pub(crate) fn request(given: Option<TaskSpec>) -> Result<ExecutionRequest, Error
         rollout: spec.rollout.map(rollout).transpose().map_err(|error| error.within("rollout"))?,
         group,
         revisions,
+        parameters: spec.parameters.into_iter().collect(),
     })
 }
 

@@ -12,6 +12,8 @@ mod executions;
 mod fuzz;
 mod group_executions;
 mod harness;
+mod live_output;
+mod parameters;
 mod periods;
 mod rate_limits;
 mod records;

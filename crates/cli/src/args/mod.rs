@@ -8,6 +8,7 @@ mod interpreter;
 mod parse;
 mod payload;
 mod rollout;
+mod script_parameters;
 mod task_flags;
 mod unique_json;
 
@@ -16,6 +17,7 @@ pub(crate) use enum_arg::one_of;
 pub(crate) use gate_flags::{RolloutFile, WaveFlags, WeightFlags, recorded_waves};
 pub use parse::pair;
 use payload::PayloadFlags;
-pub(crate) use payload::{Kind, Payload, name_of, read_script, script_type, warn_of_line_ends};
+pub(crate) use payload::{Kind, Payload, name_of, parameters, read_script, script_type, warn_of_line_ends};
 pub(crate) use rollout::{Ending, RolloutFlags};
+pub(crate) use script_parameters::read_parameters;
 pub(crate) use task_flags::TaskFlags;

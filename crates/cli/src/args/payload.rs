@@ -1,6 +1,9 @@
 //! Payload of a task: saved scripts, a local file, or a command.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use clap_complete::{ArgValueCompleter, PathCompleter};
@@ -29,6 +32,10 @@ pub(crate) struct PayloadFlags {
           conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids", "script-id", "script_id"],
           add = ArgValueCompleter::new(completion::scripts))]
     pub(crate) script: Vec<ScriptRevision>,
+    /// Value of a parameter that the scripts declare; repeat for several
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = named_value, help_heading = HEADING,
+          conflicts_with = "command", aliases = ["parameter", "params"])]
+    pub(crate) parameters: Vec<(String, String)>,
     /// Interpreter of the file or the command [default: by extension .ps1, .bat or .cmd, else
     /// SHELL]
     #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true, help_heading = HEADING,
@@ -149,7 +156,30 @@ fn revision(text: &str) -> Result<ScriptRevision, String> {
                 .map_err(|_| format!("invalid revision {number:?}: expected a number, as in {id}@2"))?,
         ),
     };
-    Ok(ScriptRevision { script_id: script_id.to_owned(), revision, name: String::new() })
+    Ok(ScriptRevision { script_id: script_id.to_owned(), revision, ..ScriptRevision::default() })
+}
+
+/// Parses `NAME=VALUE`. The value may contain further equals signs, and may be empty.
+fn named_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Collects the values of parameters.
+///
+/// # Errors
+///
+/// A parameter is named twice.
+pub(crate) fn parameters(given: &[(String, String)]) -> Result<BTreeMap<String, String>, Error> {
+    let mut values = BTreeMap::new();
+    for (name, value) in given {
+        if values.insert(name.clone(), value.clone()).is_some() {
+            return Err(Error::misused(format!("--param {name} is given twice")));
+        }
+    }
+    Ok(values)
 }
 
 /// Joins the words of a command into one line. For SHELL, the words are quoted, because the
@@ -227,7 +257,12 @@ async fn saved(
     let made = made.await.map_err(|status| Error::of("cannot save the script", &status))?;
     let script = made.into_inner().script.unwrap_or_default();
     console.say(&format!("saved {} as script {}", script.name, script.script_id));
-    Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
+    Ok(ScriptRevision {
+        script_id: script.script_id,
+        revision: script.revision,
+        name: script.name,
+        ..ScriptRevision::default()
+    })
 }
 
 /// Finds the newest script of this name whose newest revision has this content, by its SHA-256.
@@ -249,7 +284,7 @@ async fn find(
         let page = session.scripts().list_scripts(request.clone()).await.map_err(cannot)?.into_inner();
         let same = page.scripts.into_iter().find(|script| script.sha256 == sha256);
         if let Some(Script { script_id, revision, name, .. }) = same {
-            return Ok(Some(ScriptRevision { script_id, revision, name }));
+            return Ok(Some(ScriptRevision { script_id, revision, name, ..ScriptRevision::default() }));
         }
         if page.next_page_token.is_empty() {
             return Ok(None);

@@ -8,7 +8,7 @@ use proto::admin::{Cleanup, PreviewTaskRequest, PreviewTaskResponse, PreviewWave
 use super::CommonArgs;
 use crate::{
     Error,
-    args::TaskFlags,
+    args::{TaskFlags, parameters},
     client::Session,
     field_flags::Overrides,
     format::{fact, facts},
@@ -42,6 +42,7 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
+    task.parameters = parameters(&payload.parameters)?;
     payload.read()?.look(&mut task);
     let (session, mut console) = common.open().await?;
     desktops.apply(&mut task, &session).await?;

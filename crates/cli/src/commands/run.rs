@@ -15,7 +15,7 @@ use super::{CommonArgs, TaskArgs, preview, run_output, tasks};
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
-    args::{Payload, TaskFlags},
+    args::{Payload, TaskFlags, parameters},
     client::{self, Session, repeated},
     field_flags::Overrides,
     follow::{self, follow},
@@ -89,6 +89,7 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
+    task.parameters = parameters(&payload.parameters)?;
     let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
     desktops.apply(&mut task, &session).await?;
