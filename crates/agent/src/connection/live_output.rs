@@ -126,7 +126,7 @@ async fn follow(
         // Nothing is that far: the request is for another run of this script.
         let is_ahead = reply.offset < position;
         if is_ahead || (reply.content.is_empty() && has_answered && !reply.is_last) {
-            sleep(POLL_EVERY).await;
+            live.wait(POLL_EVERY).await;
             continue;
         }
         has_answered = true;
@@ -143,6 +143,7 @@ async fn follow(
         if is_last {
             return;
         }
+        live.wait(POLL_EVERY).await;
     }
 }
 
@@ -172,7 +173,7 @@ fn chunks(key: &Key, script: u32, position: u64, reply: OutputReply) -> Vec<Outp
 
 /// Pause after a part was sent, so that a script sends at most 64 KiB in a second.
 fn pause_after(bytes: usize) -> Duration {
-    Duration::from_secs(1).mul_f64(bytes as f64 / MAX_LIVE_CHUNK_BYTES as f64).max(POLL_EVERY)
+    Duration::from_secs(1).mul_f64(bytes as f64 / MAX_LIVE_CHUNK_BYTES as f64)
 }
 
 #[cfg(test)]
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn script_sends_at_most_its_rate() {
-        assert_eq!(pause_after(0), POLL_EVERY);
+        assert_eq!(pause_after(0), Duration::ZERO);
         assert_eq!(pause_after(MAX_LIVE_CHUNK_BYTES), Duration::from_secs(1));
     }
 }

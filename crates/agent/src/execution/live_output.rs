@@ -45,12 +45,29 @@ impl LiveOutput {
         answer
     }
 
+    /// Waits until the runner sends something by itself: the rest of the output at the end of the
+    /// script. Waits at most for `limit`.
+    pub(crate) async fn wait(&self, limit: Duration) {
+        let sent = async {
+            match &self.stream {
+                Some(stream) if stream.readable().await.is_ok() => {}
+                _ => std::future::pending().await,
+            }
+        };
+        if timeout(limit, sent).await.is_err() {
+            tracing::trace!("the runner sent nothing");
+        }
+    }
+
     async fn ask(&mut self, from_offset: u64) -> io::Result<OutputReply> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(connect(&self.run_dir).await?),
         };
-        stream.write_all(&OutputRequest { from_offset }.encode()).await?;
+        // A runner that has ended takes no request, and has sent the rest before.
+        if let Err(error) = stream.write_all(&OutputRequest { from_offset }.encode()).await {
+            tracing::debug!(%error, "the runner takes no request for output");
+        }
         let mut header = [0; OutputReply::HEADER_BYTES];
         stream.read_exact(&mut header).await?;
         let (reply, length) = OutputReply::decode_header(&header).ok_or(io::ErrorKind::InvalidData)?;

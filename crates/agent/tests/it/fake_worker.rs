@@ -111,6 +111,17 @@ impl Session {
         }
     }
 
+    /// Last part of live output. The result may come before it.
+    pub(crate) async fn last_output(&mut self) -> OutputChunk {
+        loop {
+            if let attach_request::Message::OutputChunk(chunk) = self.request().await
+                && chunk.is_last
+            {
+                return chunk;
+            }
+        }
+    }
+
     pub(crate) async fn ack(&self, key: ExecutionKey) {
         self.send(attach_response::Message::Ack(ResultAck { key: Some(key) })).await;
     }

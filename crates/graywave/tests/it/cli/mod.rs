@@ -6,6 +6,7 @@ mod exit_codes;
 mod fleet;
 mod help;
 mod lifecycle;
+mod live_output;
 mod mistakes;
 mod operator;
 mod output;
