@@ -3,7 +3,7 @@
 use domain::{
     Timestamp,
     ids::{DesktopId, ProjectId, WorkerId},
-    limits::MAX_LIVE_OUTPUT_BYTES,
+    limits::{MAX_LIVE_CHUNK_BYTES, MAX_LIVE_OUTPUT_BYTES},
     live_output::{Chunk, OutputState},
     record::RecordId,
 };
@@ -178,13 +178,16 @@ pub async fn chunks(
     let (task_id, ordinal, script) = key(record_id);
     let rows = sqlx::query!(
         "SELECT content_offset, content FROM output_chunk
-         WHERE task_id = $1 AND ordinal = $2 AND script = $3 AND content_offset + length(content) > $4
+         WHERE task_id = $1 AND ordinal = $2 AND script = $3
+           AND content_offset > $6 AND content_offset + length(content) > $4
          ORDER BY content_offset LIMIT $5",
         task_id,
         ordinal,
         script,
         offset(from_offset),
         limit,
+        // No part is longer, so the index skips the earlier ones.
+        offset(from_offset) - offset(MAX_LIVE_CHUNK_BYTES as u64),
     )
     .fetch_all(connection)
     .await?;

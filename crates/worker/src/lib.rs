@@ -17,6 +17,7 @@ mod live_output;
 mod metrics;
 mod order_proofs;
 mod outbox;
+mod output_queue;
 mod presence;
 mod presence_sync;
 mod pull;

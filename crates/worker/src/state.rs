@@ -15,7 +15,7 @@ use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, deny_list::DenyLists, in_flight::InFlight, live_output::LiveOutput, outbox::OrderRoom,
+    Config, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom, output_queue::OutputQueue,
     presence::Presence, registry::Registry, report_queue::Reports, started::Started,
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct Worker {
     pub(crate) reports: Reports,
     pub(crate) started: Started,
     /// Output of running scripts.
-    pub(crate) live_output: LiveOutput,
+    pub(crate) output_queue: OutputQueue,
     pub(crate) heartbeat_now: Notify,
     /// Time of the schedulers.
     pub(crate) clock: Clock,
@@ -75,7 +75,7 @@ impl Worker {
             presence: Presence::default(),
             reports: Reports::default(),
             started: Started::default(),
-            live_output: LiveOutput::default(),
+            output_queue: OutputQueue::default(),
             heartbeat_now: Notify::new(),
             clock: Clock::new(),
             time_known: SetOnce::new(),

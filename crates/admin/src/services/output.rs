@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 
 use control::{Caller, Control, OutputRead};
 use domain::{
-    Error,
-    error::Segment,
+    Error, FieldPath,
     limits::{MAX_OUTPUTS_PER_STREAM, OUTPUT_LOOKS_EVERY},
-    live_output::OutputState,
+    live_output::{OutputState, check_offset},
     record::RecordId,
 };
 use futures::stream;
@@ -43,11 +42,10 @@ fn positions(given: Vec<OutputPosition>) -> Result<Vec<Followed>, Error> {
         return Err(Error::out_of_range("positions", message));
     }
     let followed = |(index, position): (usize, OutputPosition)| {
-        let place = |error: Error| {
-            let element = vec![Segment::Name("positions".into()), Segment::Index(index)];
-            error.within("record_id").within(element)
-        };
-        let record_id = position.record_id.parse().map_err(place)?;
+        let place = |error: Error| error.within(FieldPath::from("positions").index(index));
+        let record_id =
+            position.record_id.parse().map_err(|error: Error| place(error.within("record_id")))?;
+        check_offset("from_offset", position.from_offset).map_err(place)?;
         Ok(Followed { record_id, from_offset: position.from_offset, state: None })
     };
     given.into_iter().enumerate().map(followed).collect()

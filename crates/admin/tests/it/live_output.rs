@@ -84,6 +84,8 @@ async fn positions_outside_the_rules_are_refused() {
     assert_eq!(ask(Vec::new()).await.fields, ["positions"]);
     assert_eq!(ask(vec![position(&task_id, 0, 0); 21]).await.fields, ["positions"]);
     assert_eq!(ask(vec![position(&task_id, 9, 0)]).await.code, Code::NotFound);
+    let far = position(&task_id, 0, u64::MAX);
+    assert_eq!(ask(vec![far]).await.fields, ["positions[0].from_offset"]);
     let nonsense = OutputPosition { record_id: "nonsense".into(), from_offset: 0 };
     assert_eq!(ask(vec![nonsense]).await.code, Code::NotFound);
 }

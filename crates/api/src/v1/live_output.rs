@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::Path};
 use control::OutputRead;
+use domain::live_output::check_offset;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -52,6 +53,7 @@ pub(crate) async fn read(
     Parameters(query): Parameters<OutputQuery>,
 ) -> Result<Json<NativeOutput>, ApiError> {
     let record_id = path.id()?;
+    check_offset("from", query.from)?;
     let OutputRead { state, part } = control.read_output(&caller, record_id, query.from).await?;
     Ok(Json(NativeOutput {
         record_id: record_id.to_string(),

@@ -78,7 +78,9 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
         let task_id = candidates.first().ok_or_else(|| Error::refused("the project has no task"))?;
         return match follow {
             true => logs_all::follow(&session, &console, task_id, None, raw).await.map(drop),
-            false => logs_all::all(&session, &mut console, task_id, form).await,
+            false => {
+                logs_all::all(&session, &mut console, task_id, |record| parts(record, task_id, form)).await
+            }
         };
     };
     for task_id in &candidates {
@@ -98,11 +100,7 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
             return list.end("");
         }
         console.paged();
-        let parts = records.iter().flat_map(|record| {
-            let late = record.late_result.iter().map(|late| (late_head(late), output(&late.output, form)));
-            std::iter::once((head(record, task_id), output(&record.output, form))).chain(late)
-        });
-        for (head, output) in parts {
+        for (head, output) in records.iter().flat_map(|record| parts(record, task_id, form)) {
             // With a pager, nothing else may write to the terminal.
             if console.is_paged() {
                 console.print(&format!("{}\n", console.out.bold(&head)))?;
@@ -133,8 +131,14 @@ async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Re
     Ok(records)
 }
 
+/// Formats the header lines and the outputs of a record.
+fn parts(record: &Record, task_id: &str, form: Form) -> Vec<(String, String)> {
+    let late = record.late_result.iter().map(|late| (late_head(late), output(&late.output, form)));
+    std::iter::once((head(record, task_id), output(&record.output, form))).chain(late).collect()
+}
+
 /// Formats the header line of a script's output.
-pub(super) fn head(record: &Record, task_id: &str) -> String {
+fn head(record: &Record, task_id: &str) -> String {
     let script = match record.script_name.as_str() {
         "" => "the command".to_owned(),
         name => sanitize_line(name),
@@ -166,7 +170,7 @@ fn left(record: &Record) -> Option<String> {
 
 /// Form of printed output.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Form {
+struct Form {
     /// Whether overwritten progress and escape sequences are kept.
     is_raw: bool,
     /// Whether a terminal shows the output.
@@ -174,7 +178,7 @@ pub(super) struct Form {
 }
 
 /// Formats the header line of a late result.
-pub(super) fn late_head(late: &LateResult) -> String {
+fn late_head(late: &LateResult) -> String {
     let exit = late.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
     let outcome = word::<Outcome>(late.outcome);
     format!("-- late result, received {}: {outcome}{exit}", time(late.receive_time.as_ref()))
@@ -182,7 +186,7 @@ pub(super) fn late_head(late: &LateResult) -> String {
 
 /// Returns the output of a script. Raw output for a file or a program is exact. Otherwise it has no
 /// control characters, and a final line end unless it is empty.
-pub(super) fn output(output: &str, form: Form) -> String {
+fn output(output: &str, form: Form) -> String {
     let text = match form {
         Form { is_raw: true, is_terminal: false } => return output.to_owned(),
         Form { is_raw: true, is_terminal: true } => sanitize(output),

@@ -4,11 +4,7 @@ use std::collections::BTreeSet;
 
 use proto::admin::{Record, RecordFilter};
 
-use super::{
-    logs::{Form, head, late_head, output},
-    record_stream::Records,
-    run_output,
-};
+use super::{record_stream::Records, run_output};
 use crate::{
     Error,
     client::Session,
@@ -19,11 +15,12 @@ use crate::{
 };
 
 /// Prints the output of all records of a task, as it is received: a task may have a million.
+/// `parts` gives the head lines and outputs of a record.
 pub(super) async fn all(
     session: &Session,
     console: &mut Console,
     task_id: &str,
-    form: Form,
+    parts: impl Fn(&Record) -> Vec<(String, String)>,
 ) -> Result<(), Error> {
     let failed = |status| Error::of(&format!("cannot read the records of task {task_id}"), &status);
     let mut records = Records::new(session, task_id, RecordFilter::default());
@@ -36,20 +33,14 @@ pub(super) async fn all(
     }
     console.paged();
     while let Some(record) = records.next().await.map_err(failed)? {
-        for (head, text) in parts(&record, task_id, form) {
+        let desktop_id = sanitize_line(&record.desktop_id);
+        for (head, text) in parts(&record) {
+            // The head of a record begins with two hyphens.
+            let head = format!("-- {desktop_id}: {}", head.strip_prefix("-- ").unwrap_or(&head));
             console.print(&format!("{}\n{text}", console.out.bold(&head)))?;
         }
     }
     console.finish()
-}
-
-/// Head lines and outputs of a record, with its desktop.
-fn parts(record: &Record, task_id: &str, form: Form) -> Vec<(String, String)> {
-    let head = head(record, task_id);
-    let head = head.strip_prefix("-- ").unwrap_or(&head);
-    let head = format!("-- {}: {head}", sanitize_line(&record.desktop_id));
-    let late = record.late_result.iter().map(|late| (late_head(late), output(&late.output, form)));
-    std::iter::once((head, output(&record.output, form))).chain(late).collect()
 }
 
 /// Follows the output of a task on one desktop, or on all of few desktops. False if the desktop is

@@ -109,7 +109,8 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
         return print_id(&mut console, &task).map(|()| ExitStatus::Success);
     }
     if !watch && run_output::is_shown(&console, &task) {
-        return run_output::to_its_end(&session, &mut console, &task.task_id).await;
+        let ended = run_output::follow_with_output(&session, &console, &task.task_id).await?;
+        return after_its_end(&session, &mut console, &task.task_id, ended).await;
     }
     to_its_end(&session, &mut console, &task.task_id, watch).await
 }
@@ -221,7 +222,7 @@ pub(super) async fn to_its_end(
 }
 
 /// Prints the result of a task that was followed to its end.
-pub(super) async fn after_its_end(
+async fn after_its_end(
     session: &Session,
     console: &mut Console,
     task_id: &str,

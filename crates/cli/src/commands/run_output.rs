@@ -5,7 +5,6 @@ use std::time::Duration;
 use proto::admin::{ListRecordsRequest, Record, RecordFilter, Task};
 use tokio::time::timeout;
 
-use super::run::after_its_end;
 use crate::{
     Error, ExitStatus,
     client::{Session, repeated},
@@ -26,18 +25,17 @@ pub(super) fn is_shown(console: &Console, task: &Task) -> bool {
     is_for_people && (1..=MAX_DESKTOPS).contains(&usize::try_from(task.target_count).unwrap_or(usize::MAX))
 }
 
-/// Follows a task to its end, with its output, and prints its result.
-pub(super) async fn to_its_end(
+/// Follows a task to its end, and prints its output meanwhile.
+pub(super) async fn follow_with_output(
     session: &Session,
-    console: &mut Console,
+    console: &Console,
     task_id: &str,
 ) -> Result<ExitStatus, Error> {
-    // Without the right to read output, the rollout is followed as always.
-    let ended = match records(session, task_id, None).await {
-        Ok(records) => with_output(session, console, task_id, &records).await?,
-        Err(_) => follow(session, console, task_id).await?,
-    };
-    after_its_end(session, console, task_id, ended).await
+    // Without the right to list records, the rollout is followed as always.
+    match records(session, task_id, None).await {
+        Ok(records) => with_output(session, console, task_id, &records).await,
+        Err(_) => follow(session, console, task_id).await,
+    }
 }
 
 /// Reads the first records of a task, or of one of its desktops, in the order of the plan.

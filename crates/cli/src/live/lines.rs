@@ -18,7 +18,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Begins an output. Several desktops are told apart by their ids.
+    /// Begins an output. The ids of several desktops tell their lines apart.
     pub(super) fn new(desktop_id: &str, is_one_of_many: bool, is_raw: bool) -> Self {
         let prefix = if is_one_of_many { format!("{} | ", sanitize_line(desktop_id)) } else { String::new() };
         Self { prefix, is_raw, unfinished: String::new() }

@@ -83,8 +83,8 @@ impl ScriptBody {
         Ok(body)
     }
 
-    /// Validates and adds declarations of parameters. `script_type` is `None` if the caller does not
-    /// know it; the values of an execution are checked for their script anyway.
+    /// Validates and adds declarations of parameters. `script_type` is `None` if the caller does
+    /// not know it; the values of an execution are checked for their script anyway.
     pub fn with_parameters(
         self,
         script_type: Option<ScriptType>,

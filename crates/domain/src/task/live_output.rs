@@ -4,6 +4,7 @@
 //! the end of long output, so a part may begin after a gap.
 
 use crate::{
+    Error,
     limits::{MAX_LIVE_CHUNK_BYTES, OUTPUT_HEAD_BYTES, OUTPUT_TAIL_BYTES},
     string_enum::string_enum,
 };
@@ -70,6 +71,14 @@ pub fn continues(received_until: u64, chunk: &Chunk) -> bool {
         && chunk.offset >= chunk.from_offset
         && chunk.content.len() <= MAX_LIVE_CHUNK_BYTES
         && i64::try_from(chunk.end()).is_ok()
+}
+
+/// Validates the position from which a caller reads.
+pub fn check_offset(field: &'static str, offset: u64) -> Result<(), Error> {
+    if i64::try_from(offset).is_ok() {
+        return Ok(());
+    }
+    Err(Error::out_of_range(field, format!("{offset} is out of range: 0 to {}", i64::MAX)))
 }
 
 /// Text of a part of the output.

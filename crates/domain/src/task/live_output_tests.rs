@@ -23,6 +23,13 @@ fn chunk_continues_what_was_received() {
 }
 
 #[test]
+fn offset_beyond_any_output_is_refused() {
+    assert!(check_offset("from", i64::MAX.unsigned_abs()).is_ok());
+    let error = check_offset("from", 1 << 63).unwrap_err();
+    assert_eq!(error.field.unwrap().to_string(), "from");
+}
+
+#[test]
 fn part_begins_within_a_chunk() {
     let chunks = [chunk(0, b"hello "), chunk(6, b"world")];
     check(&part(0, &chunks, None), 0, "hello world", 11);

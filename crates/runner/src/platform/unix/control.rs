@@ -113,7 +113,7 @@ impl Control {
 }
 
 impl Connection {
-    /// Takes received bytes; returns the last request that is none for output.
+    /// Takes received bytes; returns the last request for anything but output.
     fn take(&mut self, bytes: &[u8]) -> Option<Event> {
         let mut event = None;
         for byte in bytes {
