@@ -148,6 +148,8 @@ CREATE TABLE script_revision (
     -- Free text of the author; not the number of the revision.
     version     text        NOT NULL,
     content     text        NOT NULL,
+    -- An array of domain::script::parameter::Parameter.
+    parameters  jsonb       NOT NULL DEFAULT '[]',
     create_time timestamptz NOT NULL,
     PRIMARY KEY (project_id, script_id, revision)
 );
@@ -412,6 +414,8 @@ CREATE TABLE task_script (
     revision  int4,
     -- Name at that revision; empty for a command.
     name      text NOT NULL,
+    -- Values of its parameters by name, with the defaults. Decided at the submission.
+    parameters jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (task_id, script),
     CONSTRAINT task_script_revision_pinned CHECK ((script_id IS NULL) = (revision IS NULL))
 );
@@ -521,6 +525,55 @@ CREATE TABLE target_stop (
     script     int2        NOT NULL CHECK (script >= 0),
     created_at timestamptz NOT NULL,
     PRIMARY KEY (task_id, ordinal)
+);
+
+
+-- Live output -----------------------------------------------------------------------------------
+
+-- A caller that reads the output of a running script. Refreshed by each read, and deleted some time
+-- after the last one. Nobody watching means no rows. UNLOGGED, as the two tables below: a crash of
+-- Postgres empties them, and the next read begins again.
+CREATE UNLOGGED TABLE output_watch (
+    task_id    uuid        NOT NULL,
+    ordinal    int4        NOT NULL,
+    script     int2        NOT NULL,
+    principal  text        NOT NULL,
+    project_id text        NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (task_id, ordinal, script, principal)
+);
+CREATE INDEX output_watch_by_project ON output_watch (project_id);
+
+-- Live output of one script on one target, for all callers that read it.
+CREATE UNLOGGED TABLE output_feed (
+    task_id        uuid        NOT NULL,
+    ordinal        int4        NOT NULL,
+    script         int2        NOT NULL,
+    attempt        int2        NOT NULL,
+    project_id     text        NOT NULL,
+    desktop_id     text        NOT NULL,
+    -- Offsets in the bytes that the script has written: where the feed began, and the first byte
+    -- that is missing.
+    begin_offset   int8        NOT NULL CHECK (begin_offset >= 0),
+    received_until int8        NOT NULL,
+    -- Length of the whole output; NULL until the script has ended.
+    end_offset     int8,
+    -- The last answer of the desktop; NULL until it has answered.
+    state          text        CHECK (state IN ('LIVE', 'UNSUPPORTED')),
+    -- The end of the latest watch. The desktop sends nothing later.
+    watched_until  timestamptz NOT NULL,
+    PRIMARY KEY (task_id, ordinal, script)
+);
+CREATE INDEX output_feed_by_desktop ON output_feed (project_id, desktop_id);
+
+-- A part of the output in a feed.
+CREATE UNLOGGED TABLE output_chunk (
+    task_id        uuid  NOT NULL,
+    ordinal        int4  NOT NULL,
+    script         int2  NOT NULL,
+    content_offset int8  NOT NULL,
+    content        bytea NOT NULL,
+    PRIMARY KEY (task_id, ordinal, script, content_offset)
 );
 
 

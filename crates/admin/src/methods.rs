@@ -81,6 +81,7 @@ pub(crate) const METHODS: &[Method] = &[
     reads("RecordService/ListRecords", Action::ListRecords),
     reads("RecordService/GetRecord", Action::GetRecordDetail),
     reads("RecordService/StreamRecords", Action::GetRecordDetail),
+    reads("RecordService/StreamOutput", Action::GetRecordDetail),
     reads("ProjectService/GetProject", Action::GetProject),
     urgent(changes("ProjectService/FreezeProject", Action::Freeze)),
     changes("ProjectService/UnfreezeProject", Action::Unfreeze),

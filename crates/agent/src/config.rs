@@ -154,6 +154,7 @@ pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
         _ => "Linux",
     };
     let desktop = Desktop {
+        live_output: true,
         project_id,
         computer_name: desktop_id.clone(),
         desktop_id,

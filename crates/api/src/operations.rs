@@ -84,6 +84,7 @@ pub(crate) const CALLS: &[Call] = &[
     reads("ListTargets", Action::GetTask),
     reads("ListRecords", Action::ListRecords),
     reads("GetRecord", Action::GetRecordDetail),
+    reads("ReadOutput", Action::GetRecordDetail),
     reads("ListWorkers", Action::ListWorkers),
     reads("ListAudit", Action::ListAudit),
     changes("SaveScript", Action::CreateScript),

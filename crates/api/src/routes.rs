@@ -42,6 +42,7 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::targets::list))
         .routes(routes!(v1::records::list))
         .routes(routes!(v1::records::show))
+        .routes(routes!(v1::live_output::read))
         .routes(routes!(v1::workers::list))
         .routes(routes!(v1::audit::list))
         .routes(routes!(v1::scripts::create, v1::scripts::list))

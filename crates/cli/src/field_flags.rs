@@ -30,6 +30,7 @@ const FLAGS: &[Flag] = &[
     hinted("desktop_tag", "--tag", "--tag pool=finance"),
     flag("desktop_pool_id", "--pool"),
     hinted("scripts", "--script", "graywave scripts: lists the scripts"),
+    hinted("parameters", "--param", "graywave scripts show SCRIPT: lists its parameters"),
     flag("command", "COMMAND"),
     flag("command.command_type", "--type"),
     flag("execution_timeout", "--execution-timeout"),

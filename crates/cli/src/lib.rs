@@ -12,6 +12,7 @@ mod field_flags;
 mod follow;
 mod format;
 mod id_prefix;
+mod live;
 mod number;
 mod output;
 mod reason_flags;

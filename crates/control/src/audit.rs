@@ -4,13 +4,13 @@ use domain::{
     Error, ErrorKind,
     audit::{DesktopSelection, ExecutionDetails, NO_DETAILS, ScriptDetails},
     authz::{Action, Resource},
-    script::sha256,
+    script::{parameter::ParameterValues, sha256},
 };
 use store::{
     Connection,
     audit::{self, AuditFilter, EntryRow, NewEntry},
     project_limit, script,
-    task::{NewTask, Selection},
+    task::{NewTask, PinnedScript, Selection},
 };
 
 use crate::{Caller, Control, Operator};
@@ -36,17 +36,25 @@ pub(crate) async fn execution_details(
     let scripts = match task.command {
         Some((command_type, content)) => {
             let sha256 = hex::encode(sha256(command_type, content));
-            vec![ScriptDetails { script_id: None, revision: None, sha256 }]
+            vec![ScriptDetails {
+                script_id: None,
+                revision: None,
+                sha256,
+                parameters: ParameterValues::new(),
+            }]
         }
         None => {
-            let pinned: Vec<_> = task.scripts.iter().filter_map(|pinned| pinned.script).collect();
+            let of_script = |it: &PinnedScript| it.script.map(|script| (script, it.parameters.clone()));
+            let (pinned, parameters): (Vec<_>, Vec<_>) = task.scripts.iter().filter_map(of_script).unzip();
             let hashes = script::revision_hashes(connection, task.project_id, &pinned).await?;
-            let script = |((script_id, revision), sha256): (_, Option<Vec<u8>>)| ScriptDetails {
-                script_id: Some(script_id),
-                revision: Some(revision),
-                sha256: sha256.map(hex::encode).unwrap_or_default(),
-            };
-            pinned.into_iter().zip(hashes).map(script).collect()
+            let script =
+                |(((script_id, revision), sha256), parameters): ((_, Option<Vec<u8>>), _)| ScriptDetails {
+                    script_id: Some(script_id),
+                    revision: Some(revision),
+                    sha256: sha256.map(hex::encode).unwrap_or_default(),
+                    parameters,
+                };
+            pinned.into_iter().zip(hashes).zip(parameters).map(script).collect()
         }
     };
     let selection = match task.selection {

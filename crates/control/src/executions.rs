@@ -11,14 +11,17 @@ use domain::{
     plan::{Candidate, Plan},
     policy::RolloutPolicy,
     rollout,
-    script::ScriptType,
+    script::{
+        ScriptType,
+        parameter::{self, Declaring, ParameterValues},
+    },
     submission::{DESKTOPS, ExecutionRequest, Group, GroupRequest, SCRIPTS, Submission, Work},
 };
 use store::{
     Connection, desktop,
     desktop::DesktopFilter,
     notify::{self, Wake},
-    script::{self, RevisionSelector},
+    script::{self, RevisionSelector, ScriptRow},
     task::{self, NewTask, PinnedScript, Selection},
 };
 use telemetry::{metric, trace};
@@ -142,12 +145,16 @@ impl Control {
     ) -> Result<Prepared, Error> {
         let project_id = caller.project_id();
         let revisions = std::mem::take(&mut request.revisions);
+        let parameters = std::mem::take(&mut request.parameters);
         let submission = request.check()?;
         rollout::check_not_expired(submission.rollout.expires_at, self.environment.now())
             .map_err(|error| error.within("rollout"))?;
         let scripts = match &submission.work {
-            Work::Scripts(ids) => pin(connection, project_id, ids, &revisions).await?,
-            Work::Command { .. } => vec![PinnedScript { script: None, name: String::new() }],
+            Work::Scripts(ids) => pin(connection, project_id, ids, &revisions, &parameters).await?,
+            Work::Command { .. } => {
+                parameter::assign(&parameters, &[])?;
+                vec![PinnedScript { script: None, name: String::new(), parameters: ParameterValues::new() }]
+            }
         };
         let desktop_ids: Vec<_> = submission.desktop_ids.iter().collect();
         check_execute(caller, &scripts, &desktop_ids, &submission.rollout.policy)?;
@@ -309,16 +316,18 @@ fn script_missing(message: String) -> Error {
     Error::field(Reason::ScriptNotFound, SCRIPTS, message)
 }
 
-/// Pins the current or the requested revision of each script, in the order of the request.
+/// Pins the current or the requested revision of each script, in the order of the request, with the
+/// values of its parameters.
 async fn pin(
     connection: &mut Connection,
     project_id: &ProjectId,
     script_ids: &[ScriptId],
     revisions: &HashMap<ScriptId, i32>,
+    parameters: &ParameterValues,
 ) -> Result<Vec<PinnedScript>, Error> {
     let current = script::current(connection, project_id, script_ids).await?;
     let mut by_id: HashMap<ScriptId, _> = current.into_iter().map(|row| (row.script_id, row)).collect();
-    let mut pinned = Vec::with_capacity(script_ids.len());
+    let mut rows = Vec::with_capacity(script_ids.len());
     for &script_id in script_ids {
         let mut row = by_id
             .remove(&script_id)
@@ -331,9 +340,20 @@ async fn pin(
                 script_missing(format!("script {script_id} does not exist, or has no revision {revision}"))
             })?;
         }
-        pinned.push(PinnedScript { script: Some((script_id, row.revision)), name: row.body.name });
+        rows.push(row);
     }
-    Ok(pinned)
+    let declaring = |row: &ScriptRow| Declaring {
+        script_name: row.body.name.clone(),
+        script_type: row.script_type,
+        parameters: row.body.parameters.clone().unwrap_or_default(),
+    };
+    let values = parameter::assign(parameters, &rows.iter().map(declaring).collect::<Vec<_>>())?;
+    let pinned = |(row, parameters): (ScriptRow, ParameterValues)| PinnedScript {
+        script: Some((row.script_id, row.revision)),
+        name: row.body.name,
+        parameters,
+    };
+    Ok(rows.into_iter().zip(values).map(pinned).collect())
 }
 
 /// Reads the attributes of each desktop that planning needs, in the order of the request. An

@@ -5,7 +5,7 @@ use domain::{
     authz::{ALL, Action, Resource},
     ids::ScriptId,
     page::Page,
-    script::{ScriptBody, ScriptType},
+    script::{ScriptBody, ScriptType, parameter::Parameter},
 };
 use store::script::{self, RevisionRow, RevisionSelector, ScriptFilter, ScriptRow};
 
@@ -22,6 +22,8 @@ pub struct ScriptPatch {
     pub description: Option<String>,
     /// New version, as free text.
     pub version: Option<String>,
+    /// New declarations of parameters.
+    pub parameters: Option<Vec<Parameter>>,
 }
 
 fn missing(script_id: ScriptId) -> Error {
@@ -185,7 +187,8 @@ impl Control {
             patch.content.or(Some(before.body.content)),
             patch.description.or(Some(before.body.description)),
             patch.version.or(Some(before.body.version)),
-        )?;
+        )?
+        .with_parameters(Some(before.script_type), patch.parameters)?;
         let saved = script::update(&mut tx, project_id, script_id, &body, now).await?;
         let revision = saved.ok_or_else(|| missing(script_id))?;
         if revision != before.revision + 1 {

@@ -35,7 +35,7 @@ pub use plan::{guard, guardrails, rollout, submission};
 pub use target::{
     batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,
 };
-pub use task::{event, process, record, retry};
+pub use task::{event, live_output, process, record, retry};
 pub use wave::{evidence, gate, policy, wave_start};
 
 /// A time in UTC.

@@ -118,6 +118,47 @@ pub const OUTPUT_TAIL_BYTES: usize = 32 * 1024;
 /// Maximum bytes of a stored output: head, tail, and the line that marks the omitted part.
 /// Replacement of invalid UTF-8 can triple the size.
 pub const MAX_OUTPUT_BYTES: usize = 3 * (OUTPUT_HEAD_BYTES + OUTPUT_TAIL_BYTES) + 256;
+/// Maximum bytes of output of a running script in one message, and of each script in a second.
+pub const MAX_LIVE_CHUNK_BYTES: usize = 64 << 10;
+/// Maximum bytes of live output that are stored of one script. Older parts are deleted.
+pub const MAX_LIVE_OUTPUT_BYTES: u64 = 1 << 20;
+/// Maximum number of parts of live output in one report of a worker.
+pub const MAX_OUTPUTS_PER_REPORT: usize = 1_000;
+/// Maximum bytes of live output in one report of a worker, and in one answer to a caller.
+pub const MAX_OUTPUT_REPORT_BYTES: usize = 1 << 20;
+/// Time that the output of a running script is watched after a caller has read it.
+pub const OUTPUT_WATCH_LASTS: Duration = Duration::from_secs(20);
+/// Interval between two looks of a stream of output.
+pub const OUTPUT_LOOKS_EVERY: Duration = Duration::from_secs(1);
+/// Time that live output is kept after it was last watched.
+pub const LIVE_OUTPUT_KEPT: Duration = Duration::from_mins(5);
+/// Time after the end of a script in which the last part of its live output may arrive.
+pub const LAST_OUTPUT_WITHIN: Duration = Duration::from_secs(5);
+/// Maximum number of running scripts whose output is watched by the callers of a project.
+pub const MAX_OUTPUT_WATCHES_PER_PROJECT: i64 = 500;
+/// Maximum number of running scripts whose output one caller watches.
+pub const MAX_OUTPUT_WATCHES_PER_CALLER: i64 = 100;
+/// Maximum number of records in a stream of output.
+pub const MAX_OUTPUTS_PER_STREAM: usize = 20;
+/// Maximum number of running scripts of one desktop whose output it sends at the same time.
+pub const MAX_LIVE_OUTPUTS_PER_AGENT: usize = 16;
+/// Maximum number of watched scripts of one worker.
+pub const MAX_OUTPUT_WATCHES_PER_WORKER: u32 = 2_000;
+
+/// Maximum number of parameters that a script declares.
+pub const MAX_PARAMETERS: usize = 32;
+/// Maximum number of characters of the name of a parameter.
+pub const MAX_PARAMETER_NAME_CHARS: usize = 64;
+/// Maximum number of characters of the description of a parameter.
+pub const MAX_PARAMETER_DESCRIPTION_CHARS: usize = 256;
+/// Maximum number of allowed values of a parameter.
+pub const MAX_ALLOWED_VALUES: usize = 100;
+/// Maximum bytes of the value of a parameter.
+pub const MAX_PARAMETER_VALUE_BYTES: usize = 4 << 10;
+/// Maximum bytes of all names and values of an execution: Windows limits the environment of a
+/// process to 32 KiB.
+pub const MAX_PARAMETER_VALUES_BYTES: usize = 16 << 10;
+
 /// Maximum bytes of a record's reason.
 pub const MAX_REASON_BYTES: usize = 1_024;
 

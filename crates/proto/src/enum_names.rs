@@ -1,8 +1,8 @@
 //! Maps enums of the admin service to domain words: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
-    AuditResult, Cleanup, Containment, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter,
-    ScriptType, StopMode, TaskStatus, WaveHold, WaveStatus, WhatIfEnding,
+    AuditResult, Cleanup, Containment, EventKind, OnHalt, Outcome, OutputState, ParameterType, Presence,
+    RecordStatus, RetiredFilter, ScriptType, StopMode, TaskStatus, WaveHold, WaveStatus, WhatIfEnding,
 };
 
 /// An enum whose value names consist of a prefix and a word.
@@ -68,6 +68,8 @@ words! {
     EventKind "EVENT_KIND_",
     OnHalt "ON_HALT_",
     Outcome "OUTCOME_",
+    OutputState "OUTPUT_STATE_",
+    ParameterType "PARAMETER_TYPE_",
     Presence "PRESENCE_",
     RecordStatus "RECORD_STATUS_",
     RetiredFilter "RETIRED_FILTER_",

@@ -10,6 +10,7 @@ pub mod session_signing;
 
 pub use convert::{ScriptOutcome, code, time, time_opt, unix_ms, unix_ms_in_range, unix_ms_opt};
 pub use domain::limits;
+pub use domain::script::parameter::variable as parameter_variable;
 pub use enum_names::{Word, word};
 pub use generated::{
     admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,

@@ -18,6 +18,7 @@ const SESSION: &[u8] = b"graywave session v1\0";
 const KEY_ID: &[u8] = b"graywave session key id v1\0";
 const RESULT: &[u8] = b"graywave result v1\0";
 const RETURN: &[u8] = b"graywave return v1\0";
+const OUTPUT: &[u8] = b"graywave output v1\0";
 
 /// Length of an X25519 public key.
 pub const PUBLIC_KEY_BYTES: usize = 32;
@@ -85,6 +86,30 @@ pub fn result_message(sender: Sender<'_>, key: &ExecutionKey, scripts: &[ScriptR
     for script in scripts {
         message.script(script);
     }
+    message.0
+}
+
+/// Part of the output of a running script.
+#[derive(Debug, Clone, Copy)]
+pub struct OutputPart<'a> {
+    /// Position of the script in its order.
+    pub script: u32,
+    /// Position up to which everything was sent before.
+    pub from_offset: u64,
+    /// Position of the content.
+    pub offset: u64,
+    /// Bytes of the output.
+    pub content: &'a [u8],
+    /// Whether nothing follows.
+    pub is_last: bool,
+}
+
+/// Message that authenticates a part of the output of a running script.
+pub fn output_message(sender: Sender<'_>, key: &ExecutionKey, part: OutputPart<'_>) -> Vec<u8> {
+    let OutputPart { script, from_offset, offset, content, is_last } = part;
+    let mut message = Fields::with_capacity(OUTPUT, content.len() + 256);
+    message.sender(sender).target(key).number(script.into());
+    message.number(from_offset).number(offset).bytes(content).number(is_last.into());
     message.0
 }
 
@@ -223,6 +248,24 @@ mod tests {
         }
         assert_ne!(result_message(SENDER, &key(), &[]), genuine);
         assert_ne!(result_message(SENDER, &key(), &[result(), result()]), genuine);
+    }
+
+    #[test]
+    fn every_field_of_an_output_changes_its_message() {
+        let part = OutputPart { script: 1, from_offset: 2, offset: 3, content: b"o", is_last: false };
+        let message = |part| output_message(SENDER, &key(), part);
+        for changed in [
+            OutputPart { script: 9, ..part },
+            OutputPart { from_offset: 9, ..part },
+            OutputPart { offset: 9, ..part },
+            OutputPart { content: b"x", ..part },
+            OutputPart { is_last: true, ..part },
+        ] {
+            assert_ne!(message(changed), message(part), "{changed:?}");
+        }
+        let other = Sender { desktop_id: "x", ..SENDER };
+        assert_ne!(output_message(other, &key(), part), message(part));
+        assert_ne!(output_message(SENDER, &ExecutionKey { ordinal: 9, ..key() }, part), message(part));
     }
 
     #[test]

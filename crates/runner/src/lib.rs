@@ -11,6 +11,7 @@
 
 mod ended;
 mod files;
+mod live_output;
 mod output;
 mod platform;
 mod run_dir;
@@ -21,6 +22,7 @@ use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
 
 pub use ended::{Containment, End, Ended, LeftProcess, MAX_LEFT_PROCESSES};
 pub use files::{Claim, Files};
+pub use live_output::{OutputReply, OutputRequest};
 pub(crate) use output::Output;
 pub use platform::{boot_id, contain_processes, kill_processes, running_ids};
 pub use run_dir::{RunDir, RunState};

@@ -39,6 +39,30 @@ impl Output {
         self.tail.drain(..over);
     }
 
+    /// Number of all bytes, kept or not.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// At most `limit` bytes from an offset on, with their position. That is greater than `from`
+    /// if the bytes between are not kept.
+    pub(crate) fn read(&self, from: u64, limit: usize) -> (u64, Vec<u8>) {
+        let tail_start = self.total - self.tail.len() as u64;
+        let position = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        let head = self.head.get(position(from)..).unwrap_or_default();
+        let (offset, skipped) = if head.is_empty() {
+            let offset = from.clamp(tail_start, self.total);
+            (offset, position(offset - tail_start))
+        } else if tail_start == self.head.len() as u64 {
+            (from, 0)
+        } else {
+            // The tail does not follow the head.
+            (from, self.tail.len())
+        };
+        let bytes = head.iter().chain(self.tail.iter().skip(skipped));
+        (offset, bytes.take(limit).copied().collect())
+    }
+
     /// Text in UTF-8 without NUL. Removed output is marked, cuts lie between characters, and
     /// invalid bytes are replaced. Binary output is reported by its size alone: as text it would be
     /// three times as long.

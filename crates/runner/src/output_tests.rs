@@ -55,3 +55,19 @@ fn binary_output_is_marked_by_its_size() {
     let bytes: Vec<u8> = (0..=255).cycle().take(1_000).collect();
     assert_eq!(text(64, 64, &bytes), "[binary output of 1000 bytes, not shown]\n");
 }
+
+#[test]
+fn output_is_read_from_an_offset() {
+    let mut output = Output::new(4, 4);
+    output.push(b"abcdef");
+    assert_eq!(output.read(0, 100), (0, b"abcdef".to_vec()));
+    assert_eq!(output.read(2, 3), (2, b"cde".to_vec()));
+    assert_eq!(output.read(5, 100), (5, b"f".to_vec()));
+    assert_eq!(output.read(6, 100), (6, Vec::new()));
+    assert_eq!(output.read(99, 100), (6, Vec::new()), "nothing is that far");
+    output.push(b"ghijkl");
+    assert_eq!(output.read(1, 100), (1, b"bcd".to_vec()));
+    assert_eq!(output.read(4, 100), (8, b"ijkl".to_vec()), "the middle is lost");
+    assert_eq!(output.read(9, 2), (9, b"jk".to_vec()));
+    assert_eq!(Output::new(0, 0).read(0, 1), (0, Vec::new()));
+}

@@ -79,6 +79,7 @@ fn execute(spec: &Spec, host: &mut Host) -> Ended {
         left_processes_count = number(left_processes.len());
         read_rest(host, &mut output);
     }
+    host.send_rest(&output);
     if !survivors.is_empty() {
         (left_processes_count, left_processes) = (number(survivors.len()), survivors);
     }

@@ -21,6 +21,8 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// Interval of the seals of the audit.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which live output that no caller reads is deleted.
+const OUTPUTS_EVERY: Duration = Duration::from_secs(30);
 /// Interval of the gauge update, close to the usual scrape interval of collectors.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Pause before a failed listener reconnects.
@@ -53,6 +55,9 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
             while scheduler.seal_all(scheduler.now()).await? && !stop.is_cancelled() {}
             Ok(())
         })),
+        every(OUTPUTS_EVERY, by_the_clock(), &stop, "live_output", || {
+            store.unless_silent(scheduler.sweep_outputs(scheduler.now()))
+        }),
         every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(metrics::refresh(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
             store.unless_silent(async {

@@ -34,6 +34,7 @@ mod error;
 pub mod event;
 pub mod failure;
 pub mod idempotency;
+pub mod live_output;
 pub mod notify;
 pub mod partition;
 mod pool;

@@ -4,8 +4,9 @@ use domain::{
     Timestamp,
     ids::{IdPrefix, ProjectId, ScriptId, TaskId},
     page::Page,
-    script::{ScriptBody, ScriptType},
+    script::{ScriptBody, ScriptType, parameter::Parameter},
 };
+use sqlx::types::Json;
 
 use crate::{Connection, Error, codec::word};
 
@@ -40,6 +41,7 @@ struct Raw {
     version: String,
     content: String,
     created_by: String,
+    parameters: Json<Vec<Parameter>>,
     create_time: Timestamp,
     update_time: Timestamp,
 }
@@ -58,6 +60,7 @@ impl TryFrom<Raw> for ScriptRow {
                 content: raw.content,
                 description: raw.description,
                 version: raw.version,
+                parameters: Some(raw.parameters.0),
             },
             created_by: raw.created_by,
             create_time: raw.create_time,
@@ -184,8 +187,10 @@ async fn insert_revision(
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO script_revision
-             (project_id, script_id, revision, sha256, name, description, version, content, create_time)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             (project_id, script_id, revision, sha256, name, description, version, content, create_time, parameters)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, (
+             SELECT parameters FROM script_revision WHERE project_id = $1 AND script_id = $2 AND revision = $3 - 1
+         ), '[]'))",
         project_id.as_str(),
         script_id.0,
         revision,
@@ -195,6 +200,7 @@ async fn insert_revision(
         body.version,
         body.content,
         now,
+        body.parameters.as_ref().map(Json) as Option<Json<&Vec<Parameter>>>,
     )
     .execute(connection)
     .await?;
@@ -234,13 +240,13 @@ pub async fn fetch(
     };
     let row = sqlx::query_as!(
         Raw,
-        "SELECT s.script_id, s.script_type, r.revision, r.sha256, r.name, r.description, r.version, r.content,
-                s.created_by, s.create_time, r.create_time AS update_time
+        r#"SELECT s.script_id, s.script_type, r.revision, r.sha256, r.name, r.description, r.version, r.content,
+                r.parameters AS "parameters: Json<Vec<Parameter>>", s.created_by, s.create_time, r.create_time AS update_time
          FROM script s
          LEFT JOIN task_script ts ON ts.task_id = $3 AND ts.script_id = s.script_id
          JOIN script_revision r ON r.project_id = s.project_id AND r.script_id = s.script_id
               AND r.revision = CASE WHEN $3::uuid IS NULL THEN coalesce($4, s.revision) ELSE ts.revision END
-         WHERE s.project_id = $1 AND s.script_id = $2 AND (s.delete_time IS NULL OR $3::uuid IS NOT NULL)",
+         WHERE s.project_id = $1 AND s.script_id = $2 AND (s.delete_time IS NULL OR $3::uuid IS NOT NULL)"#,
         project_id.as_str(),
         script_id.0,
         task_id,
@@ -261,7 +267,7 @@ pub async fn current(
     let rows = sqlx::query_as!(
         Raw,
         r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
-                '' AS "content!", s.created_by, s.create_time, s.update_time
+                '' AS "content!", r.parameters AS "parameters: Json<Vec<Parameter>>", s.created_by, s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.script_id = ANY($2) AND s.delete_time IS NULL"#,
         project_id.as_str(),
@@ -325,7 +331,7 @@ macro_rules! filtered_scripts {
         sqlx::query_as!(
             Raw,
             r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
-                '' AS "content!", s.created_by, s.create_time, s.update_time
+                '' AS "content!", r.parameters AS "parameters: Json<Vec<Parameter>>", s.created_by, s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
            AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)

@@ -77,6 +77,10 @@ metrics! {
         "Scripts that ended, counted once when their record is stored";
     RESULTS_REFUSED: Kind::Counter, "scheduler", "graywave_results_refused_total", [],
         "Refused results that match no target";
+    LIVE_OUTPUT_BYTES: Kind::Counter, "scheduler", "graywave_live_output_bytes_total", [],
+        "Stored bytes of the output of running scripts that callers read";
+    LIVE_OUTPUT_REFUSED: Kind::Counter, "scheduler", "graywave_live_output_refused_total", [],
+        "Parts of live output that are malformed or not authentic";
     REPORT_TARGETS: SIZES, "scheduler", "graywave_report_targets", [],
         "Targets in one report, which one commit stores";
     REPORT_SECONDS: SECONDS, "scheduler", "graywave_report_seconds", [],

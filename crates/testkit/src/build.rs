@@ -126,7 +126,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
         &NewTask {
             task_id,
             project_id: &submit.project_id,
-            scripts: &[PinnedScript { script: None, name: String::new() }],
+            scripts: &[PinnedScript { script: None, name: String::new(), parameters: BTreeMap::new() }],
             command: Some((ScriptType::Shell, &submit.command)),
             timeouts: Timeouts {
                 execution: submit.execution,

@@ -207,6 +207,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         kill_left_processes: spec.kill_left_processes,
         retried_task_ids: spec.retried_task_ids.clone(),
         trace_context: String::new(),
+        script_parameters: spec.script_parameters.clone(),
         signed: None,
     }
 }

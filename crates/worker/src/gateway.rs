@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    live_output,
     outbox::{self, ToAgent, WeakToAgent},
     registry::{Connected, SessionId},
     report_queue::Item,
@@ -186,6 +187,9 @@ async fn serve(worker: &Worker, mut inbound: Streaming<AttachRequest>, to_agent:
                 if let Some(desktop) = worker.registry.update(&key, session, update) {
                     worker.presence.connected(key.clone(), desktop);
                 }
+            }
+            attach_request::Message::OutputChunk(chunk) => {
+                live_output::take(worker, &key, &agent_id, chunk);
             }
             attach_request::Message::TimeRequest(_) => send_time(worker, &weak),
             attach_request::Message::Hello(_) => {

@@ -331,6 +331,11 @@ impl Registry {
         self.lock().get(key).map(|session| (session.id, session.to_agent.clone()))
     }
 
+    /// Channel to the desktop's agent, and the description of the desktop.
+    pub(crate) fn find_described(&self, key: &DesktopKey) -> Option<(ToAgent, Desktop)> {
+        self.lock().get(key).map(|session| (session.to_agent.clone(), session.desktop.clone()))
+    }
+
     /// Whether the connection must receive this signer's certificate before its orders; false if
     /// the connection has ended.
     pub(crate) fn shows_first(&self, key: &DesktopKey, id: SessionId, signer: Hash) -> bool {

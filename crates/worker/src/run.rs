@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::{
-    Config, Ready, address, drain, enrolment, gateway, heartbeat, metrics, presence_sync, pull, renew,
-    reporter, room_watch,
+    Config, Ready, address, drain, enrolment, gateway, heartbeat, live_output, metrics, presence_sync, pull,
+    renew, reporter, room_watch,
     scheduler::{self, Client, with_deadline},
     started_report,
     state::Worker,
@@ -130,6 +130,10 @@ fn spawn_parts(worker: &Arc<Worker>, client: &Client, ready: Ready) -> JoinSet<(
     parts.spawn({
         let (worker, client) = both(worker, client);
         async move { started_report::run(&worker, client).await }
+    });
+    parts.spawn({
+        let (worker, client) = both(worker, client);
+        async move { live_output::run(&worker, client).await }
     });
     // Not part of pulling, which ends when the drain begins: targets that still run can be stopped.
     parts.spawn({

@@ -15,8 +15,8 @@ use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom, presence::Presence,
-    registry::Registry, report_queue::Reports, started::Started,
+    Config, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom, output_queue::OutputQueue,
+    presence::Presence, registry::Registry, report_queue::Reports, started::Started,
 };
 
 /// Shared state of one run of the worker.
@@ -34,6 +34,8 @@ pub(crate) struct Worker {
     pub(crate) presence: Presence,
     pub(crate) reports: Reports,
     pub(crate) started: Started,
+    /// Output of running scripts.
+    pub(crate) output_queue: OutputQueue,
     pub(crate) heartbeat_now: Notify,
     /// Time of the schedulers.
     pub(crate) clock: Clock,
@@ -73,6 +75,7 @@ impl Worker {
             presence: Presence::default(),
             reports: Reports::default(),
             started: Started::default(),
+            output_queue: OutputQueue::default(),
             heartbeat_now: Notify::new(),
             clock: Clock::new(),
             time_known: SetOnce::new(),

@@ -55,6 +55,13 @@ def streamed(admin, desktops, task_id):
     good = stream(filter={"status": "RECORD_STATUS_SUCCESS"})
     check("  those that succeeded", [it["record"].get("exit_code") for it in good] == [0] * 3, good)
     refused("an unknown cursor is refused", INVALID, lambda: stream(cursor="nowhere"), "cursor")
+    output = lambda ids: admin("RecordService", "StreamOutput", positions=[{"record_id": record_id} for record_id in ids])
+    record = told[0]["record"]
+    followed = list(output([record["record_id"]]))
+    whole = "".join(message["output"] for message in followed)
+    check("output is streamed by offsets", whole == record["output"], followed)
+    check("  to its end", followed[-1]["state"] == "OUTPUT_STATE_ENDED", followed)
+    refused("output of no record is refused", INVALID, lambda: list(output([])), "positions")
     nothing = lambda: admin("RecordService", "StreamRecords", task_id="0" * 32)
     refused("there is no such task to stream", NOT_FOUND, nothing)
 

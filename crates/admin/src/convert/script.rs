@@ -1,10 +1,13 @@
 //! Conversions of the script service between proto and domain.
 
 use control::{RevisionRow, ScriptRow};
-use domain::{Error, script::ScriptBody};
+use domain::{
+    Error, FieldPath,
+    script::{ScriptBody, parameter},
+};
 use proto::{
     Word as _,
-    admin::{Revision, Script, ScriptType},
+    admin::{Parameter, ParameterType, Revision, Script, ScriptType},
     time,
 };
 use tonic::Status;
@@ -27,6 +30,7 @@ pub(crate) fn script(row: ScriptRow) -> Script {
         created_by: row.created_by,
         create_time: time(Some(row.create_time)),
         update_time: time(Some(row.update_time)),
+        parameters: row.body.parameters.unwrap_or_default().into_iter().map(parameter).collect(),
     }
 }
 
@@ -48,10 +52,43 @@ pub(crate) fn within_script(error: Error) -> Status {
 
 /// Converts the type and the body of a new script.
 pub(crate) fn new_script(script: Script) -> Result<(domain::script::ScriptType, ScriptBody), Error> {
-    let script_type = word::<ScriptType>("script_type", script.script_type)?
+    let script_type: domain::script::ScriptType = word::<ScriptType>("script_type", script.script_type)?
         .ok_or_else(|| Error::required("script_type", "a script needs a type: POWERSHELL, BAT or SHELL"))?
         .parse()
         .map_err(|error: Error| error.within("script_type"))?;
     let (name, content) = (Some(script.name), Some(script.content));
-    Ok((script_type, ScriptBody::new(name, content, Some(script.description), Some(script.version))?))
+    let body = ScriptBody::new(name, content, Some(script.description), Some(script.version))?;
+    Ok((script_type, body.with_parameters(Some(script_type), Some(declarations(script.parameters)?))?))
+}
+
+fn parameter(declared: parameter::Parameter) -> Parameter {
+    let parameter::Parameter {
+        name,
+        parameter_type,
+        default_value,
+        is_required,
+        allowed_values,
+        description,
+    } = declared;
+    let parameter_type = ParameterType::number(parameter_type.as_str());
+    Parameter { name, parameter_type, default_value, is_required, allowed_values, description }
+}
+
+/// Converts the declarations of a script. A type that is not set means a text.
+pub(crate) fn declarations(given: Vec<Parameter>) -> Result<Vec<parameter::Parameter>, Error> {
+    let declared = |(place, given): (usize, Parameter)| {
+        let within = |error: Error| error.within(FieldPath::from("parameters").index(place));
+        let word = word::<ParameterType>("parameter_type", given.parameter_type).map_err(within)?;
+        let parameter_type = word.map(str::parse).transpose().map_err(within)?.unwrap_or_default();
+        let Parameter { name, default_value, is_required, allowed_values, description, .. } = given;
+        Ok(parameter::Parameter {
+            name,
+            parameter_type,
+            default_value,
+            is_required,
+            allowed_values,
+            description,
+        })
+    };
+    given.into_iter().enumerate().map(declared).collect()
 }

@@ -86,7 +86,12 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
 /// Converts a pinned script; `None` for a command.
 pub(crate) fn script(pinned: PinnedScript) -> Option<ScriptRevision> {
     let (script_id, revision) = pinned.script?;
-    Some(ScriptRevision { script_id: script_id.to_string(), revision, name: pinned.name })
+    Some(ScriptRevision {
+        script_id: script_id.to_string(),
+        revision,
+        name: pinned.name,
+        parameters: pinned.parameters.into_iter().collect(),
+    })
 }
 
 fn retry_of(old: RetryOf) -> proto::admin::RetryOf {

@@ -43,6 +43,7 @@ pub(crate) fn request(given: Option<TaskSpec>) -> Result<ExecutionRequest, Error
         rollout: spec.rollout.map(rollout).transpose().map_err(|error| error.within("rollout"))?,
         group,
         revisions,
+        parameters: spec.parameters.into_iter().collect(),
     })
 }
 
@@ -152,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_script_may_be_named_at_one_revision_only() {
-        let script = |revision| ScriptRevision { script_id: "0".repeat(32), revision, name: String::new() };
+        let script =
+            |revision| ScriptRevision { script_id: "0".repeat(32), revision, ..ScriptRevision::default() };
         assert_eq!(revisions(&[script(0)]).unwrap().len(), 0);
         assert_eq!(revisions(&[script(3), script(3)]).unwrap().len(), 1);
         assert!(revisions(&[script(3), script(2)]).is_err());
@@ -175,7 +177,8 @@ mod tests {
         let count = |count| Some(FailThreshold { count: Some(count), ..FailThreshold::default() });
         let rollout = |rollout| TaskSpec { rollout: Some(rollout), ..TaskSpec::default() };
         let spec = TaskSpec::default;
-        let script = |revision| ScriptRevision { script_id: "x".into(), revision, name: String::new() };
+        let script =
+            |revision| ScriptRevision { script_id: "x".into(), revision, ..ScriptRevision::default() };
         let map = |key: &str| [(key.to_owned(), "x".to_owned())].into();
         let approval = |wave| Some(Approval { before_waves: vec![wave], distinct_approver: false });
         let window = Window { from: "x".into(), to: "05:00".into(), time_zone: String::new() };

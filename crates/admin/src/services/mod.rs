@@ -7,6 +7,7 @@ mod certificates;
 mod desktops;
 mod enrolment;
 mod insight;
+mod output;
 mod projects;
 mod records;
 mod scripts;

@@ -6,11 +6,12 @@ use control::{Caller, Control, RecordRow};
 use domain::{Error, Reason, cursor, ids::TaskId, limits::RECORDS_PER_LOOK, record::RecordId};
 use futures::stream;
 use proto::admin::{
-    GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, StreamRecordsRequest,
-    StreamRecordsResponse, record_service_server::RecordService,
+    GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, StreamOutputRequest,
+    StreamOutputResponse, StreamRecordsRequest, StreamRecordsResponse, record_service_server::RecordService,
 };
 use tonic::{Request, Response, Status};
 
+use super::output;
 use crate::{
     Service,
     convert::record::{filter, place, record},
@@ -73,6 +74,15 @@ impl RecordService for Service {
         let (control, caller) = (&reader.control, &reader.caller);
         control.note_outputs(caller, task_id, reader.rows.len()).await.map_err(failed)?;
         Ok(Response::new(Box::pin(stream::unfold(Some(reader), next))))
+    }
+
+    type StreamOutputStream = ResponseStream<StreamOutputResponse>;
+
+    async fn stream_output(
+        &self,
+        request: Request<StreamOutputRequest>,
+    ) -> Result<Response<Self::StreamOutputStream>, Status> {
+        output::stream(self, request).await.map(Response::new)
     }
 }
 

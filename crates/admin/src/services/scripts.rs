@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     Service,
     convert::{
-        script::{new_script, required_script, revision, script, within_script},
+        script::{declarations, new_script, required_script, revision, script, within_script},
         value::{filter, id_prefix, masked, word},
     },
     extract::{extract, extract_idempotent},
@@ -89,6 +89,7 @@ impl ScriptService for Service {
             ("description", !wanted.description.is_empty()),
             ("version", !wanted.version.is_empty()),
             ("content", !wanted.content.is_empty()),
+            ("parameters", !wanted.parameters.is_empty()),
         ];
         let taken = masked(message.update_mask.as_ref(), &fields).map_err(failed)?;
         let patch = ScriptPatch {
@@ -96,6 +97,10 @@ impl ScriptService for Service {
             description: taken("description").then_some(wanted.description),
             version: taken("version").then_some(wanted.version),
             content: taken("content").then_some(wanted.content),
+            parameters: match taken("parameters") {
+                true => Some(declarations(wanted.parameters).map_err(within_script)?),
+                false => None,
+            },
         };
         let control = self.control.clone();
         let saved = finished(async move {

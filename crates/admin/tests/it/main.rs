@@ -8,6 +8,7 @@ mod desktops;
 mod errors;
 mod harness;
 mod insight;
+mod live_output;
 mod metrics;
 mod projects;
 mod records;

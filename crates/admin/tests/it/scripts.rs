@@ -2,11 +2,12 @@
 
 use proto::admin::{
     CreateScriptRequest, DeleteScriptRequest, GetScriptRequest, ListRevisionsRequest, ListScriptsRequest,
-    Script, ScriptType, UpdateScriptRequest, script_service_client::ScriptServiceClient,
+    Parameter, ParameterType, Script, ScriptRevision, ScriptType, SubmitTaskRequest, TaskSpec,
+    UpdateScriptRequest, script_service_client::ScriptServiceClient,
 };
 use tonic::Code;
 
-use crate::harness::{Harness, refused};
+use crate::harness::{Harness, command_on, refused};
 
 fn script(name: &str, content: &str) -> Script {
     Script {
@@ -149,4 +150,45 @@ async fn scripts_are_found_by_author_and_first_digits() {
     let one = with_prefix(&own.script_id.to_uppercase()).await.unwrap().into_inner().scripts;
     assert_eq!(ids(one), [own.script_id]);
     assert_eq!(refused(with_prefix("patch").await).fields, ["script_id_prefix"]);
+}
+
+#[tokio::test]
+async fn parameters_are_kept_unless_the_mask_names_them() {
+    let harness = Harness::new().await;
+    let mut scripts = harness.scripts();
+    let ring = Parameter { name: "ring".into(), is_required: true, ..Parameter::default() };
+    let made = Script { parameters: vec![ring.clone()], ..script("patch", "one") };
+    let made = CreateScriptRequest { script: Some(made), idempotency_key: String::new() };
+    let made = scripts.create_script(made).await.unwrap().into_inner().script.unwrap();
+    let text = Parameter { parameter_type: ParameterType::String.into(), ..ring };
+    assert_eq!(made.parameters, [text], "a type that is not set is a text");
+    let change = |content: &str, path: &str| UpdateScriptRequest {
+        script: Some(Script {
+            script_id: made.script_id.clone(),
+            content: content.into(),
+            ..Script::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths: vec![path.into()] }),
+        idempotency_key: String::new(),
+    };
+    let kept = scripts.update_script(change("two", "content")).await.unwrap().into_inner().script.unwrap();
+    assert_eq!((kept.revision, &kept.parameters), (2, &made.parameters));
+    let task = TaskSpec {
+        scripts: vec![ScriptRevision { script_id: made.script_id.clone(), ..ScriptRevision::default() }],
+        command: None,
+        parameters: [("other".to_owned(), "x".to_owned())].into(),
+        ..command_on(1)
+    };
+    harness.desktops(1).await;
+    let request = SubmitTaskRequest { task: Some(task.clone()), idempotency_key: String::new() };
+    let refusal = refused(harness.tasks().submit_task(request).await);
+    assert_eq!(
+        (refusal.code, refusal.fields),
+        (Code::InvalidArgument, vec!["task.parameters.other".to_owned()])
+    );
+    let parameters = [("ring".to_owned(), "a".to_owned())].into();
+    let submitted = harness.submit(TaskSpec { parameters, ..task }).await;
+    assert_eq!(submitted.scripts[0].parameters["ring"], "a");
+    let none = scripts.update_script(change("", "parameters")).await.unwrap().into_inner().script.unwrap();
+    assert_eq!((none.revision, none.parameters.len()), (3, 0));
 }

@@ -106,7 +106,7 @@ async fn a_script_runs_at_the_revision_that_is_named() {
     scripts.update_script(changed).await.unwrap();
     let spec = |revision| TaskSpec {
         desktop_ids: vec!["desktop-0".into()],
-        scripts: vec![ScriptRevision { script_id: script_id.clone(), revision, name: String::new() }],
+        scripts: vec![ScriptRevision { script_id: script_id.clone(), revision, ..ScriptRevision::default() }],
         ..TaskSpec::default()
     };
     for (asked, pinned) in [(0, 2), (1, 1), (2, 2)] {

@@ -12,8 +12,8 @@ use std::{
 use mtls::{Identity, Proof, SessionKey, SessionOffer, Tls, verify_signed};
 use prost::Message as _;
 use proto::{
-    agent::{OrderResult, OrderReturn, attach_request::Message},
-    session_signing::{self, KeyId, Sender},
+    agent::{OrderResult, OrderReturn, OutputChunk, attach_request::Message},
+    session_signing::{self, KeyId, OutputPart, Sender},
     types::{AttachStatement, Authenticator, Desktop, Session, SignedAttach},
 };
 
@@ -139,6 +139,7 @@ impl Attaches {
         match message {
             Message::Result(result) => Message::Result(session.result(result)),
             Message::OrderReturn(returned) => Message::OrderReturn(session.order_return(returned)),
+            Message::OutputChunk(chunk) => Message::OutputChunk(session.output(chunk)),
             other => other,
         }
     }
@@ -158,6 +159,14 @@ impl Established {
         let key = result.key.clone().unwrap_or_default();
         let message = session_signing::result_message(self.sender(), &key, &result.scripts);
         OrderResult { authenticator: self.authenticator(&message), ..result }
+    }
+
+    fn output(&self, chunk: OutputChunk) -> OutputChunk {
+        let key = chunk.key.clone().unwrap_or_default();
+        let OutputChunk { script, from_offset, offset, ref content, is_last, .. } = chunk;
+        let part = OutputPart { script, from_offset, offset, content, is_last };
+        let message = session_signing::output_message(self.sender(), &key, part);
+        OutputChunk { authenticator: self.authenticator(&message), ..chunk }
     }
 
     fn order_return(&self, returned: OrderReturn) -> OrderReturn {

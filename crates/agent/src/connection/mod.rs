@@ -2,6 +2,7 @@
 
 mod attaches;
 mod deny_list;
+mod live_output;
 mod order_verifier;
 mod started;
 mod status_file;

@@ -13,7 +13,7 @@ use mtls::{Tls, verify_signed};
 use prost::Message as _;
 use proto::{
     agent::{ExecutionKey, Order},
-    order::{BatchTerms, ScriptTerms, Signed, TargetTerms},
+    order::{BatchTerms, ScriptParameters, ScriptTerms, Signed, TargetTerms},
     order_signing::{self, Hash, sha256},
     types::{Desktop, Script},
 };
@@ -112,6 +112,7 @@ impl OrderVerifier {
                 attempt: batch.attempt,
             }),
             wave: batch.wave,
+            script_parameters: parameters(&batch.scripts),
             scripts: contents(batch.scripts, &order.scripts)?,
             execution_timeout_ms: batch.execution_timeout_ms,
             deliver_by_unix_ms: batch.deliver_by_unix_ms,
@@ -152,6 +153,11 @@ fn unreadable(error: prost::DecodeError) -> String {
 fn is_long_past(deadline_unix_ms: i64, now: SystemTime) -> bool {
     let Ok(deadline) = u64::try_from(deadline_unix_ms) else { return true };
     deadline == 0 || UNIX_EPOCH + Duration::from_millis(deadline) + CLOCK_TOLERANCE < now
+}
+
+/// Signed values of the parameters of each script.
+fn parameters(terms: &[ScriptTerms]) -> Vec<ScriptParameters> {
+    terms.iter().map(|terms| ScriptParameters { values: terms.parameters.clone() }).collect()
 }
 
 /// Combines the signed script terms with the contents sent beside them; each content must match its

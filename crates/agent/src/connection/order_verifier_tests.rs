@@ -2,6 +2,7 @@ use std::fs;
 
 use mtls::{Files, Shown, Signer};
 use proto::{
+    order::ParameterValue,
     order_signing::{message, script_sha256, tree},
     scheduler::{Batch, PullResponse, Target},
 };
@@ -38,6 +39,10 @@ fn script() -> Script {
     Script { script_id: "s".into(), script_type: "SHELL".into(), content: "true".into() }
 }
 
+fn parameters(ring: &str) -> ScriptParameters {
+    ScriptParameters { values: vec![ParameterValue { name: "ring".into(), value: ring.into() }] }
+}
+
 fn terms() -> BatchTerms {
     let sha256 = script_sha256("SHELL", "true").unwrap().to_vec();
     BatchTerms {
@@ -45,7 +50,12 @@ fn terms() -> BatchTerms {
         attempt: 1,
         project_id: "p".into(),
         wave: 2,
-        scripts: vec![ScriptTerms { script_id: "s".into(), script_type: "SHELL".into(), sha256 }],
+        scripts: vec![ScriptTerms {
+            script_id: "s".into(),
+            script_type: "SHELL".into(),
+            sha256,
+            parameters: parameters("pilot").values,
+        }],
         execution_timeout_ms: 1_000,
         deliver_by_unix_ms: OffsetDateTime::now_utc().unix_timestamp() * 1_000,
         success_exit_codes: vec![3],
@@ -97,6 +107,7 @@ impl Rig {
             kill_left_processes: false,
             retried_task_ids: Vec::new(),
             trace_context: "trace".into(),
+            script_parameters: vec![parameters("forged")],
             signed: Some(signed),
         }
     }
@@ -128,6 +139,7 @@ fn only_stop_and_trace_may_differ_from_the_signed_order() {
         kill_left_processes: true,
         retried_task_ids: vec!["t0".into()],
         trace_context: "trace".into(),
+        script_parameters: vec![parameters("pilot")],
         signed: None,
     };
     assert_eq!(taken, wanted);

@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, transport::Endpoint};
 
 use super::{
-    attaches::Attaches, order_verifier::OrderVerifier, started::StartedScripts, status_file::Attached,
+    attaches::Attaches, live_output::LiveOutputs, order_verifier::OrderVerifier, started::StartedScripts,
+    status_file::Attached,
 };
 use crate::{
     Config, Error,
@@ -329,6 +330,7 @@ impl Link {
         drop(self.orders.take_returns());
         self.collect(&mut last, &mut waiting).await;
         let mut started = StartedScripts::default();
+        let mut live = LiveOutputs::default();
         let mut ask_time_at = self.next_question();
         let mut asked = None;
         // Beside the messages, because it may look up a name.
@@ -356,6 +358,8 @@ impl Link {
                             self.observe_time(asked, Some(time));
                             ask_time_at = self.next_question();
                         }
+                    } else if let Some(attach_response::Message::WatchOutput(asked)) = response.message {
+                        live.watch(asked, &self.orders);
                     } else if let Some(answer) = self.take(response).await {
                         push(&mut waiting, answer);
                     }
@@ -369,6 +373,10 @@ impl Link {
                 }
                 () = tokio::time::sleep_until(started.next_at), if self.orders.is_active() => {
                     started.report(&self.orders, &self.clock, &outbox).await;
+                }
+                // Results go first.
+                chunk = live.next(), if waiting.is_empty() && self.can_report() => {
+                    waiting.push_back(Answer::Output(chunk));
                 }
                 desktop = &mut next_description => {
                     next_description.set(self.describe_later(endpoint));
@@ -473,7 +481,7 @@ impl Link {
                 "another machine claims this desktop and was refused: give it a desktop id and a data directory \
                  of its own"
             ),
-            Some(attach_response::Message::Time(_)) => {}
+            Some(attach_response::Message::Time(_) | attach_response::Message::WatchOutput(_)) => {}
             // Message type of a newer worker, which must cope without an answer.
             None => tracing::warn!("message ignored: unknown type"),
         }

@@ -13,7 +13,7 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 const DEFAULT_LANG: &str = "C.UTF-8";
 
 /// All variables of a script but the mark of its execution, which the runner adds.
-pub(super) fn of(account: &Account, order: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+pub(super) fn of(account: &Account, order: Vec<(String, String)>) -> Vec<(String, String)> {
     let lang = env::var("LANG").ok().filter(|lang| !lang.is_empty());
     let mut variables = vec![
         ("HOME", account.home.clone()),
@@ -26,8 +26,7 @@ pub(super) fn of(account: &Account, order: Vec<(&'static str, String)>) -> Vec<(
     variables.extend(
         iana_time_zone::get_timezone().ok().filter(|zone| is_installed(zone)).map(|zone| ("TZ", zone)),
     );
-    variables.extend(order);
-    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(order).collect()
 }
 
 /// Whether the C library finds the time zone. With an unknown one it would use UTC.
@@ -43,7 +42,7 @@ mod tests {
     fn variables_of_the_agent_are_not_inherited() {
         let account =
             Account { name: "ada".into(), home: "/home/ada".into(), shell: "/bin/sh".into(), user: None };
-        let variables = of(&account, vec![("GRAYWAVE_TASK_ID", "t".to_owned())]);
+        let variables = of(&account, vec![("GRAYWAVE_TASK_ID".to_owned(), "t".to_owned())]);
         let mut names: Vec<_> =
             variables.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "TZ").collect();
         names.sort_unstable();

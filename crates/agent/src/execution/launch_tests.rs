@@ -38,7 +38,7 @@ fn terms() -> Terms {
     static LAST: AtomicU32 = AtomicU32::new(0);
     Terms {
         id: format!("launch-{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed)),
-        env: vec![("GRAYWAVE_TASK_ID", "t-1".into())],
+        env: vec![("GRAYWAVE_TASK_ID".into(), "t-1".into())],
         timeout: Duration::from_secs(60),
         run_as_user: None,
         kill_left_processes: false,

@@ -34,7 +34,7 @@ pub(crate) const DESKTOP_ID: &str = "GRAYWAVE_DESKTOP_ID";
 pub(crate) struct Terms {
     pub(crate) id: String,
     /// Variables that describe the order.
-    pub(crate) env: Vec<(&'static str, String)>,
+    pub(crate) env: Vec<(String, String)>,
     pub(crate) timeout: Duration,
     /// User of the order, or the configured one; `None` for the agent's own.
     pub(crate) run_as_user: Option<String>,

@@ -240,7 +240,7 @@ async fn blocking_state(run_dir: &RunDir) -> io::Result<RunState> {
 }
 
 /// Connects to the runner's socket by a short path: the length of a socket's path is limited.
-async fn connect(run_dir: &RunDir) -> io::Result<UnixStream> {
+pub(super) async fn connect(run_dir: &RunDir) -> io::Result<UnixStream> {
     let dir = open(run_dir.path(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     UnixStream::connect(format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), Files::SOCKET)).await
 }

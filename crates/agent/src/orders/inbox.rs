@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use proto::{
     ScriptOutcome,
-    agent::{Order, OrderResult, OrderReturn, attach_request::Message},
+    agent::{Order, OrderResult, OrderReturn, OutputChunk, attach_request::Message},
     limits::MAX_SCRIPTS_PER_TASK,
 };
+use runner::RunDir;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,7 +15,10 @@ use super::{
     queue::Queue,
     state::{Accepted, Active, Shared, Standing},
 };
-use crate::journal::{Event, Key, Span, blocking};
+use crate::{
+    execution::Runs,
+    journal::{Event, Key, Span, blocking},
+};
 
 /// Accepts orders and returns results.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) enum Answer {
     Refusal(OrderResult),
     /// Order that is given back.
     Return(OrderReturn),
+    /// Output of a running script.
+    Output(OutputChunk),
 }
 
 impl Orders {
@@ -137,6 +143,13 @@ impl Orders {
         !self.shared.active().is_empty()
     }
 
+    /// Run directory of a script of an active order; `None` if the order is not active.
+    pub(crate) fn run_dir(&self, key: &Key, script: u32) -> Option<RunDir> {
+        let is_active = self.shared.active().contains_key(key);
+        let id = Runs::id(key, script).ok().filter(|_| is_active)?;
+        Some(self.shared.runs.dir(&id))
+    }
+
     /// Scripts that run and have started before this time, with their start times; both in Unix
     /// milliseconds.
     pub(crate) async fn started_before(&self, ms: i64) -> Vec<(Key, u32, i64)> {
@@ -227,6 +240,7 @@ impl Orders {
             Answer::FromJournal(key) => self.result(key).await.map(Message::Result),
             Answer::Refusal(result) => Some(Message::Result(result)),
             Answer::Return(returned) => Some(Message::OrderReturn(returned)),
+            Answer::Output(chunk) => Some(Message::OutputChunk(chunk)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
-use proto::{ScriptOutcome, agent::Order, types::Script};
+use proto::{ScriptOutcome, agent::Order, parameter_variable, types::Script};
 use telemetry::trace;
 use tokio::time::timeout;
 use tracing::Instrument as _;
@@ -286,18 +286,23 @@ impl Shared {
     }
 
     fn terms(&self, key: &Key, order: &Order, number: u32, script: &Script) -> Result<Terms, String> {
-        let of_order = Some(&order.run_as_user).filter(|name| !name.is_empty());
+        let user = Some(&order.run_as_user).filter(|name| !name.is_empty());
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let parameters = order.script_parameters.get(place).map_or(&[][..], |it| &it.values);
+        let of_order = [
+            ("GRAYWAVE_TASK_ID", key.task.clone()),
+            (execution::DESKTOP_ID, self.desktop_id.clone()),
+            ("GRAYWAVE_SCRIPT_ID", script.script_id.clone()),
+            ("GRAYWAVE_WAVE", order.wave.to_string()),
+            ("GRAYWAVE_ATTEMPT", key.attempt.to_string()),
+        ];
+        let of_order = of_order.map(|(name, value)| (name.to_owned(), value));
+        let of_script = parameters.iter().map(|it| (parameter_variable(&it.name), it.value.clone()));
         Ok(Terms {
             id: Runs::id(key, number)?,
-            env: vec![
-                ("GRAYWAVE_TASK_ID", key.task.clone()),
-                (execution::DESKTOP_ID, self.desktop_id.clone()),
-                ("GRAYWAVE_SCRIPT_ID", script.script_id.clone()),
-                ("GRAYWAVE_WAVE", order.wave.to_string()),
-                ("GRAYWAVE_ATTEMPT", key.attempt.to_string()),
-            ],
+            env: of_order.into_iter().chain(of_script).collect(),
             timeout: timeout_of(order),
-            run_as_user: of_order.or(self.run_as_user.as_ref()).cloned(),
+            run_as_user: user.or(self.run_as_user.as_ref()).cloned(),
             kill_left_processes: order.kill_left_processes,
         })
     }

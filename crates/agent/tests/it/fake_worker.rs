@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, StopOrder, Welcome,
+        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, OutputChunk, ResultAck, StopOrder,
+        WatchOutput, Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
@@ -94,6 +95,33 @@ impl Session {
         self.send(attach_response::Message::Stop(StopOrder { key: Some(key), script })).await;
     }
 
+    pub(crate) async fn watch_output(&self, key: ExecutionKey, from_offset: u64) {
+        let asked = WatchOutput { key: Some(key), script: 0, from_offset };
+        self.send(attach_response::Message::WatchOutput(asked)).await;
+    }
+
+    /// Next part of live output of the agent.
+    pub(crate) async fn output(&mut self) -> OutputChunk {
+        loop {
+            match self.request().await {
+                attach_request::Message::OutputChunk(chunk) => return chunk,
+                attach_request::Message::Started(_) => {}
+                other => panic!("no output: {other:?}"),
+            }
+        }
+    }
+
+    /// Last part of live output. The result may come before it.
+    pub(crate) async fn last_output(&mut self) -> OutputChunk {
+        loop {
+            if let attach_request::Message::OutputChunk(chunk) = self.request().await
+                && chunk.is_last
+            {
+                return chunk;
+            }
+        }
+    }
+
     pub(crate) async fn ack(&self, key: ExecutionKey) {
         self.send(attach_response::Message::Ack(ResultAck { key: Some(key) })).await;
     }
@@ -103,7 +131,7 @@ impl Session {
         loop {
             match self.request().await {
                 attach_request::Message::Result(result) => return result,
-                attach_request::Message::Started(_) => {}
+                attach_request::Message::Started(_) | attach_request::Message::OutputChunk(_) => {}
                 other => panic!("not a result: {other:?}"),
             }
         }

@@ -6,6 +6,7 @@ mod agent_process;
 mod connection;
 mod documented;
 mod fake_worker;
+mod live_output;
 mod script_process;
 mod working_directory;
 

@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use proto::agent::Order;
+use proto::{
+    agent::Order,
+    order::{ParameterValue, ScriptParameters},
+};
 use rustix::process::geteuid;
 
 use crate::{
@@ -149,4 +152,27 @@ async fn agent_as_process_1_reaps_orphans() {
     assert!(output.starts_with("0\n") && output.contains("graywave-agent"), "{output}");
     namespace.kill().unwrap();
     namespace.wait().unwrap();
+}
+
+#[tokio::test]
+async fn parameters_are_variables_of_their_scripts() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let agent = start(&worker, dir.path());
+    let mut session = worker.session().await;
+    let print = "printf '%s|' \"$GRAYWAVE_PARAM_RING\" \"$PATH\" \"${GRAYWAVE_PARAM_PATH-none}\"";
+    let values = |given: &[(&str, &str)]| {
+        let value =
+            |(name, value): &(&str, &str)| ParameterValue { name: (*name).into(), value: (*value).into() };
+        ScriptParameters { values: given.iter().map(value).collect() }
+    };
+    let hostile = "$(touch /tmp/x); `id`\n\"é";
+    let order = Order {
+        script_parameters: vec![values(&[("ring", hostile)]), values(&[("ring", "2"), ("path", "/evil")])],
+        ..order("parameters", &[print, print])
+    };
+    session.order(order).await;
+    let outputs: Vec<String> = session.result().await.scripts.into_iter().map(|it| it.output).collect();
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(outputs, [format!("{hostile}|{path}|none|"), format!("2|{path}|/evil|")]);
+    agent.stop().await;
 }

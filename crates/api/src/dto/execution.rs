@@ -1,5 +1,7 @@
 //! Body of a request that runs scripts or a command on named desktops.
 
+use std::collections::BTreeMap;
+
 use domain::{Error, Reason, rollout::RolloutRequest, submission::ExecutionRequest};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -39,6 +41,9 @@ pub(crate) struct Execution {
     #[schema(minimum = 0, maximum = 600)]
     execution_timeout: Option<i64>,
     rollout: Option<Rollout>,
+    /// Values of parameters that the scripts declare. A script gets each value as the environment
+    /// variable `GRAYWAVE_PARAM_NAME`, in capitals.
+    parameters: Option<BTreeMap<String, String>>,
     /// Not supported. A request that sets this field is refused.
     #[schema(ignore)]
     pre_start: Option<String>,
@@ -71,6 +76,7 @@ impl Execution {
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: self.execution_timeout,
             rollout: self.rollout.map(RolloutRequest::from),
+            parameters: self.parameters.unwrap_or_default(),
             ..ExecutionRequest::default()
         })
     }

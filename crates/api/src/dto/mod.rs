@@ -13,5 +13,7 @@ pub(crate) use page::{LimitQuery, OffsetQuery};
 pub(crate) use project::Project;
 pub(crate) use record::{RecordPath, RecordWord};
 pub(crate) use rollout::Rollout;
-pub(crate) use script::{ScriptPath, ScriptType, optional_type, required_type, script_fields};
+pub(crate) use script::{
+    ScriptParameter, ScriptPath, ScriptType, declarations, optional_type, required_type, script_fields,
+};
 pub(crate) use text::non_empty;

@@ -10,6 +10,7 @@ pub(crate) mod executions;
 pub(crate) mod freeze;
 pub(crate) mod insight;
 pub(crate) mod limits;
+pub(crate) mod live_output;
 pub(crate) mod pagination;
 pub(crate) mod pause;
 pub(crate) mod preview;

@@ -11,7 +11,10 @@ use super::{
     time,
 };
 use crate::{
-    dto::{Project, ScriptPath, ScriptType, optional_type, required_type, script_fields},
+    dto::{
+        Project, ScriptParameter, ScriptPath, ScriptType, declarations, optional_type, required_type,
+        script_fields,
+    },
     error::ApiError,
     extract::{Authorized, Body, Parameters, query},
 };
@@ -24,12 +27,21 @@ script_fields! {
         #[schema(required = true, nullable = false, value_type = ScriptType)]
         script_type,
     }
+    with
+        /// Parameters that executions may set.
+        #[schema(max_items = 32)]
+        parameters
 }
 
 script_fields! {
-    /// New revision of a script. An omitted description or version is cleared.
+    /// New revision of a script. An omitted description or version is cleared; omitted parameters
+    /// stay.
     #[serde(deny_unknown_fields)]
     NewRevision {}
+    with
+        /// Parameters that executions may set.
+        #[schema(max_items = 32)]
+        parameters
 }
 
 /// A revision of a script. `content` is absent from lists.
@@ -53,6 +65,8 @@ pub(crate) struct SavedScript {
     content: Option<String>,
     /// Principal of the first save.
     created_by: String,
+    /// Parameters that executions may set.
+    parameters: Vec<ScriptParameter>,
     /// Time of the first save.
     #[schema(format = DateTime)]
     create_time: String,
@@ -73,6 +87,7 @@ impl From<ScriptRow> for SavedScript {
             sha256: hex::encode(row.sha256),
             content: Some(row.body.content),
             created_by: row.created_by,
+            parameters: row.body.parameters.unwrap_or_default().into_iter().map(Into::into).collect(),
             create_time: time(row.create_time),
             update_time: time(row.update_time),
         }

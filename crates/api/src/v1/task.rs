@@ -96,13 +96,16 @@ pub(crate) struct NativeScript {
     /// Number of the revision, from 1; each save increments it.
     revision: i32,
     name: String,
+    /// Values of the script's parameters, by name.
+    parameters: BTreeMap<String, String>,
 }
 
 impl NativeScript {
     /// Converts a pinned script; `None` for a command.
     pub(crate) fn of(pinned: PinnedScript) -> Option<Self> {
         let (script_id, revision) = pinned.script?;
-        Some(Self { script_id: script_id.to_string(), revision, name: pinned.name })
+        let (script_id, parameters) = (script_id.to_string(), pinned.parameters);
+        Some(Self { script_id, revision, name: pinned.name, parameters })
     }
 }
 

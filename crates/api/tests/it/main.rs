@@ -13,6 +13,8 @@ mod fuzz;
 mod group_executions;
 mod guardrails;
 mod harness;
+mod live_output;
+mod parameters;
 mod periods;
 mod rate_limits;
 mod records;

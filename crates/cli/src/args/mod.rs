@@ -10,6 +10,7 @@ mod parse;
 mod payload;
 mod rollout;
 mod saved_script;
+mod script_parameters;
 mod since;
 mod task_flags;
 mod unique_json;
@@ -22,7 +23,8 @@ pub(crate) use gate_flags::{RolloutFile, WaveFlags, WeightFlags, recorded_waves}
 pub(crate) use guard::{GuardFlags, guard, is_one_wave, may_exceed, may_guard};
 pub use parse::pair;
 use payload::PayloadFlags;
-pub(crate) use payload::{Kind, Payload, name_of, read_script, script_type, warn_of_line_ends};
+pub(crate) use payload::{Kind, Payload, name_of, parameters, read_script, script_type, warn_of_line_ends};
 pub(crate) use rollout::{Ending, RolloutFlags};
+pub(crate) use script_parameters::read_parameters;
 pub(crate) use since::{Since, since};
 pub(crate) use task_flags::TaskFlags;

@@ -1,6 +1,9 @@
 //! Payload of a task: saved scripts, a local file, or a command.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use clap_complete::{ArgValueCompleter, PathCompleter};
@@ -35,6 +38,10 @@ pub(crate) struct PayloadFlags {
           conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids", "script-id", "script_id"],
           add = ArgValueCompleter::new(completion::scripts))]
     pub(crate) script: Vec<ScriptRevision>,
+    /// Value of a parameter that the scripts declare; repeat for several
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = named_value, help_heading = HEADING,
+          conflicts_with = "command", aliases = ["parameter", "params"])]
+    pub(crate) parameters: Vec<(String, String)>,
     /// Interpreter of the file or the command [default: by extension .ps1, .bat or .cmd, else
     /// SHELL]
     #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true, help_heading = HEADING,
@@ -130,6 +137,8 @@ impl Payload {
         match self.clone() {
             Self::Command(command) => task.command = Some(command),
             Self::File { content, kind, .. } => {
+                // A command declares none; they are checked with the saved script.
+                task.parameters.clear();
                 task.command = Some(Command { command_type: kind.into(), content });
             }
             Self::Scripts(scripts) => task.scripts = scripts,
@@ -159,7 +168,7 @@ fn revision(text: &str) -> Result<ScriptRevision, String> {
     let of = |script: &str, revision| ScriptRevision {
         script_id: script.to_owned(),
         revision,
-        name: String::new(),
+        ..ScriptRevision::default()
     };
     match text.rsplit_once('@') {
         Some((script, number)) if is_number(number) => match number.parse() {
@@ -173,6 +182,29 @@ fn revision(text: &str) -> Result<ScriptRevision, String> {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Parses `NAME=VALUE`. The value may contain further equals signs, and may be empty.
+fn named_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Collects the values of parameters.
+///
+/// # Errors
+///
+/// A parameter is named twice.
+pub(crate) fn parameters(given: &[(String, String)]) -> Result<BTreeMap<String, String>, Error> {
+    let mut values = BTreeMap::new();
+    for (name, value) in given {
+        if values.insert(name.clone(), value.clone()).is_some() {
+            return Err(Error::misused(format!("--param {name} is given twice")));
+        }
+    }
+    Ok(values)
 }
 
 /// Joins the words of a command into one line. For SHELL, the words are quoted, because the

@@ -73,7 +73,8 @@ pub(super) async fn save(
         Place::Ambiguous(scripts) => return Err(ambiguous(&name, &scripts)),
         Place::New => create(session, console, name, content, kind).await?,
     };
-    Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
+    let Script { script_id, revision, name, .. } = script;
+    Ok(ScriptRevision { script_id, revision, name, ..ScriptRevision::default() })
 }
 
 async fn list(session: &Session, request: ListScriptsRequest) -> Result<Vec<Script>, Error> {

@@ -13,7 +13,7 @@ use proto::{
     word,
 };
 
-use super::{CommonArgs, record_stream::Records};
+use super::{CommonArgs, logs_all, record_stream::Records};
 use crate::{
     Error,
     client::{self, Session},
@@ -33,12 +33,22 @@ const TASKS: i32 = 50;
 Examples:
   graywave logs desktop-0007                  the newest task of the desktop
   graywave logs desktop-0007 --task latest
+  graywave logs desktop-0007 -f               as it comes
+  graywave logs --all --task latest           all desktops of a task
   graywave logs desktop-0007 --raw > output.txt
-Output is available once the script has ended. Of long output, the beginning and the end are kept.")]
+Of long output, the beginning and the end are kept. Most programs write to a pipe in blocks: see
+`stdbuf -oL` and `python3 -u` in docs/scripts.md.")]
 pub struct LogsArgs {
     /// Desktop id
-    #[arg(value_name = "DESKTOP", add = ArgValueCompleter::new(completion::desktops))]
-    desktop_id: String,
+    #[arg(value_name = "DESKTOP", required_unless_present = "all", conflicts_with = "all",
+          add = ArgValueCompleter::new(completion::desktops))]
+    desktop_id: Option<String>,
+    /// Print the output of all desktops of the task [default task: the newest]
+    #[arg(long)]
+    all: bool,
+    /// Print the output as it comes, until the scripts have ended (at most 10 desktops)
+    #[arg(long, short)]
+    follow: bool,
     /// Task to read, by id or `latest` [default: the newest task of the desktop]
     #[arg(long, value_name = "TASK", add = ArgValueCompleter::new(completion::tasks))]
     task: Option<String>,
@@ -53,14 +63,32 @@ pub struct LogsArgs {
 }
 
 pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
-    let LogsArgs { desktop_id, task, author, raw, common } = arguments;
+    let LogsArgs { desktop_id, all, follow, task, author, raw, common } = arguments;
     let form = Form { is_raw: raw, is_terminal: std::io::stdout().is_terminal() };
     let (session, mut console) = common.open().await?;
+    let searched = if all { 1 } else { TASKS };
     let candidates = match task.as_deref() {
         Some(text) => vec![task_id(&session, text, author).await?],
-        None => client::newest_tasks(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect(),
+        None => {
+            client::newest_tasks(&session, searched).await?.into_iter().map(|task| task.task_id).collect()
+        }
+    };
+    let Some(desktop_id) = desktop_id else {
+        let task_id = candidates.first().ok_or_else(|| Error::refused("the project has no task"))?;
+        return match follow {
+            true => logs_all::follow(&session, &console, task_id, None, raw).await.map(drop),
+            false => {
+                logs_all::all(&session, &mut console, task_id, |record| parts(record, task_id, form)).await
+            }
+        };
     };
     for task_id in &candidates {
+        if follow {
+            if logs_all::follow(&session, &console, task_id, Some(&desktop_id), raw).await? {
+                return Ok(());
+            }
+            continue;
+        }
         let records = of(&session, task_id, &desktop_id).await?;
         if records.is_empty() {
             continue;
@@ -71,11 +99,7 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
             return list.end("");
         }
         console.paged();
-        let parts = records.iter().flat_map(|record| {
-            let late = record.late_result.iter().map(|late| (late_head(late), output(&late.output, form)));
-            std::iter::once((head(record, task_id), output(&record.output, form))).chain(late)
-        });
-        for (head, output) in parts {
+        for (head, output) in records.iter().flat_map(|record| parts(record, task_id, form)) {
             // With a pager, nothing else may write to the terminal.
             if console.is_paged() {
                 console.print(&format!("{}\n", console.out.bold(&head)))?;
@@ -104,6 +128,12 @@ async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Re
         records.push(record);
     }
     Ok(records)
+}
+
+/// Formats the header lines and the outputs of a record.
+fn parts(record: &Record, task_id: &str, form: Form) -> Vec<(String, String)> {
+    let late = record.late_result.iter().map(|late| (late_head(late), output(&late.output, form)));
+    std::iter::once((head(record, task_id), output(&record.output, form))).chain(late).collect()
 }
 
 /// Formats the header line of a script's output.

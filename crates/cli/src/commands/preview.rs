@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error,
-    args::TaskFlags,
+    args::{TaskFlags, parameters},
     format::{fact, facts},
     output::{Cell, Column, Palette, cell, table},
     sanitize::sanitize_line,
@@ -52,6 +52,7 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
+    task.parameters = parameters(&payload.parameters)?;
     let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
     payload.resolve(&session).await?;

@@ -9,12 +9,12 @@ use super::{
     CommonArgs, TaskArgs, confirm, failure_summary,
     guard::{guarded, many_at_once},
     plan::{self, Asked},
-    preview, tasks,
+    preview, run_output, tasks,
 };
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
-    args::{Payload, TaskFlags},
+    args::{Payload, TaskFlags, parameters},
     client::{self, Session, repeated},
     field_flags::Overrides,
     follow::{self, follow},
@@ -101,6 +101,7 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
+    task.parameters = parameters(&payload.parameters)?;
     let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
     payload.resolve(&session).await?;
@@ -128,6 +129,10 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     }
     if detach {
         return print_id(&mut console, &task).map(|()| ExitStatus::Success);
+    }
+    if !watch && run_output::is_shown(&console, &task) {
+        let ended = run_output::follow_with_output(&session, &console, &task.task_id).await?;
+        return after_its_end(&session, &mut console, &task.task_id, ended).await;
     }
     to_its_end(&session, &mut console, &task.task_id, watch).await
 }
@@ -221,6 +226,16 @@ pub(super) async fn to_its_end(
     } else {
         follow(session, console, task_id).await?
     };
+    after_its_end(session, console, task_id, ended).await
+}
+
+/// Prints the result of a task that was followed to its end.
+async fn after_its_end(
+    session: &Session,
+    console: &mut Console,
+    task_id: &str,
+    ended: ExitStatus,
+) -> Result<ExitStatus, Error> {
     if ended == ExitStatus::Detached {
         return Ok(ended);
     }
@@ -263,7 +278,7 @@ async fn show_result(
 
 /// Prints the command that shows the output, for a task with one desktop.
 async fn printed_where(session: &Session, console: &Console, task: &Task) {
-    if task.target_count != 1 {
+    if task.target_count != 1 || run_output::is_shown(console, task) {
         return;
     }
     let request = ListRecordsRequest { task_id: task.task_id.clone(), page_size: 1, ..Default::default() };

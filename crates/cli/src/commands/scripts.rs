@@ -8,7 +8,7 @@ use prost_types::FieldMask;
 use proto::{
     admin::{
         CreateScriptRequest, DeleteScriptRequest, GetScriptRequest, ListRevisionsRequest, ListScriptsRequest,
-        Revision, Script, ScriptType, UpdateScriptRequest,
+        Parameter, ParameterType, Revision, Script, ScriptType, UpdateScriptRequest,
     },
     word,
 };
@@ -18,12 +18,12 @@ use super::CommonArgs;
 use crate::{
     Error,
     actions::idempotency_key,
-    args::{Kind, name_of, read_script, script_type, warn_of_line_ends},
+    args::{Kind, name_of, read_parameters, read_script, script_type, warn_of_line_ends},
     client::repeated,
     format::{fact, facts, time},
     number::number,
     output::{Cell, Column, Console, ListItem, Paging, Palette, Tone, cell, pages},
-    sanitize::sanitize,
+    sanitize::{sanitize, sanitize_line},
     script_arg::ScriptArg,
 };
 
@@ -98,6 +98,9 @@ struct SaveArgs {
     /// Description of the script
     #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
     description: String,
+    /// JSON file with the parameters that executions may set: see docs/scripts.md
+    #[arg(long, value_name = "FILE", add = ArgValueCompleter::new(PathCompleter::file()))]
+    parameters: Option<PathBuf>,
     /// Interpreter [default: by extension .ps1, .bat or .cmd, else SHELL]
     #[arg(long = "type", value_enum, ignore_case = true, value_name = "TYPE")]
     kind: Option<Kind>,
@@ -106,7 +109,7 @@ struct SaveArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["file", "name", "description"])]
+#[group(id = "change", required = true, multiple = true, args = ["file", "name", "description", "parameters"])]
 struct UpdateArgs {
     #[command(flatten)]
     script: ScriptArg,
@@ -119,6 +122,9 @@ struct UpdateArgs {
     /// Description of the script
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// JSON file with the parameters that executions may set; they replace all of the last revision
+    #[arg(long, value_name = "FILE", add = ArgValueCompleter::new(PathCompleter::file()))]
+    parameters: Option<PathBuf>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -197,6 +203,7 @@ async fn show(arguments: ShowArgs) -> Result<(), Error> {
 
 async fn save(arguments: SaveArgs) -> Result<(), Error> {
     let (content, kind) = read_script(&arguments.file, arguments.kind)?;
+    let parameters = arguments.parameters.as_deref().map(read_parameters).transpose()?.unwrap_or_default();
     let (session, mut console) = arguments.common.open().await?;
     warn_of_line_ends(&console, &name_of(&arguments.file), &content, kind);
     let script = Script {
@@ -204,6 +211,7 @@ async fn save(arguments: SaveArgs) -> Result<(), Error> {
         description: arguments.description,
         script_type: kind.into(),
         content,
+        parameters,
         ..Script::default()
     };
     let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
@@ -215,12 +223,14 @@ async fn save(arguments: SaveArgs) -> Result<(), Error> {
 async fn update(arguments: UpdateArgs) -> Result<(), Error> {
     let content = arguments.file.as_deref().map(|path| read_script(path, None)).transpose()?;
     let content = content.map(|(content, _)| content);
+    let parameters = arguments.parameters.as_deref().map(read_parameters).transpose()?;
     let (session, mut console) = arguments.common.open().await?;
     let script_id = arguments.script.id(&session).await?;
     let given = [
         ("content", content.is_some()),
         ("name", arguments.name.is_some()),
         ("description", arguments.description.is_some()),
+        ("parameters", parameters.is_some()),
     ];
     let paths = given.iter().filter(|(_, given)| *given).map(|(path, _)| (*path).to_owned()).collect();
     let script = Script {
@@ -228,6 +238,7 @@ async fn update(arguments: UpdateArgs) -> Result<(), Error> {
         content: content.unwrap_or_default(),
         name: arguments.name.unwrap_or_default(),
         description: arguments.description.unwrap_or_default(),
+        parameters: parameters.unwrap_or_default(),
         ..Script::default()
     };
     let request = UpdateScriptRequest {
@@ -270,7 +281,7 @@ fn print(console: &mut Console, script: &Script, with_content: bool) -> Result<(
 }
 
 fn text(script: &Script, palette: Palette, with_content: bool) -> String {
-    let text = facts(&[
+    let mut shown = vec![
         fact("script", &script.script_id),
         fact("name", &script.name),
         fact("description", &script.description),
@@ -279,13 +290,30 @@ fn text(script: &Script, palette: Palette, with_content: bool) -> String {
         fact("revision", format!("{}, saved {}", script.revision, time(script.update_time.as_ref()))),
         fact("sha256", script.sha256.clone()),
         fact("created", format!("{} by {}", time(script.create_time.as_ref()), script.created_by)),
-    ]);
+    ];
+    shown.extend(script.parameters.iter().map(|declared| fact("parameter", parameter(declared))));
+    let text = facts(&shown);
     if !with_content {
         return text;
     }
     let content = sanitize(&script.content);
     let end = if content.ends_with('\n') { "" } else { "\n" };
     format!("{text}{}\n{content}{end}", palette.paint(Tone::Dim, "--"))
+}
+
+/// Formats a declaration: `ring: CHOICE of a, b; default a; the ring to patch`.
+fn parameter(declared: &Parameter) -> String {
+    let of = match declared.allowed_values.as_slice() {
+        [] => String::new(),
+        allowed => format!(" of {}", allowed.join(", ")),
+    };
+    let default =
+        declared.default_value.as_ref().map_or_else(String::new, |value| format!("; default {value}"));
+    let required = if declared.is_required { "; required" } else { "" };
+    let purpose =
+        if declared.description.is_empty() { String::new() } else { format!("; {}", declared.description) };
+    let kind = word::<ParameterType>(declared.parameter_type);
+    sanitize_line(&format!("{}: {kind}{of}{default}{required}{purpose}", declared.name))
 }
 
 impl ListItem for Script {

@@ -1,6 +1,6 @@
 //! `graywave ls` and `graywave show`.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use clap::Args;
 use proto::{
@@ -134,6 +134,13 @@ fn place(task: &Task) -> String {
     format!("{}/{}", begun.map_or(0, |wave| wave.wave), task.waves.len())
 }
 
+/// Formats the values of the parameters of all scripts: `ring=a, level=3`.
+fn parameters(task: &Task) -> String {
+    let values: BTreeSet<(&String, &String)> = task.scripts.iter().flat_map(|it| &it.parameters).collect();
+    let values: Vec<String> = values.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    sanitize_line(&values.join(", "))
+}
+
 /// Formats a task as text. `wide` adds the settings of the task, and more columns of its waves.
 fn text(task: &Task, palette: Palette, wide: bool) -> String {
     let status = word::<TaskStatus>(task.status);
@@ -166,6 +173,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         fact("halts at", halts_at),
         fact("concurrency", at_once),
         fact("run as", &task.run_as_user),
+        fact("parameters", parameters(task)),
         fact("retry", retry),
         fact("retried by", task.retried_by.join(", ")),
         fact("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
@@ -293,7 +301,12 @@ mod tests {
             created_by: "ann".into(),
             create_time: Some(prost_types::Timestamp { seconds: 1_764_000_000, nanos: 0 }),
             end_time: Some(prost_types::Timestamp { seconds: 1_764_000_065, nanos: 0 }),
-            scripts: vec![ScriptRevision { script_id: "s".into(), revision: 3, name: "patch".into() }],
+            scripts: vec![ScriptRevision {
+                script_id: "s".into(),
+                revision: 3,
+                name: "patch".into(),
+                ..ScriptRevision::default()
+            }],
             waves: vec![wave(1, "HALTED", "2 of 4 targets failed", [2, 2]), wave(2, "PENDING", "", [0, 0])],
             reason: "2 of 4 targets failed".into(),
             ..Task::default()

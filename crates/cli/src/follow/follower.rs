@@ -23,6 +23,17 @@ pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) 
     said(ended, console, task_id)
 }
 
+/// Follows a task to its end, and prints only its events: the output of its scripts is printed at
+/// the same time.
+pub(crate) async fn follow_beside_output(
+    session: &Session,
+    console: &Console,
+    task_id: &str,
+) -> Result<ExitStatus, Error> {
+    let ended = to_the_end(session, task_id, &mut lines::Lines::of_events(console)).await;
+    said(ended, console, task_id)
+}
+
 /// Prints how to continue after a detach or a lost connection, and returns the result.
 pub(crate) fn said(
     ended: Result<ExitStatus, Error>,

@@ -18,14 +18,23 @@ pub(super) struct Lines<'a> {
     console: &'a Console,
     palette: Palette,
     told_at: Option<Instant>,
+    has_counters: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(super) const fn new(console: &'a Console) -> Self {
-        Self { console, palette: console.err, told_at: None }
+        Self { console, palette: console.err, told_at: None, has_counters: true }
+    }
+
+    /// Makes a view without counters.
+    pub(super) const fn of_events(console: &'a Console) -> Self {
+        Self { has_counters: false, ..Self::new(console) }
     }
 
     fn numbers(&mut self, rollout: &Rollout, every: Duration, now: Instant) {
+        if !self.has_counters {
+            return;
+        }
         if self.told_at.is_some_and(|at| now.duration_since(at) < every) {
             return;
         }

@@ -12,7 +12,7 @@ mod rollout;
 mod view;
 
 pub(crate) use event_stream::{Update, watch};
-pub(crate) use follower::{follow, interrupted, said};
+pub(crate) use follower::{follow, follow_beside_output, interrupted, said};
 pub(crate) use lines::lost;
 pub(crate) use render::{BAR_SIGNS, BAR_TONES, bar_of, event_line, left};
 pub(crate) use rollout::{Rollout, WaveNow};

@@ -9,6 +9,7 @@ use crate::{
     Error,
     ids::{DesktopId, ScriptId, TaskId},
     plan::Plan,
+    script::parameter::ParameterValues,
 };
 
 /// Details of an entry without any.
@@ -28,6 +29,9 @@ pub struct ScriptDetails {
     pub revision: Option<i32>,
     /// SHA-256 over type and content, in hexadecimal.
     pub sha256: String,
+    /// Values of its parameters.
+    #[serde(skip_serializing_if = "ParameterValues::is_empty")]
+    pub parameters: ParameterValues,
 }
 
 /// How a request selects its desktops.
@@ -189,6 +193,7 @@ mod tests {
                 script_id: Some("0".repeat(32).parse().unwrap()),
                 revision: Some(7),
                 sha256: "ab".into(),
+                parameters: ParameterValues::new(),
             }],
             selection: DesktopSelection::Tag("pool=finance"),
             plan: &plan,
@@ -211,7 +216,12 @@ mod tests {
     fn command_by_ids_has_neither_script_nor_group() {
         let plan = plan(2);
         let details = ExecutionDetails {
-            scripts: vec![ScriptDetails { script_id: None, revision: None, sha256: "cd".into() }],
+            scripts: vec![ScriptDetails {
+                script_id: None,
+                revision: None,
+                sha256: "cd".into(),
+                parameters: ParameterValues::new(),
+            }],
             selection: DesktopSelection::Ids,
             plan: &plan,
             run_as_user: Some("www-data"),

@@ -245,6 +245,9 @@ reasons! {
     LIST_TOO_LONG = ListTooLong, Invalid,
         "The list reads more rows than the time limit for lists allows.",
         "Narrow the list: name a task, some desktops or a shorter period.";
+    OUTPUT_WATCH_LIMIT = OutputWatchLimit, TooMany,
+        "The caller, or its project, reads the output of too many running scripts.",
+        "Read fewer at the same time, or read the output after the end of the scripts.";
     OPEN_TASK_LIMIT = OpenTaskLimit, TooMany,
         "The project has reached its limit of unended tasks.",
         "Wait until a task has ended, or stop one.";

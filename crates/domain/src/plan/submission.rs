@@ -13,7 +13,7 @@ use crate::{
     plan::{self, Candidate, Gray, Plan},
     record::RecordId,
     rollout::{self, Rollout, RolloutRequest},
-    script::{ScriptType, check_content},
+    script::{ScriptType, check_content, parameter::ParameterValues},
 };
 
 /// The body of an execution request. Every field is optional.
@@ -44,6 +44,8 @@ pub struct ExecutionRequest {
     pub group: Option<Group>,
     /// Scripts that run at a revision other than the newest.
     pub revisions: HashMap<ScriptId, i32>,
+    /// Values of the scripts' parameters.
+    pub parameters: ParameterValues,
 }
 
 /// A group that selects desktops.
@@ -322,6 +324,7 @@ impl GroupRequest {
             rollout: self.rollout,
             group: None,
             revisions: HashMap::new(),
+            parameters: ParameterValues::new(),
         })
     }
 }

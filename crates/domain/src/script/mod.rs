@@ -1,6 +1,7 @@
 //! Scripts: types, validation, the text that runs, and the hash that identifies a revision.
 
 mod executable;
+pub mod parameter;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -9,6 +10,7 @@ use crate::{Error, FieldPath, limits, string_enum::string_enum};
 
 use executable::check_encoding;
 pub use executable::{BYTE_ORDER_MARK, executable, has_mixed_line_ends};
+use parameter::{Parameter, check_declarations};
 
 /// Interpreter of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,6 +51,8 @@ pub struct ScriptBody {
     pub description: String,
     /// Version as free text from the caller, up to 128 characters.
     pub version: String,
+    /// Parameters that the script declares; `None` keeps those of the revision before.
+    pub parameters: Option<Vec<Parameter>>,
 }
 
 impl ScriptBody {
@@ -71,11 +75,23 @@ impl ScriptBody {
             content,
             description: description.unwrap_or_default(),
             version: version.unwrap_or_default(),
+            parameters: None,
         };
         check_text("name", &body.name, limits::MAX_SCRIPT_NAME_CHARS)?;
         check_text("description", &body.description, limits::MAX_SCRIPT_DESCRIPTION_CHARS)?;
         check_text("version", &body.version, limits::MAX_SCRIPT_VERSION_CHARS)?;
         Ok(body)
+    }
+
+    /// Validates and adds declarations of parameters. `script_type` is `None` if the caller does
+    /// not know it; the values of an execution are checked for their script anyway.
+    pub fn with_parameters(
+        self,
+        script_type: Option<ScriptType>,
+        parameters: Option<Vec<Parameter>>,
+    ) -> Result<Self, Error> {
+        check_declarations(script_type, parameters.as_deref().unwrap_or_default())?;
+        Ok(Self { parameters, ..self })
     }
 
     /// Returns the hash that identifies the revision.

@@ -1,6 +1,7 @@
 //! Tasks, their records, events and retries.
 
 pub mod event;
+pub mod live_output;
 pub mod process;
 pub mod record;
 pub mod retry;

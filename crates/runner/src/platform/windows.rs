@@ -175,6 +175,9 @@ impl Host {
         (Vec::new(), 0)
     }
 
+    /// Sends nothing: live output is not supported on Windows.
+    pub(crate) fn send_rest(&mut self, _output: &Output) {}
+
     pub(crate) fn announce_end(&mut self) {
         let mut stdout = io::stdout();
         drop(stdout.write_all(&[ENDED]).and_then(|()| stdout.flush()));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
 mod containment;
+mod live_output;
 
 use std::{
     fs,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use domain::{ids::ScriptId, policy::Cleanup};
 use proto::{
+    order::{ParameterValue, ScriptParameters},
     scheduler::{Batch, PullResponse, RevokedConnection, Target, TaskSpec},
     types::Script,
     unix_ms,
@@ -77,6 +78,7 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
             run_as_user: spec.facts.policy.run_as_user.clone().unwrap_or_default(),
             kill_left_processes: spec.facts.policy.cleanup == Cleanup::Kill,
             retried_task_ids: spec.retried.iter().map(ToString::to_string).collect(),
+            script_parameters: parameters(&spec.scripts),
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),
@@ -85,4 +87,16 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
         trace_context: trace_context.clone().unwrap_or_default(),
         signed_terms: Vec::new(),
     }
+}
+
+/// Values of the parameters of each script; empty if no script has any.
+fn parameters(scripts: &[RunnableScript]) -> Vec<ScriptParameters> {
+    if scripts.iter().all(|script| script.parameters.is_empty()) {
+        return Vec::new();
+    }
+    let value =
+        |(name, value): (&String, &String)| ParameterValue { name: name.clone(), value: value.clone() };
+    let of_script =
+        |script: &RunnableScript| ScriptParameters { values: script.parameters.iter().map(value).collect() };
+    scripts.iter().map(of_script).collect()
 }

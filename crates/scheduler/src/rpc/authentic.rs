@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use domain::ids::{DesktopId, ProjectId};
 use proto::{
     agent::ExecutionKey,
-    scheduler::{ReturnedTarget, TargetResult},
-    session_signing::{self, Sender},
+    scheduler::{ReportedOutput, ReturnedTarget, TargetResult},
+    session_signing::{self, OutputPart, Sender},
     types::Authenticator,
 };
 use tonic::Status;
@@ -62,14 +62,7 @@ pub(super) async fn judge(
         let results = results.into_iter().map(|result| (Ok(false), result)).collect();
         return Ok(Judged { results, returned });
     }
-    let desktops: Vec<(ProjectId, DesktopId)> = desktops.into_iter().collect();
-    let last = match desktops.is_empty() {
-        true => Vec::new(),
-        false => service.done(service.scheduler.last_attaches(&desktops)).await?,
-    };
-    let stored =
-        last.into_iter().map(|last| ((last.project_id, last.desktop_id), last.session_keys)).collect();
-    let judge = Judge { stored, session_keys: service.scheduler.session_keys.clone(), is_strict };
+    let judge = Judge::read(service, desktops).await?;
     let judge = move || {
         let results = results.into_iter().map(|result| (judge.of_result(&result), result)).collect();
         let returned = returned.into_iter().map(|target| judge.believed(target)).collect();
@@ -78,11 +71,53 @@ pub(super) async fn judge(
     tokio::task::spawn_blocking(judge).await.map_err(|error| Status::internal(error.to_string()))
 }
 
+/// Keeps the parts of output that are authentic. Costs one query for all of them.
+pub(super) async fn keep_authentic(
+    service: &Service,
+    outputs: Vec<ReportedOutput>,
+) -> Result<Vec<ReportedOutput>, Status> {
+    let desktops = outputs.iter().filter_map(|output| ids(&output.project_id, &output.desktop_id)).collect();
+    let judge = Judge::read(service, desktops).await?;
+    let keep = move || outputs.into_iter().filter(|output| judge.is_believed(output)).collect();
+    tokio::task::spawn_blocking(keep).await.map_err(|error| Status::internal(error.to_string()))
+}
+
 fn ids(project_id: &str, desktop_id: &str) -> Option<(ProjectId, DesktopId)> {
     Some((project_id.parse().ok()?, desktop_id.parse().ok()?))
 }
 
 impl Judge {
+    async fn read(service: &Service, desktops: HashSet<(ProjectId, DesktopId)>) -> Result<Self, Status> {
+        let desktops: Vec<(ProjectId, DesktopId)> = desktops.into_iter().collect();
+        let last = match desktops.is_empty() {
+            true => Vec::new(),
+            false => service.done(service.scheduler.last_attaches(&desktops)).await?,
+        };
+        let stored =
+            last.into_iter().map(|last| ((last.project_id, last.desktop_id), last.session_keys)).collect();
+        let session_keys = service.scheduler.session_keys.clone();
+        Ok(Self { stored, session_keys, is_strict: service.signer.is_some() })
+    }
+
+    /// Whether a part of output is authentic. That an agent has no live output is its worker's
+    /// answer: it shows a caller nothing that a silent worker would not.
+    fn is_believed(&self, output: &ReportedOutput) -> bool {
+        let ReportedOutput { task_id, ordinal, attempt, project_id, desktop_id, agent_id, .. } = output;
+        if output.is_unsupported {
+            return true;
+        }
+        let key = ExecutionKey { task_id: task_id.clone(), ordinal: *ordinal, attempt: *attempt };
+        let sender = Sender { project_id, desktop_id, agent_id };
+        let ReportedOutput { script, from_offset, offset, ref content, is_last, .. } = *output;
+        let part = OutputPart { script, from_offset, offset, content, is_last };
+        let message = || session_signing::output_message(sender, &key, part);
+        let Err(reason) = self.is_authentic(sender, output.authenticator.as_ref(), message) else {
+            return true;
+        };
+        tracing::warn!(task_id, ordinal, desktop_id, reason, "a part of live output is not authentic");
+        false
+    }
+
     fn of_result(&self, result: &TargetResult) -> Verdict {
         let TargetResult { task_id, ordinal, attempt, project_id, desktop_id, agent_id, scripts, .. } =
             result;

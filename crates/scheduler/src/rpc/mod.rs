@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod heartbeat;
 mod leases;
+mod live_output;
 mod orders;
 mod peer;
 mod presence;

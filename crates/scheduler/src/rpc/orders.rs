@@ -40,8 +40,12 @@ fn batch_terms(batch: &Batch, scripts: &[ScriptTerms], deny_list_version: u64) -
         scripts: spec
             .script_indexes
             .iter()
-            .filter_map(|index| scripts.get(*index as usize))
-            .cloned()
+            .enumerate()
+            .filter_map(|(place, index)| {
+                let parameters = spec.script_parameters.get(place).map(|it| it.values.clone());
+                let script = scripts.get(*index as usize)?.clone();
+                Some(ScriptTerms { parameters: parameters.unwrap_or_default(), ..script })
+            })
             .collect(),
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms: batch.deliver_by_unix_ms,
@@ -62,6 +66,8 @@ fn script_terms(script: &Script) -> ScriptTerms {
         script_type: script.script_type.clone(),
         // Stored scripts have known types only.
         sha256: sha256.map(Vec::from).unwrap_or_default(),
+        // They differ between tasks that run the same script.
+        parameters: Vec::new(),
     }
 }
 

@@ -5,14 +5,14 @@ use mtls::Signer;
 use proto::scheduler::{
     DeregisterRequest, DeregisterResponse, EnrolRequest, EnrolResponse, HeartbeatRequest, HeartbeatResponse,
     PullRequest, PullResponse, RenewCertificateRequest, RenewCertificateResponse, RenewRequest,
-    RenewResponse, ReportRequest, ReportResponse, UpdatePresenceRequest, UpdatePresenceResponse,
-    WatchStopsRequest,
+    RenewResponse, ReportOutputRequest, ReportOutputResponse, ReportRequest, ReportResponse,
+    UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsRequest,
     scheduler_service_server::{SchedulerService, SchedulerServiceServer},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{certificates, context::Service, heartbeat, leases, presence, pull, report, stops};
+use super::{certificates, context::Service, heartbeat, leases, live_output, presence, pull, report, stops};
 use crate::{Scheduler, Wakes};
 
 /// Creates the service over a scheduler. With a signer, pull responses are signed. When `stop` is
@@ -52,6 +52,13 @@ impl SchedulerService for Service {
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         report::handle(self, request).await
+    }
+
+    async fn report_output(
+        &self,
+        request: Request<ReportOutputRequest>,
+    ) -> Result<Response<ReportOutputResponse>, Status> {
+        live_output::handle(self, request).await
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {

@@ -1,17 +1,17 @@
-//! Stream of stops for the targets that a worker holds.
+//! Stream of stops for the targets that a worker holds, and of the scripts whose output is watched.
 
 use std::pin::Pin;
 
 use domain::ids::WorkerId;
 use futures::{Stream, stream};
-use proto::scheduler::{TargetStop, WatchStopsRequest, WatchStopsResponse};
-use store::target_stop::Stop;
+use proto::scheduler::{OutputWatch, TargetStop, WatchStopsRequest, WatchStopsResponse};
+use store::{live_output::Watched, target_stop::Stop};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{
-    context::{POLL_INTERVAL, Service},
+    context::{POLL_INTERVAL, Service, desktop_key},
     error::failed,
     peer::called,
 };
@@ -44,8 +44,8 @@ struct Watch {
     stop: CancellationToken,
 }
 
-/// Waits for the next message of a stream: all pending stops. They are sent again every second, so
-/// that a lost message does no harm. Empty messages are not sent.
+/// Waits for the next message of a stream: all pending stops, and all watched scripts. They are
+/// sent again every second, so that a lost message does no harm. Empty messages are not sent.
 async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, Status>, Option<Watch>)> {
     let mut watch = watch?;
     loop {
@@ -54,11 +54,17 @@ async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, 
             _ = tokio::time::timeout(POLL_INTERVAL, watch.bell.changed()) => {}
             () = watch.stop.cancelled() => return None,
         }
-        match watch.scheduler.store().unless_silent(watch.scheduler.stops(&watch.worker_id)).await {
-            Ok(stops) if stops.is_empty() => {}
-            Ok(stops) => {
+        let both = async {
+            let stops = watch.scheduler.stops(&watch.worker_id).await?;
+            let watched = watch.scheduler.watched_outputs(&watch.worker_id, watch.scheduler.now()).await?;
+            Ok((stops, watched))
+        };
+        match watch.scheduler.store().unless_silent(both).await {
+            Ok((stops, watched)) if stops.is_empty() && watched.is_empty() => {}
+            Ok((stops, watched)) => {
                 let stops = stops.iter().map(target_stop).collect();
-                return Some((Ok(WatchStopsResponse { stops }), Some(watch)));
+                let output_watches = watched.iter().map(output_watch).collect();
+                return Some((Ok(WatchStopsResponse { stops, output_watches }), Some(watch)));
             }
             // The stream ends; the worker reopens it, possibly at another scheduler.
             Err(error) => return Some((Err(failed(error)), None)),
@@ -72,5 +78,16 @@ fn target_stop(stop: &Stop) -> TargetStop {
         ordinal: stop.ordinal,
         attempt: u32::from(stop.attempt),
         script: u32::from(stop.script),
+    }
+}
+
+fn output_watch(watched: &Watched) -> OutputWatch {
+    OutputWatch {
+        task_id: watched.record_id.task_id.to_string(),
+        ordinal: watched.record_id.ordinal,
+        attempt: u32::from(watched.record_id.attempt),
+        script: u32::from(watched.record_id.script),
+        from_offset: watched.received_until,
+        desktop: Some(desktop_key(&watched.project_id, &watched.desktop_id)),
     }
 }

@@ -17,10 +17,11 @@ use crate::{
 };
 
 const KEY_ID: [u8; 16] = [7; 16];
-const SENDER: Sender<'_> = Sender { project_id: "project-1", desktop_id: "desktop-0", agent_id: "a" };
+pub(crate) const SENDER: Sender<'_> =
+    Sender { project_id: "project-1", desktop_id: "desktop-0", agent_id: "a" };
 
 /// Connects desktop 0 with a session key to the worker `w`, and leases a target for it.
-async fn leased(harness: &Harness) -> Leased {
+pub(crate) async fn leased(harness: &Harness) -> Leased {
     harness.online(&worker("w"), 1..2, start()).await;
     let stored = [&KEY_ID[..], &[0], &[9; 32]].concat();
     let attach = Attach { number: 1, sha256: [1; 32], public_key: [2; 32], session_key: Some(stored) };
@@ -37,7 +38,7 @@ async fn leased(harness: &Harness) -> Leased {
     harness.lease(&worker("w"), 10, start()).await.remove(0)
 }
 
-fn authenticator(message: &[u8]) -> Option<Authenticator> {
+pub(crate) fn authenticator(message: &[u8]) -> Option<Authenticator> {
     let mac = SessionKey::from_bytes([9; 32]).authenticate(message);
     Some(Authenticator { key_id: KEY_ID.to_vec(), mac })
 }

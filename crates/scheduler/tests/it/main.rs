@@ -14,6 +14,7 @@ mod harness;
 mod identity;
 mod late_results;
 mod leases;
+mod live_output;
 mod locks;
 mod offline_desktops;
 mod out_of_service;

@@ -15,7 +15,7 @@ use domain::{
     plan::{Plan, PlannedWave},
     policy::RolloutPolicy,
     retry,
-    script::{self, ScriptType},
+    script::{self, ScriptType, parameter::ParameterValues},
     task::TaskStatus,
     wave_start::WaveStart,
 };
@@ -42,6 +42,8 @@ pub struct PinnedScript {
     pub script: Option<(ScriptId, i32)>,
     /// Name at that revision; empty for a command.
     pub name: String,
+    /// Values of its parameters.
+    pub parameters: ParameterValues,
 }
 
 /// Reference from a retry to its original task.
@@ -185,7 +187,7 @@ fn first_events(task: &NewTask<'_>) -> Vec<NewEvent> {
 }
 
 /// Returns the SHA-256 over the scripts or the command of a task, in order, as their authors sent
-/// them.
+/// them, and over the values of their parameters, if there are any.
 pub async fn script_hash(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -198,7 +200,7 @@ pub async fn script_hash(
     let pinned = scripts.iter().filter_map(|pinned| pinned.script);
     let (ids, revisions): (Vec<Uuid>, Vec<i32>) =
         pinned.map(|(script_id, revision)| (script_id.0, revision)).unzip();
-    Ok(sqlx::query_scalar!(
+    let sha256 = sqlx::query_scalar!(
         r#"SELECT sha256(coalesce(string_agg(r.sha256, ''::bytea ORDER BY n.place), ''::bytea)) AS "sha256!"
            FROM unnest($2::uuid[], $3::int4[]) WITH ORDINALITY AS n (script_id, revision, place)
            JOIN script_revision r ON r.project_id = $1 AND r.script_id = n.script_id AND r.revision = n.revision"#,
@@ -207,18 +209,22 @@ pub async fn script_hash(
         &revisions,
     )
     .fetch_one(connection)
-    .await?)
+    .await?;
+    let parameters: Vec<&ParameterValues> = scripts.iter().map(|pinned| &pinned.parameters).collect();
+    Ok(script::parameter::hash_with(sha256, &parameters))
 }
 
 async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Result<(), Error> {
     for (place, pinned) in task.scripts.iter().enumerate() {
         sqlx::query!(
-            "INSERT INTO task_script (task_id, script, script_id, revision, name) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO task_script (task_id, script, script_id, revision, name, parameters)
+             VALUES ($1, $2, $3, $4, $5, $6)",
             task.task_id.0,
             int2(place),
             pinned.script.map(|(script_id, _)| script_id.0),
             pinned.script.map(|(_, revision)| revision),
             pinned.name,
+            Json(&pinned.parameters) as Json<&ParameterValues>,
         )
         .execute(&mut *connection)
         .await?;
@@ -276,13 +282,16 @@ pub struct RunnableScript {
     pub content: String,
     /// SHA-256 over type and this text.
     pub sha256: [u8; 32],
+    /// Values of its parameters in the task.
+    pub parameters: ParameterValues,
 }
 
 /// Reads the scripts or the command of a task, in order, at the pinned revisions.
 pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Vec<RunnableScript>, Error> {
     let rows = sqlx::query!(
         r#"SELECT ts.script_id AS "script_id?", coalesce(s.script_type, k.command_type) AS "script_type!",
-                  coalesce(r.content, k.command) AS "content!"
+                  coalesce(r.content, k.command) AS "content!",
+                  ts.parameters AS "parameters: Json<ParameterValues>"
            FROM task k JOIN task_script ts USING (task_id)
            LEFT JOIN script s ON s.project_id = k.project_id AND s.script_id = ts.script_id
            LEFT JOIN script_revision r ON r.project_id = k.project_id AND r.script_id = ts.script_id
@@ -301,6 +310,7 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
                 script_type,
                 sha256: script::sha256(script_type, &content),
                 content,
+                parameters: row.parameters.0,
             })
         })
         .collect()
@@ -427,17 +437,19 @@ pub async fn pinned_scripts(
 ) -> Result<HashMap<TaskId, Vec<PinnedScript>>, Error> {
     let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
-        "SELECT task_id, script_id, revision, name FROM task_script WHERE task_id = ANY($1) ORDER BY task_id, script",
+        r#"SELECT task_id, script_id, revision, name, parameters AS "parameters: Json<ParameterValues>"
+           FROM task_script WHERE task_id = ANY($1) ORDER BY task_id, script"#,
         &ids
     )
     .fetch_all(connection)
     .await?;
     let mut scripts: HashMap<TaskId, Vec<PinnedScript>> = HashMap::new();
     for row in rows {
-        scripts
-            .entry(TaskId(row.task_id))
-            .or_default()
-            .push(PinnedScript { script: row.script_id.map(ScriptId).zip(row.revision), name: row.name });
+        scripts.entry(TaskId(row.task_id)).or_default().push(PinnedScript {
+            script: row.script_id.map(ScriptId).zip(row.revision),
+            name: row.name,
+            parameters: row.parameters.0,
+        });
     }
     Ok(scripts)
 }

@@ -10,8 +10,8 @@ use futures::stream::BoxStream;
 use proto::scheduler::{
     DeregisterRequest, DeregisterResponse, EnrolRequest, EnrolResponse, HeartbeatRequest, HeartbeatResponse,
     PullRequest, PullResponse, RenewCertificateRequest, RenewCertificateResponse, RenewRequest,
-    RenewResponse, ReportRequest, ReportResponse, UpdatePresenceRequest, UpdatePresenceResponse,
-    WatchStopsRequest, WatchStopsResponse,
+    RenewResponse, ReportOutputRequest, ReportOutputResponse, ReportRequest, ReportResponse,
+    UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsRequest, WatchStopsResponse,
     scheduler_service_server::{SchedulerService, SchedulerServiceServer},
 };
 use tokio::{io::copy_bidirectional, net::TcpListener, sync::oneshot, time::timeout};
@@ -52,6 +52,10 @@ impl SchedulerService for FakeScheduler {
     }
 
     async fn report(&self, _: Request<ReportRequest>) -> Answer<ReportResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn report_output(&self, _: Request<ReportOutputRequest>) -> Answer<ReportOutputResponse> {
         Ok(Response::new(Default::default()))
     }
 

@@ -1,4 +1,4 @@
-//! Forwards stops from the schedulers to agents.
+//! Forwards stops and requests for output from the schedulers to agents.
 
 use proto::{
     agent::{AttachResponse, ExecutionKey, StopOrder, attach_response::Message},
@@ -8,6 +8,7 @@ use time_sync::Backoff;
 use tonic::Status;
 
 use crate::{
+    live_output,
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, answer_begins_within},
     state::Worker,
@@ -37,6 +38,9 @@ async fn listen(worker: &Worker, client: &mut Client, backoff: &mut Backoff) -> 
     while let Some(response) = stream.message().await? {
         for stop in response.stops {
             pass_on(worker, stop);
+        }
+        for watch in response.output_watches {
+            live_output::ask(worker, watch);
         }
     }
     Ok(())

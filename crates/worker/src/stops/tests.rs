@@ -5,8 +5,9 @@ use proto::{
     scheduler::{
         Batch, DeregisterRequest, DeregisterResponse, DesktopKey, EnrolRequest, EnrolResponse,
         HeartbeatRequest, HeartbeatResponse, PullRequest, PullResponse, RenewCertificateRequest,
-        RenewCertificateResponse, RenewRequest, RenewResponse, ReportRequest, ReportResponse, Target,
-        TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsResponse,
+        RenewCertificateResponse, RenewRequest, RenewResponse, ReportOutputRequest, ReportOutputResponse,
+        ReportRequest, ReportResponse, Target, TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse,
+        WatchStopsResponse,
         scheduler_service_server::{SchedulerService, SchedulerServiceServer},
     },
     types::Desktop,
@@ -185,6 +186,13 @@ impl SchedulerService for FakeScheduler {
         none_of_it()
     }
 
+    async fn report_output(
+        &self,
+        _: Request<ReportOutputRequest>,
+    ) -> Result<Response<ReportOutputResponse>, Status> {
+        none_of_it()
+    }
+
     async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         none_of_it()
     }
@@ -230,7 +238,8 @@ async fn stop_stream_reopens_after_an_end_and_during_a_drain() {
     for round in 0..3 {
         let watch = soon(watches.recv()).await.unwrap();
         assert_eq!(watch.worker_id, worker.worker_id);
-        watch.stops.send(Ok(WatchStopsResponse { stops: vec![stop(7, 0), stop(0, round)] })).await.unwrap();
+        let stops = vec![stop(7, 0), stop(0, round)];
+        watch.stops.send(Ok(WatchStopsResponse { stops, ..Default::default() })).await.unwrap();
         assert_eq!(message(soon(outbox.recv()).await.unwrap()), stop_order(0, round));
         if round == 0 {
             worker.start_draining();

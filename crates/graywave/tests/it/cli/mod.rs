@@ -8,6 +8,7 @@ mod guard;
 mod help;
 mod lifecycle;
 mod login;
+mod live_output;
 mod mistakes;
 mod operator;
 mod output;

@@ -137,7 +137,7 @@ impl Host {
             if consume(&mut self.terminate) {
                 return Ok(Event::MachineStops);
             }
-            if let Some(event) = self.control.read() {
+            if let Some(event) = self.control.read(output) {
                 return Ok(event);
             }
             if is_late {
@@ -186,6 +186,11 @@ impl Host {
             }
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Sends the rest of the output to an agent that reads it while the script runs.
+    pub(crate) fn send_rest(&mut self, output: &Output) {
+        self.control.send_rest(output);
     }
 
     /// Tells the agent that the result is in place.
