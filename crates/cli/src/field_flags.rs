@@ -124,11 +124,13 @@ const FLAGS: &[Flag] = &[
     flag("script.name", "--name"),
     flag("script.script_type", "--type"),
     flag("script.description", "--description"),
+    flag("script.parameters", "--parameters"),
     flag("script.script_id", "SCRIPT"),
     flag("idempotency_key", "--idempotency-key"),
     // Set by the command itself.
     own("page_token"),
     own("cursor"),
+    own("positions"),
     own("update_mask"),
     own("with_desktop_ids"),
     own("plan_hash"),
@@ -142,7 +144,7 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// Fields whose next segment is a key that the user gave.
-const MAPS: [&str; 4] = ["rollout.outcomes", "rollout.exit_codes", "tags", "set"];
+const MAPS: [&str; 5] = ["rollout.outcomes", "rollout.exit_codes", "tags", "set", "parameters"];
 
 /// Flags that set other fields in one command than [`FLAGS`] says: pairs of a field and its flag.
 pub(crate) type Overrides = [(&'static str, &'static str)];
