@@ -138,9 +138,9 @@ async fn scripts_are_found_by_author_and_first_digits() {
     let mine = ListScriptsRequest { mine: true, name: "patch".into(), ..Default::default() };
     let ids = |scripts: Vec<Script>| scripts.into_iter().map(|it| it.script_id).collect::<Vec<_>>();
     let listed = scripts.list_scripts(mine.clone()).await.unwrap().into_inner().scripts;
-    assert_eq!(ids(listed), [own.script_id.clone()]);
+    assert_eq!(ids(listed), [own.script_id.as_str()]);
     let listed = of_ann.list_scripts(mine).await.unwrap().into_inner().scripts;
-    assert_eq!(ids(listed), [hers.script_id.clone()]);
+    assert_eq!(ids(listed), [hers.script_id.as_str()]);
     let mut with_prefix = async |digits: &str| {
         let request = ListScriptsRequest { script_id_prefix: digits.into(), ..Default::default() };
         scripts.list_scripts(request).await

@@ -16,6 +16,8 @@ use crate::harness::{Dev, directory, wait_for};
 const DESKTOPS: u32 = 6;
 /// Columns and lines.
 const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
+/// Too low for the list of all desktops.
+const LOW: (u16, u16) = (80, 5);
 /// Tall enough that no output scrolls away.
 const TALL: [(u16, u16); 2] = [(80, 60), (200, 60)];
 
@@ -270,18 +272,25 @@ fn who_is_ended_gives_the_terminal_back() {
 }
 
 #[test]
-fn long_lists_go_through_the_pager() {
+fn list_of_more_lines_than_the_terminal_goes_through_the_pager() {
     let cluster = Cluster::new();
     let pager = [("GRAYWAVE_PAGER", "sed s/^/paged:/")];
-    let mut terminal = cluster.at_terminal(&["desktops"], TALL[0], &pager);
-    terminal.shows(&["paged:DESKTOP", "paged:desktop-0006"]);
+    let mut terminal = cluster.at_terminal(&["desktops"], LOW, &pager);
+    terminal.shows(&["paged:desktop-0005", "paged:desktop-0006"]);
     assert_eq!(terminal.ends(), 0);
-    let mut terminal = cluster.at_terminal(&["desktops", "--no-pager"], TALL[0], &pager);
-    assert!(!terminal.shows(&["desktop-0006"]).contains("paged:"));
-    assert_eq!(terminal.ends(), 0);
+    // Long lines are no reason for a pager.
+    for (arguments, size) in [
+        (&["desktops", "--no-pager"][..], LOW),
+        (&["desktops"], TALL[0]),
+        (&["desktops", "-o", "wide"], TALL[0]),
+    ] {
+        let mut terminal = cluster.at_terminal(arguments, size, &pager);
+        assert!(!terminal.shows(&["desktop-0006"]).contains("paged:"), "{arguments:?}");
+        assert_eq!(terminal.ends(), 0);
+    }
     let mut terminal = cluster.at_terminal(&["show", "nothing"], TALL[0], &pager);
-    terminal.shows(&["cannot show task nothing"]);
-    assert_eq!(terminal.ends(), 5);
+    terminal.shows(&["error: invalid task id \"nothing\""]);
+    assert_eq!(terminal.ends(), 2);
 }
 
 #[test]
