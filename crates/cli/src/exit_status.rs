@@ -63,7 +63,9 @@ impl ExitStatus {
         match code {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unreachable,
             Code::Internal | Code::Unknown | Code::DataLoss | Code::Ok | Code::Aborted => Self::Failed,
-            Code::InvalidArgument | Code::OutOfRange if reason.is_some_and(is_guardrail) => Self::Refused,
+            Code::InvalidArgument | Code::OutOfRange if reason.is_some_and(Reason::is_guardrail) => {
+                Self::Refused
+            }
             Code::InvalidArgument | Code::OutOfRange => Self::Misused,
             Code::NotFound
             | Code::AlreadyExists
@@ -89,15 +91,6 @@ impl ExitStatus {
     }
 }
 
-/// Names of the reasons with which a guardrail of the project refuses a request that other projects
-/// accept.
-const GUARDRAILS: [&str; 5] =
-    ["REASON_REQUIRED", "CANARY_REQUIRED", "THRESHOLD_REQUIRED", "WAVE_TOO_LARGE", "APPROVAL_REQUIRED"];
-
-fn is_guardrail(reason: Reason) -> bool {
-    GUARDRAILS.contains(&reason.as_str())
-}
-
 impl From<ExitStatus> for ExitCode {
     fn from(ended: ExitStatus) -> Self {
         Self::from(ended.code())
@@ -121,7 +114,7 @@ mod tests {
     fn refusal_of_what_was_typed_is_a_mistake_and_of_policy_is_not() {
         for &reason in Reason::ALL {
             let expected = match reason.kind() {
-                ErrorKind::Invalid if is_guardrail(reason) => ExitStatus::Refused,
+                ErrorKind::Invalid if reason.is_guardrail() => ExitStatus::Refused,
                 ErrorKind::Invalid => ExitStatus::Misused,
                 ErrorKind::Unavailable => ExitStatus::Unreachable,
                 ErrorKind::Internal => ExitStatus::Failed,

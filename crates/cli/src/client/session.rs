@@ -120,7 +120,12 @@ impl Session {
         let bearer = way.token.as_deref().map(bearer).transpose()?;
         let service = Recognition::new(channel, target);
         let intercepted = InterceptedService::new(service.clone(), Bearer(bearer));
-        Ok(Self { recognition: service, service: intercepted, has_certificate, confirm_above: way.confirm_above })
+        Ok(Self {
+            recognition: service,
+            service: intercepted,
+            has_certificate,
+            confirm_above: way.confirm_above,
+        })
     }
 
     /// Returns the number of desktops in one wave above which `graywave run` asks first.

@@ -276,6 +276,18 @@ impl Reason {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
     }
 
+    /// Reports whether a guardrail of the project refuses a request that other projects accept.
+    pub const fn is_guardrail(self) -> bool {
+        matches!(
+            self,
+            Self::ReasonRequired
+                | Self::CanaryRequired
+                | Self::ThresholdRequired
+                | Self::WaveTooLarge
+                | Self::ApprovalRequired
+        )
+    }
+
     /// Returns the `error_code` of the published API: `WKS.` and eight digits.
     pub const fn code(self) -> &'static str {
         match self {
