@@ -61,8 +61,8 @@ pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
     let outcome = rollouts(&cluster);
     if keep {
         say(&format!(
-            "\nthe cluster runs until Ctrl-C:\n  {}/v2/{}\n  X-Auth-Token: {}",
-            cluster.ready.http, cluster.ready.project_id, cluster.ready.token
+            "\nthe cluster runs until Ctrl-C; in another shell:\n  . {}\n  graywave desktops",
+            directory.path().join("data/env").display()
         ));
         cluster.process.child().wait()?;
         return outcome;

@@ -53,6 +53,7 @@ use domain::ids::ProjectId;
 pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;
 pub use live_output::OutputRead;
+pub use guardrails::Guardrails;
 pub use preview::{Preview, PreviewedWave};
 pub use project_limits::LimitsChange;
 pub use rate_limit::{BodyBudget, Rates};

@@ -15,6 +15,7 @@ use store::{Connection, task, task::PinnedScript};
 use crate::{
     Caller, Control,
     executions::{check_choice, choose},
+    guardrails::Guardrails,
     warnings,
 };
 
@@ -97,10 +98,15 @@ impl Preview {
 impl Control {
     /// Validates and plans like [`Self::submit`], but stores nothing. Requires the right to run the
     /// request.
-    pub async fn preview(&self, caller: &Caller, request: ExecutionRequest) -> Result<Preview, Error> {
+    pub async fn preview(
+        &self,
+        caller: &Caller,
+        request: ExecutionRequest,
+        guardrails: Guardrails,
+    ) -> Result<Preview, Error> {
         check_choice(&request, caller)?;
         self.read_many(caller.project_id(), async |connection| {
-            self.preview_with(connection, caller, request).await
+            self.preview_with(connection, caller, request, guardrails).await
         })
         .await
     }
@@ -110,9 +116,10 @@ impl Control {
         connection: &mut Connection,
         caller: &Caller,
         mut request: ExecutionRequest,
+        guardrails: Guardrails,
     ) -> Result<Preview, Error> {
         choose(connection, caller, &mut request).await?;
-        let prepared = self.prepare(connection, caller, request).await?;
+        let prepared = self.prepare(connection, caller, request, guardrails).await?;
         let rollout = &prepared.submission.rollout;
         let project_id = caller.project_id();
         let script_hash =

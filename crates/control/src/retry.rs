@@ -70,7 +70,7 @@ impl Control {
         let task_id = TaskId(self.environment.id());
         let order = retry.remainder.iter().map(|one| one.desktop_id.clone()).collect();
         let plan = plan_again(order, retry.waves, retry.gray);
-        guardrails::check(&mut tx, caller, &plan, &old.policy).await.map_err(guardrails::of_retry)?;
+        guardrails::check_retry(&mut tx, caller, &plan, &old.policy, old.target_count).await?;
         let first_scripts: Vec<u16> = retry.remainder.iter().map(|one| one.first_script).collect();
         let trace_context = trace::current();
         let new = NewTask {

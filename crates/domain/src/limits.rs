@@ -158,6 +158,8 @@ pub const MAX_PARAMETER_VALUE_BYTES: usize = 4 << 10;
 /// Maximum bytes of all names and values of an execution: Windows limits the environment of a
 /// process to 32 KiB.
 pub const MAX_PARAMETER_VALUES_BYTES: usize = 16 << 10;
+/// Maximum size of the names and values of all scripts of a task together, with defaults.
+pub const MAX_TASK_PARAMETERS_BYTES: usize = 64 << 10;
 
 /// Maximum bytes of a record's reason.
 pub const MAX_REASON_BYTES: usize = 1_024;
@@ -291,6 +293,7 @@ const _: () = assert!(
     MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4
         + MAX_TARGETS_PER_BATCH * (2 * (MAX_ID_CHARS * 4 + 32) + MAX_DESKTOP_TEXT_CHARS * 4)
         + MAX_REVOKED_PER_ANSWER as usize * (2 * MAX_ID_CHARS * 4 + 256)
+        + 2 * (MAX_TASK_PARAMETERS_BYTES + MAX_SCRIPTS_PER_TASK * MAX_PARAMETERS * 16)
         < MAX_MESSAGE_BYTES
 );
 // The result that fills a report, and one more target with many scripts, must fit into one message.

@@ -154,11 +154,10 @@ $ graywave watch latest
 |---|---|
 | 0 | The command succeeded. A followed rollout succeeded on every target. |
 | 1 | A followed rollout ended with failures, a local or internal error occurred, or the user declined a question. |
-| 2 | The command line, or a file that it names, is invalid, also if the control plane finds the mistake; or a question has no terminal and no `--yes`. |
+| 2 | The command line or a file is invalid, or a question has neither a terminal nor `--yes`. |
 | 3 | The gate halted the followed rollout. |
 | 4 | The followed rollout was stopped, or expired. |
-| 5 | The control plane refused a valid request: no policy allows it, a rule of the project forbids it, the object does
-  not exist, or its state conflicts. |
+| 5 | The control plane refused a valid request: not allowed, against a guardrail, not found, or in conflict. |
 | 6 | The control plane is unreachable. |
 | 130 | Detached by Ctrl-C or a signal. The rollout continues. |
 ";

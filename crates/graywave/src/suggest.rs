@@ -72,10 +72,17 @@ const FLAGS: [(&[&str], &str, &str); 19] = [
 ];
 
 /// Flags of former or other command lines that no flag replaces.
-const COMMAND_LINES: [(&str, &str); 3] = [
-    ("--dry-run", "graywave preview, or graywave run --dry-run"),
-    ("--project", "graywave admin ...: the same command on the database, of any project"),
-    ("--principal", "PRINCIPAL without a flag: graywave tokens create ann"),
+///
+/// Each is for the named top-level commands, or for all if none is named.
+const COMMAND_LINES: [(&str, &[&str], &str); 4] = [
+    ("--dry-run", &[], "graywave preview, or graywave run --dry-run"),
+    (
+        "--project",
+        &["principals", "policies", "keys", "tokens", "enrolment-tokens"],
+        "graywave admin ...: the same command on the database, of any project",
+    ),
+    ("--project", &[], "--context NAME: a context has one project"),
+    ("--principal", &["tokens", "keys"], "PRINCIPAL without a flag: graywave tokens create ann"),
 ];
 
 /// Removes the suggestions of the parser from an error, and returns better ones.
@@ -95,7 +102,8 @@ pub(crate) fn suggest(error: &mut clap::Error, words: &[OsString], command: &Com
     // Other errors name a flag that exists.
     let is_unknown = error.kind() == ErrorKind::UnknownArgument;
     let flag = text(ContextKind::InvalidArg).filter(|flag| is_unknown && flag.starts_with('-'));
-    flag.map_or_else(Vec::new, |flag| for_flag(&flag, inner))
+    let outer = words.iter().skip(1).find_map(|word| word.to_str().filter(|word| !word.starts_with('-')));
+    flag.map_or_else(Vec::new, |flag| for_flag(&flag, outer.unwrap_or_default(), inner))
 }
 
 /// Finds the subcommand that the first words name. An argument ends them, a flag does not.
@@ -124,14 +132,15 @@ fn for_command(word: &str, command: &Command, is_outermost: bool) -> Vec<String>
     close(&word, names)
 }
 
-fn for_flag(flag: &str, command: &Command) -> Vec<String> {
+fn for_flag(flag: &str, outer: &str, command: &Command) -> Vec<String> {
     let flag = flag.split(['=', ' ']).next().unwrap_or(flag);
     let longs = || command.get_arguments().filter_map(clap::Arg::get_long);
     let known = FLAGS.iter().find(|(flags, long, _)| flags.contains(&flag) && longs().any(|it| it == *long));
     if let Some((_, _, text)) = known {
         return vec![(*text).to_owned()];
     }
-    if let Some((_, line)) = COMMAND_LINES.iter().find(|(known, _)| *known == flag) {
+    let fits = |of: &[&str]| of.is_empty() || of.contains(&outer);
+    if let Some((_, _, line)) = COMMAND_LINES.iter().find(|(known, of, _)| *known == flag && fits(of)) {
         return vec![(*line).to_owned()];
     }
     let visible = command.get_arguments().filter(|argument| !argument.is_hide_set());
@@ -191,6 +200,7 @@ mod tests {
                 "graywave tokens create ann --project p",
                 "graywave admin ...: the same command on the database, of any project",
             ),
+            ("graywave ls --project p", "--context NAME: a context has one project"),
         ] {
             assert_eq!(suggested(line), [expected], "{line}");
         }

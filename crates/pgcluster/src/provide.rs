@@ -19,8 +19,9 @@ pub fn provide_binaries(wanted: &Wanted, say: &mut dyn FnMut(&str)) -> Result<Bi
         Err(missing @ Error::NotInstalled { .. }) => missing,
         outcome => return outcome,
     };
-    say("Postgres is not installed");
-    if apt::can_install() {
+    say(&missing.to_string());
+    // Debian has one version; an existing cluster may need another one.
+    if wanted.major.is_none() && apt::can_install() {
         say("installing Debian's package with apt-get");
         match apt::install(&["postgresql"]) {
             Ok(()) => {

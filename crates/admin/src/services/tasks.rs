@@ -1,6 +1,6 @@
 //! The task service: submit, inspect and change tasks.
 
-use control::{ApprovedVersion, Caller, Control, TaskFilter, TaskProgress, finished};
+use control::{ApprovedVersion, Caller, Control, Guardrails, TaskFilter, TaskProgress, finished};
 use domain::{Error, Reason, ids::TaskId, submission::TaskOrRecord, warning::Warning};
 use proto::admin::{
     ApproveWaveRequest, ApproveWaveResponse, GetTaskRequest, GetTaskResponse, ListTargetsRequest,
@@ -102,7 +102,9 @@ impl TaskService for Service {
         let inside = within("task");
         let caller = of_spec(caller, message.task.as_ref()).map_err(inside)?;
         let wanted = task_spec::request(message.task).map_err(inside)?;
-        let preview = self.control.preview(&caller, wanted).await.map_err(inside)?;
+        let guardrails =
+            if message.without_guardrails { Guardrails::Ignored } else { Guardrails::Enforced };
+        let preview = self.control.preview(&caller, wanted, guardrails).await.map_err(inside)?;
         Ok(Response::new(preview::response(preview, message.with_desktop_ids)))
     }
 

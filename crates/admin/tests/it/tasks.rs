@@ -126,7 +126,7 @@ async fn preview_stores_nothing_and_names_desktops_on_request() {
     harness.desktops(4).await;
     let mut request = PreviewTaskRequest {
         task: Some(TaskSpec { rollout: Some(two_waves()), ..command_on(4) }),
-        with_desktop_ids: false,
+        ..PreviewTaskRequest::default()
     };
     let mut tasks = harness.tasks();
     let short = tasks.preview_task(request.clone()).await.unwrap().into_inner();

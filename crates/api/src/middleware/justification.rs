@@ -67,7 +67,7 @@ mod tests {
             &[b"gr\xf6\xdfer".as_slice()] as &[&[u8]],
             &[b"gr%F6%DFer"],
             &[b"a%00b"],
-            &[b"a%0Ab"],
+            &[b"a%1Bb"],
             &[b"a%E2%80%AEb"],
             &[b"a", b"b"],
         ] {

@@ -1,7 +1,7 @@
 //! Preview: the plan of a task, without storing or running anything.
 
 use axum::Json;
-use control::{Preview, PreviewedWave};
+use control::{Guardrails, Preview, PreviewedWave};
 use domain::{
     ids::DesktopId,
     plan::{Exposure, Uncovered},
@@ -167,6 +167,6 @@ pub(crate) async fn preview(
     Authorized { control, caller }: Authorized,
     Body(execution): Body<Execution>,
 ) -> Result<Json<NativePreview>, ApiError> {
-    let preview = control.preview(&caller, execution.request()?).await?;
+    let preview = control.preview(&caller, execution.request()?, Guardrails::Enforced).await?;
     Ok(Json(NativePreview::from(preview)))
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     dto::Project,
     error::ApiError,
-    extract::{Authorized, Body, OptionalBody, Parameters},
+    extract::{Authorized, Body, OptionalBody, Parameters, query},
 };
 
 /// One page of tasks.
@@ -56,8 +56,8 @@ pub(crate) async fn list(
     let statuses = query.status.iter().map(|word| word.parse()).collect::<Result<Vec<TaskStatus>, Error>>();
     let statuses = statuses.map_err(|error| error.within("status"))?;
     let filter = TaskFilter {
-        reason: query.reason,
-        ticket: query.ticket,
+        reason: query::text(query.reason),
+        ticket: query::text(query.ticket),
         before: last,
         statuses: (!statuses.is_empty()).then_some(statuses),
         ..TaskFilter::default()

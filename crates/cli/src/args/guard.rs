@@ -26,7 +26,7 @@ pub(crate) fn may_guard(task: &TaskSpec) -> bool {
 }
 
 /// Reports whether the flags ask for a single wave.
-pub(crate) fn is_one_wave(task: &TaskSpec) -> bool {
+fn is_one_wave(task: &TaskSpec) -> bool {
     let has_waves = task.rollout.as_ref().is_some_and(|rollout| rollout.waves.len() > 1);
     !has_waves && task.gray_count.is_none_or(|count| count == 0) && task.gray_desktop_ids.is_empty()
 }

@@ -20,7 +20,7 @@ pub(crate) use desktops::{all_desktops, read_ids};
 pub(crate) use enum_arg::one_of;
 pub(crate) use file_arg::read_unmarked;
 pub(crate) use gate_flags::{RolloutFile, WaveFlags, WeightFlags, recorded_waves};
-pub(crate) use guard::{GuardFlags, guard, is_one_wave, may_exceed, may_guard};
+pub(crate) use guard::{GuardFlags, guard, may_exceed, may_guard};
 pub use parse::pair;
 use payload::PayloadFlags;
 pub(crate) use payload::{Kind, Payload, name_of, parameters, read_script, script_type, warn_of_line_ends};

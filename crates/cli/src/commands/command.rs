@@ -101,6 +101,7 @@ impl Command {
             Self::Run(it) => Box::pin(run::run(*it)).await,
             Self::Watch(it) => Box::pin(run::watch(it)).await,
             Self::Retry(it) => Box::pin(retry::retry(it)).await,
+            Self::Logs(it) => Box::pin(logs::logs(it)).await,
             other => Box::pin(other.ask()).await.map(|()| ExitStatus::Success),
         }
     }
@@ -112,7 +113,6 @@ impl Command {
             Self::Ls(it) => tasks::ls(it).await,
             Self::Show(it) => tasks::show(it).await,
             Self::Records(it) => records::records(it).await,
-            Self::Logs(it) => logs::logs(it).await,
             Self::Failures(it) => insight::failures(it).await,
             Self::Explain(it) => insight::explain(it).await,
             Self::WhatIf(it) => what_if::what_if(*it).await,
@@ -138,7 +138,7 @@ impl Command {
             Self::Login(it) => login::login(it).await,
             Self::Config(it) => config::config(it),
             // Handled in `run`.
-            Self::Run(_) | Self::Watch(_) | Self::Retry(_) => Ok(()),
+            Self::Run(_) | Self::Watch(_) | Self::Retry(_) | Self::Logs(_) => Ok(()),
         }
     }
 }

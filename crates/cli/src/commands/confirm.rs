@@ -12,8 +12,8 @@ use crate::{Error, format::many};
 pub(super) enum Question {
     /// Yes or no (`--ask`).
     YesOrNo,
-    /// The number of desktops, which all start in one wave.
-    NumberOfDesktops,
+    /// The number of desktops that start in the first wave.
+    NumberOfDesktops(u32),
 }
 
 /// Reports whether a person can be asked: standard input and standard error are a terminal.
@@ -33,13 +33,13 @@ pub(super) fn question(ask: bool, desktops: Option<u32>) -> Result<Option<Questi
 
 fn question_for(ask: bool, desktops: Option<u32>, is_interactive: bool) -> Result<Option<Question>, Error> {
     match (desktops, ask, is_interactive) {
-        (Some(_), _, true) => Ok(Some(Question::NumberOfDesktops)),
+        (Some(desktops), _, true) => Ok(Some(Question::NumberOfDesktops(desktops))),
         (None, true, true) => Ok(Some(Question::YesOrNo)),
         (None, false, _) => Ok(None),
         (_, true, false) => Err(Error::misused("--ask needs a terminal")
             .try_next("graywave preview, then graywave run without --ask")),
         (Some(desktops), false, false) => Err(Error::misused(format!(
-            "{desktops} desktops would start in one wave, without a gray wave before them"
+            "{desktops} desktops would start at once, without a gray wave before them"
         ))
         .try_next("--canary 5: runs 5 desktops first")
         .try_next("--yes: runs it without a question")),
@@ -54,17 +54,33 @@ fn question_for(ask: bool, desktops: Option<u32>, is_interactive: bool) -> Resul
 pub(super) fn agree(question: Question, plan: &PreviewTaskResponse) -> Result<(), Error> {
     let is_agreed = match question {
         Question::YesOrNo => is_yes(&asked("Run it? [y/N] ")?),
-        Question::NumberOfDesktops => {
-            let (desktops, failed) = (plan.target_count, plan.worst_case.unwrap_or_default().failed);
-            let answer = asked(&format!(
-                "All {} start in one wave; at worst, {failed} fail.\nType the number of desktops to run \
-                 it: ",
-                many(desktops, "desktop")
-            ))?;
-            is_number(&answer, desktops)
+        Question::NumberOfDesktops(desktops) => {
+            let failed = plan.worst_case.unwrap_or_default().failed;
+            is_number_typed(desktops, &format!("; at worst, {failed} fail"))?
         }
     };
     if is_agreed { Ok(()) } else { Err(Error::declined("declined; nothing was run")) }
+}
+
+/// Asks for the number of desktops that a retry starts at once, if it is above `confirm_above`.
+///
+/// # Errors
+///
+/// Any other answer declines, and without a terminal `--yes` is required.
+pub(super) fn confirm_retry(desktops: u32, confirm_above: Option<u32>) -> Result<(), Error> {
+    let many = Some(desktops).filter(|desktops| confirm_above.is_some_and(|most| *desktops > most));
+    match question(false, many)? {
+        Some(Question::NumberOfDesktops(desktops)) if !is_number_typed(desktops, "")? => {
+            Err(Error::declined("declined; nothing was run"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_number_typed(desktops: u32, more: &str) -> Result<bool, Error> {
+    let many = many(desktops, "desktop");
+    let answer = asked(&format!("{many} start at once{more}.\nType the number of desktops to run it: "))?;
+    Ok(is_number(&answer, desktops))
 }
 
 /// Asks whether a change may be made, unless `--yes` is given.
@@ -118,12 +134,12 @@ mod tests {
         assert_eq!(question_for(true, None, true).unwrap(), Some(Question::YesOrNo));
         for ask in [false, true] {
             let asked = question_for(ask, Some(21), true).unwrap();
-            assert_eq!(asked, Some(Question::NumberOfDesktops));
+            assert_eq!(asked, Some(Question::NumberOfDesktops(21)));
         }
         let refused = question_for(false, Some(21), false).unwrap_err();
         assert_eq!(refused.exit_status, ExitStatus::Misused);
         let text = refused.to_string();
-        assert!(text.starts_with("21 desktops would start in one wave") && text.contains("--yes"), "{text}");
+        assert!(text.starts_with("21 desktops would start at once") && text.contains("--yes"), "{text}");
         assert!(question_for(true, None, false).unwrap_err().to_string().starts_with("--ask needs"));
     }
 

@@ -15,9 +15,9 @@ use proto::{
 
 use super::{CommonArgs, logs_all, record_stream::Records};
 use crate::{
-    Error,
+    Error, ExitStatus,
     client::{self, Session},
-    completion,
+    completion::{self, LATEST},
     format::time,
     output::{Format, List},
     sanitize::{sanitize, sanitize_line},
@@ -43,7 +43,7 @@ pub struct LogsArgs {
     #[arg(value_name = "DESKTOP", required_unless_present = "all", conflicts_with = "all",
           add = ArgValueCompleter::new(completion::desktops))]
     desktop_id: Option<String>,
-    /// Print the output of all desktops of the task [default task: the newest]
+    /// Print the output of all desktops of the task [default task: your newest]
     #[arg(long)]
     all: bool,
     /// Print the output as it comes, until the scripts have ended (at most 10 desktops)
@@ -62,30 +62,34 @@ pub struct LogsArgs {
     common: CommonArgs,
 }
 
-pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
+pub(super) async fn logs(arguments: LogsArgs) -> Result<ExitStatus, Error> {
     let LogsArgs { desktop_id, all, follow, task, author, raw, common } = arguments;
     let form = Form { is_raw: raw, is_terminal: std::io::stdout().is_terminal() };
     let (session, mut console) = common.open().await?;
-    let searched = if all { 1 } else { TASKS };
     let candidates = match task.as_deref() {
         Some(text) => vec![task_id(&session, text, author).await?],
+        None if all => vec![task_id(&session, LATEST, author).await?],
         None => {
-            client::newest_tasks(&session, searched).await?.into_iter().map(|task| task.task_id).collect()
+            client::newest_tasks(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect()
         }
     };
     let Some(desktop_id) = desktop_id else {
         let task_id = candidates.first().ok_or_else(|| Error::refused("the project has no task"))?;
         return match follow {
-            true => logs_all::follow(&session, &console, task_id, None, raw).await.map(drop),
+            true => {
+                let followed = logs_all::follow(&session, &console, task_id, None, raw).await?;
+                Ok(followed.unwrap_or(ExitStatus::Success))
+            }
             false => {
-                logs_all::all(&session, &mut console, task_id, |record| parts(record, task_id, form)).await
+                let parts = |record: &Record| parts(record, task_id, form);
+                logs_all::all(&session, &mut console, task_id, parts).await.map(|()| ExitStatus::Success)
             }
         };
     };
     for task_id in &candidates {
         if follow {
-            if logs_all::follow(&session, &console, task_id, Some(&desktop_id), raw).await? {
-                return Ok(());
+            if let Some(ended) = logs_all::follow(&session, &console, task_id, Some(&desktop_id), raw).await? {
+                return Ok(ended);
             }
             continue;
         }
@@ -96,7 +100,7 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
         if !matches!(console.format, Format::Table | Format::Wide) {
             let mut list = List::new(&mut console);
             list.add(&records)?;
-            return list.end("");
+            return list.end("").map(|()| ExitStatus::Success);
         }
         console.paged();
         for (head, output) in records.iter().flat_map(|record| parts(record, task_id, form)) {
@@ -108,7 +112,7 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
             }
             console.print(&output)?;
         }
-        return console.finish();
+        return console.finish().map(|()| ExitStatus::Success);
     }
     let within = match task {
         Some(task) => format!("not in task {task}"),

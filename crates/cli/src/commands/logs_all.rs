@@ -6,7 +6,7 @@ use proto::admin::{Record, RecordFilter};
 
 use super::{record_stream::Records, run_output};
 use crate::{
-    Error,
+    Error, ExitStatus,
     client::Session,
     follow::interrupted,
     live::{LiveOutput, MAX_DESKTOPS},
@@ -43,18 +43,21 @@ pub(super) async fn all(
     console.finish()
 }
 
-/// Follows the output of a task on one desktop, or on all of few desktops. False if the desktop is
-/// not in the task.
+/// Follows the output of a task on one desktop, or on all of few desktops. Returns `None` if the
+/// desktop is not in the task.
 pub(super) async fn follow(
     session: &Session,
     console: &Console,
     task_id: &str,
     desktop_id: Option<&str>,
     is_raw: bool,
-) -> Result<bool, Error> {
+) -> Result<Option<ExitStatus>, Error> {
+    if !matches!(console.format, Format::Table | Format::Wide) {
+        return Err(Error::misused("--follow prints the output itself: remove --output"));
+    }
     let mut records = run_output::records(session, task_id, desktop_id).await?;
     if records.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     records.truncate(1_000);
     let desktops: BTreeSet<u32> = records.iter().map(|record| record.ordinal).collect();
@@ -68,7 +71,7 @@ pub(super) async fn follow(
     let mut live = LiveOutput::new(session, task_id, &records, is_raw);
     let followed = live.follow(console);
     tokio::select! {
-        followed = followed => followed.map(|()| true),
-        heard = interrupted() => heard.map(|()| true),
+        followed = followed => followed.map(|()| Some(ExitStatus::Success)),
+        heard = interrupted() => heard.map(|()| Some(ExitStatus::Detached)),
     }
 }

@@ -20,7 +20,31 @@ pub(super) async fn ask(
     with_desktop_ids: bool,
     asked: Asked,
 ) -> Result<PreviewTaskResponse, Error> {
-    let request = PreviewTaskRequest { task: Some(task.clone()), with_desktop_ids };
+    let request =
+        PreviewTaskRequest { task: Some(task.clone()), with_desktop_ids, ..PreviewTaskRequest::default() };
+    send(session, request, asked).await
+}
+
+/// Plans an incomplete task, to which thresholds may be added. The guardrails of the project are
+/// checked with the complete task.
+pub(super) async fn draft(
+    session: &Session,
+    task: &TaskSpec,
+    asked: Asked,
+) -> Result<PreviewTaskResponse, Error> {
+    let request = PreviewTaskRequest {
+        task: Some(task.clone()),
+        without_guardrails: true,
+        ..PreviewTaskRequest::default()
+    };
+    send(session, request, asked).await
+}
+
+async fn send(
+    session: &Session,
+    request: PreviewTaskRequest,
+    asked: Asked,
+) -> Result<PreviewTaskResponse, Error> {
     let plan = session.tasks().preview_task(request).await;
     Ok(plan.map_err(|status| Error::with_flags(asked.doing, &status, asked.flags))?.into_inner())
 }

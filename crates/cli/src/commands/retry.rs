@@ -1,16 +1,16 @@
 //! `graywave retry`.
 
 use clap::Args;
-use proto::admin::RetryTaskRequest;
+use proto::admin::{RetryTaskRequest, Task};
 
 use super::{
-    CommonArgs,
-    run::{EXIT_CODES, begun, print_id, to_its_end},
+    CommonArgs, confirm,
+    run::{EXIT_CODES, begun, follow_new, print_id},
 };
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
-    client::repeated,
+    client::{get_task, repeated},
     reason_flags::ReasonFlags,
     task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
@@ -29,6 +29,9 @@ pub struct RetryArgs {
     /// Print the id of the new task and exit instead of following it
     #[arg(long)]
     detach: bool,
+    /// Run without a question, also on many desktops in one wave (`confirm-above` of the context)
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     reason: ReasonFlags,
     #[command(flatten)]
@@ -41,7 +44,11 @@ pub(super) async fn retry(arguments: RetryArgs) -> Result<ExitStatus, Error> {
     let ReasonFlags { reason, ticket } = arguments.reason;
     let whole = RetryTaskRequest { idempotency_key, reason, ticket, ..RetryTaskRequest::default() };
     let (what, request) = match arguments.what.id(&session).await? {
-        TaskOrRecord::Task(task_id) => (format!("task {task_id}"), RetryTaskRequest { task_id, ..whole }),
+        TaskOrRecord::Task(task_id) => {
+            let confirm_above = (!arguments.yes).then_some(session.confirm_above());
+            confirm::confirm_retry(at_once(&get_task(&session, &task_id).await?), confirm_above)?;
+            (format!("task {task_id}"), RetryTaskRequest { task_id, ..whole })
+        }
         TaskOrRecord::Record(record_id) => {
             (format!("record {record_id}"), RetryTaskRequest { record_id, ..whole })
         }
@@ -54,5 +61,14 @@ pub(super) async fn retry(arguments: RetryArgs) -> Result<ExitStatus, Error> {
     if arguments.detach {
         return print_id(&mut console, &task).map(|()| ExitStatus::Success);
     }
-    to_its_end(&session, &mut console, &task.task_id, false).await
+    follow_new(&session, &mut console, &task, false).await
+}
+
+/// Returns the number of desktops that a retry starts at once: all that did not succeed, of a task
+/// with one wave. A retry keeps the waves of its task.
+fn at_once(task: &Task) -> u32 {
+    match task.waves.as_slice() {
+        [wave] => wave.size.saturating_sub(wave.targets.unwrap_or_default().success),
+        _ => 0,
+    }
 }

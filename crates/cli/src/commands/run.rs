@@ -30,8 +30,8 @@ const NOT_SUBMITTED: &str = "cannot submit the task";
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    every target succeeded
-  1    a target failed without halting the rollout, or a local error
-  2    invalid command line, also if the control plane finds the mistake
+  1    a target failed without halting the rollout, a local error, or declined
+  2    invalid command line, or a question without a terminal and --yes
   3    halted by the gate
   4    stopped, or expired
   5    refused: not allowed, not found, or in conflict with the state
@@ -111,6 +111,9 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     let asked = Asked { doing: NOT_SUBMITTED, flags };
     let plan = guarded(&session, &console, &mut task, &payload, asked, guards).await?;
     let agreed = match confirm::question(ask, many_at_once(plan.as_ref(), confirm_above))? {
+        Some(_) if key.is_some() => {
+            return Err(Error::misused("--idempotency-key needs --yes for this many desktops at once"));
+        }
         Some(question) => {
             let shown = (&mut task, &mut payload);
             Some(agreed(&session, &console, shown, asked, question).await?)
@@ -118,10 +121,12 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
         None => None,
     };
     payload.apply(&mut task, &session, &console).await?;
+    // A repeat of the command would pin the seed of another plan.
+    let is_repeatable = agreed.is_none();
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
     let submitted = repeated(async || session.tasks().submit_task(request.clone()).await).await;
-    let submitted = submitted.map_err(|status| not_submitted(&status, &key, flags))?.into_inner();
+    let submitted = submitted.map_err(|status| not_submitted(&status, is_repeatable.then_some(&*key), flags))?.into_inner();
     let task = submitted.task.unwrap_or_default();
     begun(&console, &task, &submitted.warnings);
     if agreed.is_some_and(|plan_hash| plan_hash != task.plan_hash) {
@@ -130,21 +135,36 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     if detach {
         return print_id(&mut console, &task).map(|()| ExitStatus::Success);
     }
-    if !watch && run_output::is_shown(&console, &task) {
-        let ended = run_output::follow_with_output(&session, &console, &task.task_id).await?;
-        return after_its_end(&session, &mut console, &task.task_id, ended).await;
+    follow_new(&session, &mut console, &task, watch).await
+}
+
+/// Follows a new task to its end, with the output of few desktops unless it is on the full screen.
+pub(super) async fn follow_new(
+    session: &Session,
+    console: &mut Console,
+    task: &Task,
+    on_screen: bool,
+) -> Result<ExitStatus, Error> {
+    if !on_screen && run_output::is_shown(console, task) {
+        let ended = run_output::follow_with_output(session, console, &task.task_id).await?;
+        return after_its_end(session, console, &task.task_id, ended).await;
     }
-    to_its_end(&session, &mut console, &task.task_id, watch).await
+    to_its_end(session, console, &task.task_id, on_screen).await
 }
 
 /// Builds the error of a failed submission. After a lost answer the task may exist. A retry with
 /// the same idempotency key runs it only once.
-fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error {
+fn not_submitted(status: &tonic::Status, key: Option<&str>, flags: &Overrides) -> Error {
     let failure = Error::with_flags(NOT_SUBMITTED, status, flags);
     match failure.exit_status {
-        ExitStatus::Unreachable => failure
-            .try_next("graywave ls: the task may have been accepted")
-            .try_next(format!("the same command with --idempotency-key {key}: it runs only once")),
+        ExitStatus::Unreachable => {
+            let failure = failure.try_next("graywave ls: the task may have been accepted");
+            match key {
+                Some(key) => failure
+                    .try_next(format!("the same command with --idempotency-key {key}: it runs only once")),
+                None => failure,
+            }
+        }
         _ => failure,
     }
 }

@@ -94,8 +94,8 @@ async fn check_principal(
         Reason::PrincipalNotFound,
         "principal",
         format!(
-            "principal {principal:?} does not exist in project {project_id}: `graywave principals put`, or PUT \
-         /access/principals/NAME, makes one"
+            "principal {principal:?} does not exist in project {project_id}: `graywave principals put` or `graywave \
+         admin principals put`, or PUT /access/principals/NAME, makes one"
         ),
     ))
 }

@@ -86,8 +86,8 @@ impl Control {
                     Reason::PolicyNotFound,
                     "policies",
                     format!(
-                        "policy {name:?} does not exist: ready are {}; `graywave policies put`, or PUT \
-                     /access/policies/NAME, makes others",
+                        "policy {name:?} does not exist: ready are {}; `graywave policies put` or \
+                     `graywave admin policies put`, or PUT /access/policies/NAME, makes others",
                         READY_POLICIES.join(", ")
                     ),
                 ));

@@ -12,13 +12,15 @@ pub struct Justification {
 }
 
 impl Justification {
-    /// Checks a reason and a ticket. Blanks around them are removed.
+    /// Checks a reason and a ticket. Blanks around them are removed. Line breaks and tabs in a reason
+    /// become blanks: a runbook with two lines must still freeze its project.
     ///
     /// # Errors
     ///
     /// A reason has at most 500 characters, a ticket at most 128 without blanks. Neither has
     /// control characters, nor invisible ones that make a line look like another.
     pub fn new(reason: &str, ticket: &str) -> Result<Self, Error> {
+        let reason = reason.replace("\r\n", " ").replace(['\n', '\r', '\t'], " ");
         let (reason, ticket) = (reason.trim(), ticket.trim());
         check("reason", reason, limits::MAX_CHANGE_REASON_CHARS)?;
         check("ticket", ticket, limits::MAX_TICKET_CHARS)?;

@@ -31,6 +31,13 @@ pub fn thresholds(waves: &[(u32, Option<Threshold>)], of_task: Option<Threshold>
     (1..).zip(waves).filter_map(guarded).collect()
 }
 
+/// Returns the size of the first wave of a plan that has no canary: it is larger than `most`, and at
+/// least half of all targets.
+pub fn first_wave_without_canary(waves: &[u32], most: u32) -> Option<u32> {
+    let all: u64 = waves.iter().copied().map(u64::from).sum();
+    waves.first().copied().filter(|&first| first > most && 2 * u64::from(first) >= all)
+}
+
 /// Returns the share of failures that reaches a threshold in a wave of `size` targets. A share
 /// below 0.01 % counts as 0.01 %.
 fn rate(threshold: Threshold, size: u32) -> Option<BasisPoints> {
@@ -76,6 +83,15 @@ mod tests {
         let expected = vec![(1, percent(5.0, 5)), (3, percent(5.0, 7)), (4, percent(5.0, 20))];
         assert_eq!(thresholds(&waves, None), expected);
         assert_eq!(thresholds(&waves, count(50)), [], "the threshold of the task covers all");
+    }
+
+    #[test]
+    fn most_of_a_fleet_in_the_first_wave_is_no_canary() {
+        assert_eq!(first_wave_without_canary(&[21], 20), Some(21));
+        assert_eq!(first_wave_without_canary(&[20], 20), None);
+        assert_eq!(first_wave_without_canary(&[19_999, 1], 20), Some(19_999));
+        assert_eq!(first_wave_without_canary(&[200, 19_800], 20), None);
+        assert_eq!(first_wave_without_canary(&[], 0), None);
     }
 
     #[test]

@@ -3,7 +3,12 @@
 use serde::{Serialize, Serializer};
 
 use super::PlannedWave;
-use crate::{BasisPoints, Error, Reason, policy::RolloutPolicy, threshold::Threshold};
+use crate::{
+    BasisPoints, Error, Reason,
+    outcome::Outcome,
+    policy::{RolloutPolicy, Weight},
+    threshold::Threshold,
+};
 
 /// The guardrails of a project. The default requires nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -54,12 +59,28 @@ impl Guardrails {
         policy: &RolloutPolicy,
         has_reason: bool,
     ) -> Result<(), Error> {
+        self.check_retry(waves, policy, has_reason, 0)
+    }
+
+    /// Checks a retry of a task on `targets` desktops. Shares of waves are of that task, so that a
+    /// retry of the few failures of a small wave is allowed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::check`].
+    pub fn check_retry(
+        &self,
+        waves: &[PlannedWave],
+        policy: &RolloutPolicy,
+        has_reason: bool,
+        targets: u32,
+    ) -> Result<(), Error> {
         if self.require_reason && !has_reason {
             let message = "the guardrail require_reason of the project requires a reason: say why it runs";
             return Err(Error::field(Reason::ReasonRequired, "reason", message));
         }
         self.check_canary(waves)?;
-        self.check_sizes(waves)?;
+        self.check_sizes(waves, targets.max(total(waves)))?;
         self.check_thresholds(waves, policy)?;
         self.check_approval(waves, policy)
     }
@@ -74,9 +95,8 @@ impl Guardrails {
         Err(Error::field(Reason::CanaryRequired, "gray_count", message))
     }
 
-    fn check_sizes(&self, waves: &[PlannedWave]) -> Result<(), Error> {
+    fn check_sizes(&self, waves: &[PlannedWave], total: u32) -> Result<(), Error> {
         let Some(share) = self.max_wave_percent else { return Ok(()) };
-        let total = total(waves);
         let most = share.share_of(total).max(1);
         let Some(large) = waves.iter().find(|wave| wave.size > most) else { return Ok(()) };
         let message = format!(
@@ -92,6 +112,16 @@ impl Guardrails {
         let total = total(waves);
         if !self.require_threshold || total <= 1 {
             return Ok(());
+        }
+        let ignored = [Outcome::Failed, Outcome::Timeout, Outcome::Unknown]
+            .into_iter()
+            .find(|outcome| policy.weigh(*outcome, None) == Weight::Ignore);
+        if let Some(outcome) = ignored {
+            let message = format!(
+                "{outcome} counts as no failure, so no threshold stops a rollout that ends so; the guardrail \
+                 require_threshold of the project requires one: count {outcome} as a failure"
+            );
+            return Err(Error::field(Reason::ThresholdRequired, "rollout.outcomes", message));
         }
         let lacks = |wave: &&PlannedWave| {
             !has_threshold(wave.fail_threshold, wave.size, policy.fail_threshold, total)

@@ -125,3 +125,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn threshold_that_counts_no_failures_is_none() {
+    let guardrails = Guardrails { require_threshold: true, ..Guardrails::default() };
+    let ignoring = |outcome| RolloutPolicy {
+        outcomes: [(outcome, Weight::Ignore)].into(),
+        fail_threshold: Some(Threshold::Count(1)),
+        ..RolloutPolicy::default()
+    };
+    let expected = Some((Reason::ThresholdRequired, "rollout.outcomes".to_owned()));
+    for outcome in [Outcome::Failed, Outcome::Timeout, Outcome::Unknown] {
+        assert_eq!(refusal(guardrails, &[(9, None)], &ignoring(outcome)), expected, "{outcome}");
+    }
+    assert_eq!(refusal(guardrails, &[(9, None)], &ignoring(Outcome::Undelivered)), None);
+}
+
+#[test]
+fn share_of_a_retry_is_of_the_retried_task() {
+    let share = BasisPoints::from_percent(25.0).ok();
+    let guardrails = Guardrails { max_wave_percent: share, ..Guardrails::default() };
+    let policy = RolloutPolicy::default();
+    let retried = |size| guardrails.check_retry(&waves(&[(size, None)]), &policy, false, 100);
+    assert!(retried(25).is_ok());
+    assert_eq!(retried(26).unwrap_err().reason, Reason::WaveTooLarge);
+}

@@ -84,7 +84,7 @@ impl ScriptBody {
     }
 
     /// Validates and adds declarations of parameters. `script_type` is `None` if the caller does
-    /// not know it; the values of an execution are checked for their script anyway.
+    /// not know it; values and defaults of an execution are checked for their script anyway.
     pub fn with_parameters(
         self,
         script_type: Option<ScriptType>,

@@ -15,7 +15,7 @@ use crate::{
     error::{Segment, shorten},
     limits::{
         MAX_ALLOWED_VALUES, MAX_PARAMETER_DESCRIPTION_CHARS, MAX_PARAMETER_NAME_CHARS,
-        MAX_PARAMETER_VALUE_BYTES, MAX_PARAMETER_VALUES_BYTES, MAX_PARAMETERS,
+        MAX_PARAMETER_VALUE_BYTES, MAX_PARAMETER_VALUES_BYTES, MAX_PARAMETERS, MAX_TASK_PARAMETERS_BYTES,
     },
     string_enum::string_enum,
 };
@@ -110,7 +110,8 @@ pub fn check_declarations(script_type: Option<ScriptType>, declared: &[Parameter
             return Err(place(Error::invalid("name", message)));
         }
     }
-    Ok(())
+    let defaults = declared.iter().filter_map(|it| Some((&it.name, it.default_value.as_ref()?)));
+    check_total(defaults, MAX_PARAMETER_VALUES_BYTES)
 }
 
 impl Parameter {
@@ -230,37 +231,52 @@ pub struct Declaring {
 /// A value that no script declares, that is not valid, or that is missing. Errors name the
 /// parameter below `parameters`.
 pub fn assign(given: &ParameterValues, scripts: &[Declaring]) -> Result<Vec<ParameterValues>, Error> {
-    let total: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if total > MAX_PARAMETER_VALUES_BYTES {
-        let message = format!("{total} bytes are too many: at most {MAX_PARAMETER_VALUES_BYTES} together");
-        return Err(Error::out_of_range(PARAMETERS, message));
-    }
+    check_total(given, MAX_PARAMETER_VALUES_BYTES)?;
     for name in given.keys() {
         if !scripts.iter().any(|script| script.parameters.iter().any(|it| it.name == *name)) {
             return Err(unknown(name, scripts));
         }
     }
-    scripts.iter().map(|script| values_of(given, script)).collect()
+    let values: Vec<ParameterValues> =
+        scripts.iter().map(|script| values_of(given, script)).collect::<Result<_, Error>>()?;
+    check_total(values.iter().flatten(), MAX_TASK_PARAMETERS_BYTES)?;
+    Ok(values)
+}
+
+/// Returns the size of names and values, in bytes.
+pub fn size_bytes<'a>(values: impl IntoIterator<Item = (&'a String, &'a String)>) -> usize {
+    values.into_iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+fn check_total<'a>(
+    values: impl IntoIterator<Item = (&'a String, &'a String)>,
+    most: usize,
+) -> Result<(), Error> {
+    let total = size_bytes(values);
+    if total <= most {
+        return Ok(());
+    }
+    let message = format!("{total} bytes of names and values are too many: at most {most} together");
+    Err(Error::out_of_range(PARAMETERS, message))
 }
 
 fn values_of(given: &ParameterValues, script: &Declaring) -> Result<ParameterValues, Error> {
     let mut values = ParameterValues::new();
     for parameter in &script.parameters {
         let value = match (given.get(&parameter.name), &parameter.default_value) {
-            (Some(value), _) => {
-                let checked = parameter.check_value(value, Some(script.script_type));
-                checked.map_err(|error| error.within(place_of(&parameter.name)))?;
-                value
-            }
-            (None, Some(default)) => default,
+            (Some(value), _) | (None, Some(value)) => value,
             (None, None) if parameter.is_required => {
                 let message = format!("script {:?} needs a value", shorten(&script.script_name));
                 return Err(Error::required(place_of(&parameter.name), message));
             }
             (None, None) => continue,
         };
+        // A default is checked again: it may have been saved before the type of its script was known.
+        let checked = parameter.check_value(value, Some(script.script_type));
+        checked.map_err(|error| error.within(place_of(&parameter.name)))?;
         values.insert(parameter.name.clone(), value.clone());
     }
+    check_total(&values, MAX_PARAMETER_VALUES_BYTES)?;
     Ok(values)
 }
 

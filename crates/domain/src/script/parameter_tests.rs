@@ -128,6 +128,28 @@ fn sum_of_all_values_is_limited() {
 }
 
 #[test]
+fn defaults_count_for_the_limits_of_script_and_task() {
+    let with_default = |number: usize| Parameter {
+        default_value: Some("x".repeat(MAX_PARAMETER_VALUE_BYTES)),
+        ..parameter(&format!("p{number}"), ParameterType::String)
+    };
+    let four: Vec<Parameter> = (0..4).map(with_default).collect();
+    assert_eq!(refused(check_declarations(None, &four)).1, "parameters");
+    assert_eq!(refused(assign(&values(&[]), &[of_shell(&four)])).1, "parameters");
+    let three = of_shell(&four[..3]);
+    assert!(check_declarations(None, &four[..3]).is_ok());
+    assert!(assign(&values(&[]), &vec![three.clone(); 5]).is_ok());
+    assert_eq!(refused(assign(&values(&[]), &vec![three; 6])).1, "parameters");
+}
+
+#[test]
+fn default_is_checked_for_the_type_of_its_script() {
+    let declared = [Parameter { default_value: Some("a&b".into()), ..parameter("x", ParameterType::String) }];
+    let bat = Declaring { script_type: ScriptType::Bat, ..of_shell(&declared) };
+    assert_eq!(refused(assign(&values(&[]), &[bat])).1, "parameters.x");
+}
+
+#[test]
 fn values_change_the_hash_of_a_task() {
     let (none, one) = (values(&[]), values(&[("a", "1")]));
     let hash = |values: &[&ParameterValues]| hash_with(vec![7; 32], values);

@@ -32,6 +32,7 @@ Actions that no policy allows are denied; Deny overrides Allow. docs/access.md l
     #[command(visible_alias = "list")]
     Ls(ListArgs),
     /// Delete a policy that is bound to no principal
+    #[command(name = "rm", visible_alias = "delete")]
     Delete {
         /// Policy name
         name: String,

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use crate::harness::{Dev, directory, wait_for};
 
 const DESKTOPS: u32 = 6;
+/// A rollout on more than 10 desktops is followed with bars instead of its output.
+const DESKTOPS_WITH_BARS: u32 = 12;
 /// Columns and lines.
 const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
 /// Too low for the list of all desktops.
@@ -28,8 +30,12 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
+        Self::of(DESKTOPS)
+    }
+
+    fn of(desktops: u32) -> Self {
         let directory = directory();
-        let dev = Dev::start(&directory.path().join("data"), DESKTOPS, &[]);
+        let dev = Dev::start(&directory.path().join("data"), desktops, &[]);
         Self { dev, directory }
     }
 
@@ -134,7 +140,7 @@ const CONTROL_C: &str = "\u{3}";
 
 #[test]
 fn a_rollout_is_followed_with_a_bar_for_each_wave() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::of(DESKTOPS_WITH_BARS);
     for (number, size) in TALL.into_iter().enumerate() {
         let gate = format!("gate-{number}");
         let waits = cluster.waits_for(&gate);
@@ -168,7 +174,7 @@ fn a_rollout_is_followed_with_a_bar_for_each_wave() {
 
 #[test]
 fn a_halt_is_seen_and_ctrl_c_only_ends_the_looking() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::of(DESKTOPS_WITH_BARS);
     let mut terminal = cluster.at_terminal(
         &[
             "run",
@@ -177,7 +183,7 @@ fn a_halt_is_seen_and_ctrl_c_only_ends_the_looking() {
             "--fail-threshold=1",
             "--all",
             "--",
-            "case $GRAYWAVE_DESKTOP_ID in *1) echo broken; exit 1;; esac",
+            "case $GRAYWAVE_DESKTOP_ID in *0001) echo broken; exit 1;; esac",
         ],
         TALL[0],
         &[],

@@ -5,7 +5,11 @@
 
 use std::collections::HashSet;
 
-use domain::{ids::ScriptId, limits};
+use domain::{
+    ids::ScriptId,
+    limits,
+    script::parameter::{self, ParameterValues},
+};
 use store::task::RunnableScript;
 
 use crate::spec_cache::Spec;
@@ -16,6 +20,13 @@ const BATCH_BYTES: usize = 2_048;
 const TARGET_BYTES: usize = 64;
 /// Bytes of a script without its content: metadata and signed terms.
 const SCRIPT_BYTES: usize = 256;
+
+/// Bytes of a parameter without its name and value: tags and lengths.
+const PARAMETER_BYTES: usize = 16;
+
+fn parameters_bytes(values: &ParameterValues) -> usize {
+    parameter::size_bytes(values) + PARAMETER_BYTES * values.len()
+}
 
 /// Size of a response so far.
 #[derive(Debug, Default)]
@@ -38,7 +49,9 @@ impl Budget {
         // Ids and the exit codes of a task also appear in the signed terms.
         let spec_bytes =
             2 * 11 * spec.facts.policy.success_exit_codes.len() + SCRIPT_BYTES * spec.scripts.len();
-        let batch_bytes = BATCH_BYTES + spec_bytes + scripts_bytes + 2 * ids_bytes + TARGET_BYTES * targets;
+        // Values of parameters are sent with each batch, and again in its signed terms.
+        let values_bytes: usize = spec.scripts.iter().map(|script| parameters_bytes(&script.parameters)).sum();
+        let batch_bytes = BATCH_BYTES + 2 * values_bytes + spec_bytes + scripts_bytes + 2 * ids_bytes + TARGET_BYTES * targets;
         if self.bytes > 0 && self.bytes + batch_bytes > limits::SOFT_PULL_BYTES {
             return false;
         }

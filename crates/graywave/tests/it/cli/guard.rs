@@ -23,7 +23,7 @@ fn many_desktops_in_one_wave_need_yes_without_a_terminal() {
     let refused = operator.output(&run);
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!((refused.status.code(), refused.stdout.is_empty()), (Some(2), true), "{said}");
-    assert!(said.contains("6 desktops would start in one wave") && said.contains("--yes"), "{said}");
+    assert!(said.contains("6 desktops would start at once") && said.contains("--yes"), "{said}");
     assert_eq!(operator.json(&["ls"]).as_array().unwrap().len(), 1, "nothing was run");
     for good in [
         &["run", "--detach", "-y", "-o", "json", "--all", "--", "true"][..],
@@ -95,6 +95,32 @@ fn guardrail_refuses_a_run_and_names_the_flag() {
     assert!(done["details"].to_string().contains("OPS-7"), "{done}");
     operator.good(&["limits", "--require-canary-above", "off", "--require-reason", "false"]);
     assert!(operator.good(&["limits"]).contains("guardrails:  none"));
-    let control = operator.output(&["freeze", "--reason", "two\nlines"]);
-    assert_eq!(control.status.code(), Some(2), "a reason is one line");
+    let control = operator.output(&["freeze", "--reason", "red \u{1b}[31m text"]);
+    assert_eq!(control.status.code(), Some(2), "a reason has no control characters");
+}
+
+#[test]
+fn guardrail_for_thresholds_accepts_the_added_ones() {
+    let operator = Operator::new();
+    operator.good(&["limits", "--require-threshold", "true"]);
+    let run = ["--canary", "2", "--fail-threshold", "1", "--all", "--", "true"];
+    let task = operator.task(&run);
+    operator.ended(&task);
+    operator.good(&[&["preview"][..], &run].concat());
+    let refused = operator.output(&[&["run", "--no-guard"][..], &run].concat());
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("THRESHOLD_REQUIRED"));
+}
+
+#[test]
+fn retry_of_many_desktops_in_one_wave_needs_yes() {
+    let operator = Operator::new();
+    let task = operator.task(&["--all", "--", "false"]);
+    operator.ended(&task);
+    operator.asks_above_three();
+    let refused = operator.output(&["retry", "--detach", &task]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("6 desktops would start at once"), "{said}");
+    operator.good(&["retry", "--detach", "--yes", &task]);
 }
