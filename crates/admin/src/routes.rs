@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::middleware;
-use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
+use control::{Bulkhead, Control, Rates, RequestLimits};
 use domain::limits::{MAX_BODY_BYTES, MAX_MESSAGE_BYTES};
 use proto::admin::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
@@ -13,13 +13,12 @@ use proto::admin::{
     script_service_server::ScriptServiceServer, task_service_server::TaskServiceServer,
     worker_service_server::WorkerServiceServer,
 };
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Interceptor, InterceptorLayer, Routes};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    auth::{self, Gate},
+    auth::{self, Entrance, Gate},
     metrics,
     service::Service,
     status,
@@ -40,7 +39,8 @@ pub const SERVICES: [&str; 11] = [
     "graywave.admin.v1.WorkerService",
 ];
 
-/// Services behind their gate, for one or more listeners, which share all limits.
+/// Services behind their gate, for one or more listeners, which share all limits. Peers without a
+/// certificate share few places until they are authenticated.
 #[derive(Debug, Clone)]
 pub struct Gated(axum::Router);
 
@@ -66,9 +66,7 @@ pub fn gated(control: Control, limits: &RequestLimits, stop: CancellationToken) 
         control: control.clone(),
         rates: Rates::new(limits.rate_per_second, limits.rate_burst),
         bulkhead: Bulkhead::new(limits.max_in_flight, limits.body_budget_bytes, MAX_MESSAGE_BYTES),
-        in_flight: Semaphore::new(
-            limits.max_in_flight.saturating_add(RESERVED_PLACES).min(Semaphore::MAX_PERMITS),
-        ),
+        entrance: Entrance::new(limits.max_in_flight),
         request_timeout: limits.request_timeout,
     });
     let service = Service { control, stop };

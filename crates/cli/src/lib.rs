@@ -24,7 +24,7 @@ mod tui;
 mod wrong_server;
 
 pub use args::pair;
-pub use commands::{AuditVerifyArgs, Command, VerdictFormat};
+pub use commands::{AuditVerifyArgs, Command, DatabaseFormat};
 pub use duration::{DAYS_OR_HOURS, duration, enrolment_hours};
 pub use error::Error;
 pub use exit_status::ExitStatus;

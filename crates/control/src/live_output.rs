@@ -6,13 +6,12 @@ use domain::{
     limits::{
         LAST_OUTPUT_WITHIN, MAX_OUTPUT_WATCHES_PER_CALLER, MAX_OUTPUT_WATCHES_PER_PROJECT, OUTPUT_WATCH_LASTS,
     },
-    live_output::{self, OutputState, Part},
+    live_output::{self, Chunk, OutputState, Part},
     record::{RecordId, RecordStatus},
 };
 use store::{
     Connection,
-    live_output::{self as rows, Watch},
-    notify::{self, Wake},
+    live_output::{self as rows, Feed, Watch},
     record::RecordRow,
 };
 
@@ -44,31 +43,37 @@ impl Control {
         from_offset: u64,
     ) -> Result<OutputRead, Error> {
         caller.check(Action::GetRecordDetail, [Resource::Task(&record_id.task_id.to_string())])?;
-        let now = self.environment.now();
-        let mut connection = self.store.acquire().await?;
-        let record = lookup::record(&mut connection, caller, record_id).await?;
+        let (now, project_id) = (self.environment.now(), caller.project_id());
+        let (record, expires_at) = self
+            .read_many(project_id, async |connection| {
+                let record = lookup::record(connection, caller, record_id).await?;
+                let principal = &caller.identity.principal;
+                Ok((record, rows::watch_expiry(connection, record_id, principal).await?))
+            })
+            .await?;
         if record.status == RecordStatus::Waiting {
             return Ok(OutputRead { state: OutputState::Waiting, part: Part::empty(from_offset) });
         }
-        let principal = &caller.identity.principal;
-        let expires_at = rows::watch_expiry(&mut connection, record_id, principal).await?;
-        if expires_at.is_none_or(|expires_at| expires_at <= now) {
+        let is_new = expires_at.is_none_or(|expires_at| expires_at <= now);
+        if is_new {
             // A caller that follows the output has one entry, and not one for each read.
             let resource = format!("record:{record_id}");
+            let mut connection = self.store.acquire().await?;
             self.note_read(&mut connection, caller, Action::GetRecordDetail, &resource, 1).await?;
         }
         if record.status != RecordStatus::Running {
-            return of_ended(&mut connection, &record, from_offset, now).await;
+            return self
+                .read_many(project_id, async |connection| {
+                    of_ended(connection, &record, from_offset, now).await
+                })
+                .await;
         }
-        // Released, because a watch takes a connection of its own.
-        drop(connection);
         if expires_at.is_none_or(|expires_at| expires_at < now + OUTPUT_WATCH_LASTS / 2) {
-            let is_new = expires_at.is_none_or(|expires_at| expires_at <= now);
             self.watch_output(caller, &record, from_offset, is_new, now).await?;
         }
-        let mut connection = self.store.acquire().await?;
-        let feed = rows::feed(&mut connection, record_id).await?;
-        let chunks = rows::chunks(&mut connection, record_id, from_offset, CHUNKS).await?;
+        let (feed, chunks) = self
+            .read_many(project_id, async |connection| read_received(connection, record_id, from_offset).await)
+            .await?;
         let end_offset = feed.and_then(|feed| feed.end_offset);
         let state = feed.map_or(OutputState::Requested, |feed| feed.state);
         Ok(OutputRead { state, part: live_output::part(from_offset, &chunks, end_offset) })
@@ -88,7 +93,6 @@ impl Control {
         if is_new {
             let (of_project, of_caller) = rows::count_watches(&mut tx, project_id, principal, now).await?;
             check_watches(of_project, of_caller)?;
-            notify::send(&mut tx, Wake::Stop).await?;
         }
         let watch = Watch {
             record_id: record.record_id,
@@ -118,14 +122,26 @@ fn check_watches(of_project: i64, of_caller: i64) -> Result<(), Error> {
     Err(Error::new(Reason::OutputWatchLimit, message))
 }
 
+/// Reads the feed of a script, and its parts from an offset on.
+async fn read_received(
+    connection: &mut Connection,
+    record_id: RecordId,
+    from_offset: u64,
+) -> Result<(Option<Feed>, Vec<Chunk>), Error> {
+    let feed = rows::feed(connection, record_id).await?;
+    if feed.is_none_or(|feed| feed.received_until <= from_offset) {
+        return Ok((feed, Vec::new()));
+    }
+    Ok((feed, rows::chunks(connection, record_id, from_offset, CHUNKS).await?))
+}
+
 async fn of_ended(
     connection: &mut Connection,
     record: &RecordRow,
     from_offset: u64,
     now: Timestamp,
 ) -> Result<OutputRead, Error> {
-    let feed = rows::feed(connection, record.record_id).await?;
-    let chunks = rows::chunks(connection, record.record_id, from_offset, CHUNKS).await?;
+    let (feed, chunks) = read_received(connection, record.record_id, from_offset).await?;
     let end_offset = feed.and_then(|feed| feed.end_offset);
     let is_fresh = record.ended_at.is_some_and(|ended_at| now < ended_at + LAST_OUTPUT_WITHIN);
     let may_grow = feed.is_some() && is_fresh;

@@ -1,7 +1,9 @@
-//! Shares of each project in the server's capacity for lists and streams.
+//! Shares of each project in the server's capacity for lists and streams, and of each caller in
+//! that for streams of output.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -9,21 +11,23 @@ use std::{
 use domain::{
     Error, Reason,
     ids::ProjectId,
-    limits::{MAX_STREAMS, MAX_STREAMS_PER_PROJECT},
+    limits::{MAX_OUTPUT_STREAMS_PER_CALLER, MAX_STREAMS, MAX_STREAMS_PER_PROJECT},
 };
 use store::{Acquired, Connection, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Control;
+use crate::{Caller, Control};
 
 /// Time that a list waits for a place among those of its project.
 const LIST_WAIT: Duration = Duration::from_secs(5);
 
-/// Places in use: those of each project for lists, and all for streams.
+/// Places in use: those of each project for lists, those for streams, and those of each caller for
+/// streams of output.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    lists: Places,
-    streams: Places,
+    lists: Places<ProjectId>,
+    streams: Places<ProjectId>,
+    output_streams: Places<(ProjectId, String)>,
     all_streams: Arc<Semaphore>,
 }
 
@@ -34,6 +38,7 @@ impl Shares {
         Self {
             lists: Places::new(list_connections.div_ceil(2).max(1) as usize),
             streams: Places::new(MAX_STREAMS_PER_PROJECT),
+            output_streams: Places::new(MAX_OUTPUT_STREAMS_PER_CALLER),
             all_streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         }
     }
@@ -89,6 +94,16 @@ impl Control {
     pub fn open_stream(&self, project_id: &ProjectId) -> Result<StreamPermit, Error> {
         self.shares.open_stream(project_id)
     }
+
+    /// Takes a place for a stream of output, in addition to that of the stream. Dropping the place
+    /// releases it.
+    ///
+    /// # Errors
+    ///
+    /// `ShareExceeded` if the caller has its maximum number of streams of output open.
+    pub fn open_output_stream(&self, caller: &Caller) -> Result<OwnedSemaphorePermit, Error> {
+        self.shares.open_output_stream(caller.project_id(), &caller.identity.principal)
+    }
 }
 
 impl Shares {
@@ -97,11 +112,11 @@ impl Shares {
         project_id: &ProjectId,
         wait: Duration,
     ) -> Result<OwnedSemaphorePermit, Error> {
-        let place = self.lists.of(project_id).acquire_owned();
+        let place = self.lists.of(project_id.clone()).acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(wait, place).await else {
             let message = format!(
                 "the project has {} lists in progress, its maximum: wait until some end, or narrow them",
-                self.lists.per_project
+                self.lists.per_owner
             );
             return Err(Error::new(Reason::ProjectShareExceeded, message));
         };
@@ -109,7 +124,7 @@ impl Shares {
     }
 
     fn open_stream(&self, project_id: &ProjectId) -> Result<StreamPermit, Error> {
-        let of_project = self.streams.of(project_id).try_acquire_owned().map_err(|_| {
+        let of_project = self.streams.of(project_id.clone()).try_acquire_owned().map_err(|_| {
             let message = format!(
                 "the project has {MAX_STREAMS_PER_PROJECT} streams open, its maximum: close some of them"
             );
@@ -119,6 +134,21 @@ impl Shares {
             Error::new(Reason::Overloaded, "too many streams are open: wait as long as the server says")
         })?;
         Ok(StreamPermit { _of_project: of_project, _of_all: of_all })
+    }
+
+    fn open_output_stream(
+        &self,
+        project_id: &ProjectId,
+        principal: &str,
+    ) -> Result<OwnedSemaphorePermit, Error> {
+        let places = self.output_streams.of((project_id.clone(), principal.to_owned()));
+        places.try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "this caller has {MAX_OUTPUT_STREAMS_PER_CALLER} streams of output open, its maximum: close some of \
+                 them"
+            );
+            Error::new(Reason::ShareExceeded, message)
+        })
     }
 }
 
@@ -179,27 +209,28 @@ fn too_long(error: Error) -> Error {
     .with_source(error)
 }
 
-/// Places of each project. A project without a taken place takes no memory for long.
+/// Places of each owner: a project or a caller. An owner without a taken place takes no memory for
+/// long.
 #[derive(Debug)]
-struct Places {
-    per_project: usize,
-    taken: Mutex<HashMap<ProjectId, Arc<Semaphore>>>,
+struct Places<K> {
+    per_owner: usize,
+    taken: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
 
-impl Places {
-    fn new(per_project: usize) -> Self {
-        Self { per_project, taken: Mutex::default() }
+impl<K: Eq + Hash> Places<K> {
+    fn new(per_owner: usize) -> Self {
+        Self { per_owner, taken: Mutex::default() }
     }
 
-    fn of(&self, project_id: &ProjectId) -> Arc<Semaphore> {
+    fn of(&self, owner: K) -> Arc<Semaphore> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(places) = taken.get(project_id) {
+        if let Some(places) = taken.get(&owner) {
             return Arc::clone(places);
         }
         // Nobody else can hold or get a semaphore that only the map refers to.
         taken.retain(|_, places| Arc::strong_count(places) > 1);
-        let places = Arc::new(Semaphore::new(self.per_project));
-        taken.insert(project_id.clone(), Arc::clone(&places));
+        let places = Arc::new(Semaphore::new(self.per_owner));
+        taken.insert(owner, Arc::clone(&places));
         places
     }
 }
@@ -239,11 +270,25 @@ mod tests {
     }
 
     #[test]
+    fn caller_has_few_streams_of_output() {
+        let shares = Shares::new(8);
+        let (busy, other) = (project("busy"), project("other"));
+        let held: Vec<_> = std::iter::from_fn(|| shares.open_output_stream(&busy, "ann").ok()).collect();
+        assert_eq!(held.len(), MAX_OUTPUT_STREAMS_PER_CALLER);
+        let refused = shares.open_output_stream(&busy, "ann").unwrap_err();
+        assert_eq!(refused.reason, Reason::ShareExceeded);
+        drop(shares.open_output_stream(&busy, "bob").unwrap());
+        drop(shares.open_output_stream(&other, "ann").unwrap());
+        drop(held);
+        drop(shares.open_output_stream(&busy, "ann").unwrap());
+    }
+
+    #[test]
     fn projects_without_places_are_forgotten() {
         let places = Places::new(1);
-        let held = places.of(&project("held")).try_acquire_owned().unwrap();
+        let held = places.of(project("held")).try_acquire_owned().unwrap();
         for number in 0..100 {
-            drop(places.of(&project(&format!("p{number}"))));
+            drop(places.of(project(&format!("p{number}"))));
         }
         assert_eq!(places.taken.lock().unwrap().len(), 2, "the held one and the last one");
         drop(held);

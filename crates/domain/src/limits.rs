@@ -140,6 +140,8 @@ pub const MAX_OUTPUT_WATCHES_PER_PROJECT: i64 = 500;
 pub const MAX_OUTPUT_WATCHES_PER_CALLER: i64 = 100;
 /// Maximum number of records in a stream of output.
 pub const MAX_OUTPUTS_PER_STREAM: usize = 20;
+/// Maximum number of open streams of output of one caller.
+pub const MAX_OUTPUT_STREAMS_PER_CALLER: usize = 16;
 /// Maximum number of running scripts of one desktop whose output it sends at the same time.
 pub const MAX_LIVE_OUTPUTS_PER_AGENT: usize = 16;
 /// Maximum number of watched scripts of one worker.

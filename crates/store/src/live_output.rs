@@ -199,7 +199,8 @@ pub async fn chunks(
         .collect()
 }
 
-/// Lists at most `limit` watched scripts of the desktops that are connected to a worker.
+/// Lists at most `limit` watched scripts of the desktops that are connected to a worker, without
+/// those whose agent has no live output.
 pub async fn of_worker(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -210,6 +211,7 @@ pub async fn of_worker(
         "SELECT f.task_id, f.ordinal, f.script, f.attempt, f.project_id, f.desktop_id, f.received_until
          FROM output_feed f JOIN desktop d USING (project_id, desktop_id)
          WHERE d.worker_id = $1 AND f.watched_until > $2 AND f.end_offset IS NULL
+           AND f.state IS DISTINCT FROM 'UNSUPPORTED'
          LIMIT $3",
         worker_id.as_str(),
         now,

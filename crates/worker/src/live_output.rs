@@ -43,13 +43,13 @@ pub(crate) fn ask(worker: &Worker, watch: OutputWatch) {
     }
 }
 
-/// Takes a part from an agent. Parts that were not requested are dropped.
+/// Takes a part from an agent. Parts that were not requested, or come too fast, are dropped.
 pub(crate) fn take(worker: &Worker, desktop: &DesktopKey, agent_id: &str, chunk: OutputChunk) {
     let OutputChunk { key, script, from_offset, offset, content, is_last, authenticator } = chunk;
     let Some(key) = key.filter(|_| content.len() <= MAX_LIVE_CHUNK_BYTES) else { return };
     let place = (desktop.clone(), key, script);
-    if !worker.output_queue.is_asked(&place, Instant::now()) {
-        return tracing::debug!(desktop_id = desktop.desktop_id, "output dropped: it was not requested");
+    if let Err(reason) = worker.output_queue.admit(&place, content.len(), Instant::now()) {
+        return tracing::debug!(desktop_id = desktop.desktop_id, reason, "output dropped");
     }
     let (desktop, ExecutionKey { task_id, ordinal, attempt }, script) = place;
     let part = ReportedOutput {

@@ -12,7 +12,7 @@ use axum::{
 use control::{Bulkhead, BulkheadPermit, Caller, Control, Operator, Priority, Rates, kept};
 use domain::{Error, ErrorKind, Reason, authz::Action, justification::Justification};
 use mtls::{Certified, Identity, Role};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{sync::SemaphorePermit, time::Instant};
 use tonic::Status;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{
     credentials::PresentedCredentials,
     deadline::{Deadline, timeout},
+    entrance::Entrance,
     method_path::MethodPath,
     principal::Principal,
 };
@@ -40,8 +41,8 @@ pub(crate) struct Gate {
     pub(crate) control: Control,
     pub(crate) rates: Rates,
     pub(crate) bulkhead: Bulkhead,
-    /// Permits for all calls in progress, including calls that are not yet authenticated.
-    pub(crate) in_flight: Semaphore,
+    /// Places for all calls in progress, including calls that are not yet authenticated.
+    pub(crate) entrance: Entrance,
     pub(crate) request_timeout: Duration,
 }
 
@@ -70,10 +71,6 @@ impl Gate {
         mut request: Request,
         next: Next,
     ) -> Response {
-        let Ok(_place) = self.in_flight.try_acquire() else {
-            let message = "too many calls in progress; retry after the delay in RetryInfo";
-            return failed(Error::new(Reason::Overloaded, message)).into_http();
-        };
         // A call ends at the earlier of the client's deadline and the server's. The server's
         // deadline covers a stream only until it starts.
         let now = Instant::now();
@@ -85,8 +82,8 @@ impl Gate {
                 Ok(shown) => shown,
                 Err(error) => return failed(error).into_http(),
             };
-            let who = match self.enter(call, shown).await {
-                Ok(who) => who,
+            let (who, _place) = match self.enter(call, shown).await {
+                Ok(entered) => entered,
                 Err(error) => return failed(error).into_http(),
             };
             let response = match self.admit(call, &who).and_then(|()| self.enter_bulkhead(call, &who)) {
@@ -121,8 +118,19 @@ impl Gate {
         }
     }
 
+    /// Authenticates the call, and takes its place among those in progress.
+    async fn enter(
+        &self,
+        call: &Method,
+        shown: PresentedCredentials,
+    ) -> Result<(Principal, SemaphorePermit<'_>), Error> {
+        let arrival = self.entrance.arrive(shown.certificate.is_some())?;
+        let who = self.authenticate(call, shown).await?;
+        Ok((who, arrival.enter()?))
+    }
+
     /// Authenticates the call. A token takes precedence over a certificate.
-    async fn enter(&self, call: &Method, shown: PresentedCredentials) -> Result<Principal, Error> {
+    async fn authenticate(&self, call: &Method, shown: PresentedCredentials) -> Result<Principal, Error> {
         let PresentedCredentials { token, certificate, address, source, request_id } = shown;
         let caller = |identity| {
             let (source, request_id) = (source.clone(), request_id.clone());

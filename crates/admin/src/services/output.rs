@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use control::{Caller, Control, OutputRead};
 use domain::{
-    Error, FieldPath,
-    limits::{MAX_OUTPUTS_PER_STREAM, OUTPUT_LOOKS_EVERY},
+    Error, FieldPath, Reason,
+    limits::{MAX_OUTPUT_REPORT_BYTES, MAX_OUTPUTS_PER_STREAM, OUTPUT_LOOKS_EVERY},
     live_output::{OutputState, check_offset},
     record::RecordId,
 };
@@ -14,7 +14,7 @@ use proto::{
     Word as _,
     admin::{self, OutputPosition, StreamOutputRequest, StreamOutputResponse},
 };
-use tokio::time::sleep;
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 use tonic::{Request, Status};
 
 use crate::{
@@ -23,20 +23,29 @@ use crate::{
     streams::{Lifetime, ResponseStream},
 };
 
-/// Opens a stream. Fails the call before the stream starts if a record does not exist.
+/// Opens a stream. Fails the call before the stream starts if a record of the first look does not
+/// exist.
 pub(super) async fn stream(
     service: &Service,
     request: Request<StreamOutputRequest>,
 ) -> Result<ResponseStream<StreamOutputResponse>, Status> {
     let (life, caller, message) = Lifetime::begin(service, request)?;
+    let place = service.control.open_output_stream(&caller).map_err(failed)?;
     let records = positions(message.positions).map_err(failed)?;
-    let mut follower =
-        Follower { control: service.control.clone(), caller, records, waiting: VecDeque::new(), life };
+    let mut follower = Follower {
+        control: service.control.clone(),
+        caller,
+        records,
+        waiting: VecDeque::new(),
+        has_more: false,
+        life,
+        _place: place,
+    };
     follower.look().await?;
     Ok(Box::pin(stream::unfold(Some(follower), next)))
 }
 
-fn positions(given: Vec<OutputPosition>) -> Result<Vec<Followed>, Error> {
+fn positions(given: Vec<OutputPosition>) -> Result<VecDeque<Followed>, Error> {
     if given.is_empty() || given.len() > MAX_OUTPUTS_PER_STREAM {
         let message = format!("{} entries are out of range: 1 to {MAX_OUTPUTS_PER_STREAM}", given.len());
         return Err(Error::out_of_range("positions", message));
@@ -63,10 +72,13 @@ struct Followed {
 struct Follower {
     control: Control,
     caller: Caller,
-    /// Records whose output has not ended.
-    records: Vec<Followed>,
+    /// Records whose output has not ended. The next look begins with the first one.
+    records: VecDeque<Followed>,
     waiting: VecDeque<StreamOutputResponse>,
+    /// Whether the last look ended because enough output waited.
+    has_more: bool,
     life: Lifetime,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Returns the next message. Looks for new output only when the client has read the last one.
@@ -89,29 +101,51 @@ async fn next(
 
 impl Follower {
     async fn look_later(&mut self) -> Result<(), Status> {
-        self.life.unless_over(sleep(OUTPUT_LOOKS_EVERY)).await?;
+        if !self.has_more {
+            self.life.unless_over(sleep(OUTPUT_LOOKS_EVERY)).await?;
+        }
         self.look().await
     }
 
-    /// Reads what is new of each record.
+    /// Reads what is new of each record, until about 1 MiB waits for the client.
     async fn look(&mut self) -> Result<(), Status> {
-        for followed in &mut self.records {
-            let read = self.control.read_output(&self.caller, followed.record_id, followed.from_offset);
-            let OutputRead { state, part } = self.life.unless_over(read).await?.map_err(failed)?;
-            let is_news = followed.state != Some(state) || !part.text.is_empty();
-            (followed.state, followed.from_offset) = (Some(state), part.next_offset);
-            if is_news {
-                self.waiting.push_back(StreamOutputResponse {
-                    record_id: followed.record_id.to_string(),
-                    state: admin::OutputState::number(state.as_str()),
-                    offset: part.offset,
-                    output: part.text,
-                    next_offset: part.next_offset,
-                    is_incomplete: part.is_incomplete,
-                });
+        let mut bytes = 0;
+        for _ in 0..self.records.len() {
+            if bytes >= MAX_OUTPUT_REPORT_BYTES {
+                break;
+            }
+            let Some(mut followed) = self.records.pop_front() else { break };
+            if let Some(news) = self.read(&mut followed).await? {
+                bytes += news.output.len();
+                self.waiting.push_back(news);
+            }
+            if followed.state != Some(OutputState::Ended) {
+                self.records.push_back(followed);
             }
         }
-        self.records.retain(|followed| followed.state != Some(OutputState::Ended));
+        self.has_more = bytes >= MAX_OUTPUT_REPORT_BYTES;
         Ok(())
+    }
+
+    /// Reads what is new of a record; `None` if nothing is.
+    async fn read(&self, followed: &mut Followed) -> Result<Option<StreamOutputResponse>, Status> {
+        let read = self.control.read_output(&self.caller, followed.record_id, followed.from_offset);
+        let OutputRead { state, part } = match self.life.unless_over(read).await? {
+            // Lists use the project's share at the moment. The next look reads the record again.
+            Err(error) if error.reason == Reason::ProjectShareExceeded && followed.state.is_some() => {
+                return Ok(None);
+            }
+            read => read.map_err(failed)?,
+        };
+        let is_news = followed.state != Some(state) || !part.text.is_empty();
+        (followed.state, followed.from_offset) = (Some(state), part.next_offset);
+        Ok(is_news.then(|| StreamOutputResponse {
+            record_id: followed.record_id.to_string(),
+            state: admin::OutputState::number(state.as_str()),
+            offset: part.offset,
+            output: part.text,
+            next_offset: part.next_offset,
+            is_incomplete: part.is_incomplete,
+        }))
     }
 }

@@ -102,8 +102,7 @@ impl TaskService for Service {
         let inside = within("task");
         let caller = of_spec(caller, message.task.as_ref()).map_err(inside)?;
         let wanted = task_spec::request(message.task).map_err(inside)?;
-        let guardrails =
-            if message.without_guardrails { Guardrails::Ignored } else { Guardrails::Enforced };
+        let guardrails = if message.without_guardrails { Guardrails::Ignored } else { Guardrails::Enforced };
         let preview = self.control.preview(&caller, wanted, guardrails).await.map_err(inside)?;
         Ok(Response::new(preview::response(preview, message.with_desktop_ids)))
     }

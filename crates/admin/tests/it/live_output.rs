@@ -1,6 +1,6 @@
 //! Output of records while their scripts run.
 
-use domain::{live_output::Chunk, outcome::Outcome, record::RecordId};
+use domain::{limits::MAX_LIVE_CHUNK_BYTES, live_output::Chunk, outcome::Outcome, record::RecordId};
 use futures::TryStreamExt as _;
 use proto::admin::{
     Limits, ListAuditEntriesRequest, OutputPosition, OutputState, StreamOutputRequest, StreamOutputResponse,
@@ -22,10 +22,21 @@ async fn stream(harness: &Harness, positions: Vec<OutputPosition>) -> Streaming<
 
 /// Adds output as the desktop of ordinal 0 sends it.
 async fn add(harness: &Harness, task_id: &str, offset: u64, content: &str, is_last: bool) {
+    add_of(harness, (task_id, 0), offset, content, is_last).await;
+}
+
+/// Adds output as the desktop of an ordinal sends it.
+async fn add_of(
+    harness: &Harness,
+    (task_id, ordinal): (&str, u32),
+    offset: u64,
+    content: &str,
+    is_last: bool,
+) {
     let chunk = Chunk { from_offset: offset, offset, content: content.into() };
-    let record_id: RecordId = format!("{task_id}-0-0-1").parse().unwrap();
+    let record_id: RecordId = format!("{task_id}-{ordinal}-0-1").parse().unwrap();
     let answer = Answer::Output { chunk, is_last };
-    let part = OutputPart { record_id, desktop: (project(), desktop_id(0)), answer };
+    let part = OutputPart { record_id, desktop: (project(), desktop_id(ordinal)), answer };
     let stored = harness.engine.add_outputs(vec![part]).await.unwrap();
     assert_eq!(stored, content.len() as u64);
 }
@@ -57,6 +68,31 @@ async fn output_is_streamed_while_the_script_runs() {
         .unwrap();
     assert_eq!(seen(output.message().await.unwrap()), (OutputState::Ended, 4, "two\n".into(), 8));
     assert_eq!(output.message().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn much_output_of_several_scripts_arrives_in_turn() {
+    let harness = Harness::new().await;
+    harness.desktops(2).await;
+    let task_id = harness.submit(command_on(2)).await.task_id;
+    harness.lease(&task_id).await;
+    let positions = vec![position(&task_id, 0, 0), position(&task_id, 1, 0)];
+    let mut output = stream(&harness, positions).await;
+    for _ in 0..2 {
+        assert_eq!(output.message().await.unwrap().unwrap().state(), OutputState::Requested);
+    }
+    let content = "x".repeat(MAX_LIVE_CHUNK_BYTES);
+    let whole = 16 * MAX_LIVE_CHUNK_BYTES as u64;
+    for ordinal in 0..2 {
+        for offset in (0..whole).step_by(MAX_LIVE_CHUNK_BYTES) {
+            add_of(&harness, (&task_id, ordinal), offset, &content, false).await;
+        }
+    }
+    for ordinal in 0..2 {
+        let message = output.message().await.unwrap().unwrap();
+        let expected = (format!("{task_id}-{ordinal}-0-1"), whole);
+        assert_eq!((message.record_id, message.next_offset), expected);
+    }
 }
 
 #[tokio::test]

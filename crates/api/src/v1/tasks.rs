@@ -34,10 +34,8 @@ pub(crate) struct ListQuery {
     /// HALTED, STOPPED.
     status: Vec<String>,
     /// Only tasks whose reason contains this text, in any case of letters.
-    #[param(max_length = 500)]
     reason: Option<String>,
     /// Only tasks with this ticket.
-    #[param(max_length = 128)]
     ticket: Option<String>,
 }
 

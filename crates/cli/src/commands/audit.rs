@@ -77,16 +77,16 @@ pub struct AuditVerifyArgs {
     pub allow_unsigned: bool,
     /// Output format
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: VerdictFormat,
+    pub output: DatabaseFormat,
 }
 
-/// Output format of `graywave audit verify`.
+/// Output format of commands on the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum VerdictFormat {
-    /// A table, and a sentence for each broken chain.
+pub enum DatabaseFormat {
+    /// A table for people
     #[default]
     Table,
-    /// A JSON object.
+    /// JSON
     Json,
 }
 

@@ -69,9 +69,7 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<ExitStatus, Error> {
     let candidates = match task.as_deref() {
         Some(text) => vec![task_id(&session, text, author).await?],
         None if all => vec![task_id(&session, LATEST, author).await?],
-        None => {
-            client::newest_tasks(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect()
-        }
+        None => client::newest_tasks(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect(),
     };
     let Some(desktop_id) = desktop_id else {
         let task_id = candidates.first().ok_or_else(|| Error::refused("the project has no task"))?;
@@ -88,7 +86,8 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<ExitStatus, Error> {
     };
     for task_id in &candidates {
         if follow {
-            if let Some(ended) = logs_all::follow(&session, &console, task_id, Some(&desktop_id), raw).await? {
+            if let Some(ended) = logs_all::follow(&session, &console, task_id, Some(&desktop_id), raw).await?
+            {
                 return Ok(ended);
             }
             continue;

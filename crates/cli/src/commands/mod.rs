@@ -36,6 +36,6 @@ mod tasks;
 mod what_if;
 mod workers;
 
-pub use audit::{AuditVerifyArgs, VerdictFormat};
+pub use audit::{AuditVerifyArgs, DatabaseFormat};
 pub use command::Command;
 use common_args::{CommonArgs, TaskArgs};

@@ -126,7 +126,9 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
     let submitted = repeated(async || session.tasks().submit_task(request.clone()).await).await;
-    let submitted = submitted.map_err(|status| not_submitted(&status, is_repeatable.then_some(&*key), flags))?.into_inner();
+    let submitted = submitted
+        .map_err(|status| not_submitted(&status, is_repeatable.then_some(&*key), flags))?
+        .into_inner();
     let task = submitted.task.unwrap_or_default();
     begun(&console, &task, &submitted.warnings);
     if agreed.is_some_and(|plan_hash| plan_hash != task.plan_hash) {

@@ -1,8 +1,8 @@
 //! Bounds the database queries of callers without a valid credential.
 //!
 //! An unknown credential is remembered for a moment, so its repetition costs no query. An address
-//! that presents many unknown credentials gets few queries at the same time. It is never refused:
-//! clients behind one proxy share its address.
+//! that presents many unknown credentials gets few queries at the same time, and few calls may wait
+//! for one. Known credentials of the address do not wait: clients behind one proxy share it.
 
 use std::{
     collections::HashMap,
@@ -28,6 +28,9 @@ const FAILURES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 const FAILURE_BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 /// Queries at the same time for credentials from limited addresses.
 const LIMITED_QUERIES: usize = 3;
+/// Calls at the same time that wait for such a query. Further ones are refused, so that they do not
+/// take all places for calls.
+const MAX_WAITING: usize = 32 * LIMITED_QUERIES;
 /// Maximum number of entries of each kind.
 const CAPACITY: usize = 20_000;
 /// Length of the IPv6 network that counts as one address: a client can have a whole one.
@@ -46,6 +49,7 @@ pub(super) fn unknown_credential(message: &str) -> Error {
 pub(crate) struct LoginGuard {
     failures: Rates,
     limited_queries: Arc<Semaphore>,
+    waiting: Semaphore,
     unknown: Expiring<CredentialHash>,
     known: Expiring<CredentialHash>,
     /// Addresses with too many failures.
@@ -57,6 +61,7 @@ impl Default for LoginGuard {
         Self {
             failures: Rates::new(FAILURES_PER_SECOND, FAILURE_BURST),
             limited_queries: Arc::new(Semaphore::new(LIMITED_QUERIES)),
+            waiting: Semaphore::new(MAX_WAITING),
             unknown: Expiring::default(),
             known: Expiring::default(),
             limited: Expiring::default(),
@@ -70,7 +75,8 @@ impl LoginGuard {
     ///
     /// # Errors
     ///
-    /// `CredentialUnknown` if the credential was unknown a moment ago.
+    /// `CredentialUnknown` if the credential was unknown a moment ago, `Overloaded` if too many
+    /// calls wait for a query.
     pub(super) async fn admit(
         &self,
         credential: &CredentialHash,
@@ -83,6 +89,10 @@ impl LoginGuard {
         if self.known.contains(credential, now) || !self.limited.contains(&network(address), now) {
             return Ok(None);
         }
+        let _place = self.waiting.try_acquire().map_err(|_| {
+            let message = "too many credentials wait for their check; try again later";
+            Error::new(Reason::Overloaded, message)
+        })?;
         Ok(Arc::clone(&self.limited_queries).acquire_owned().await.ok())
     }
 
@@ -187,6 +197,29 @@ mod tests {
         permits.pop();
         assert!(guard.admit(&hash(9_999), AT, now).await.unwrap().is_some());
         assert!(guard.admit(&hash(9_999), AT, now + TimeDelta::seconds(1)).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn excess_call_that_would_wait_for_a_query_is_refused() {
+        let (guard, now) = (LoginGuard::default(), Timestamp::UNIX_EPOCH);
+        guard.record_known(hash(0), now);
+        for number in 1..=FAILURE_BURST.get() + 20 {
+            guard.record_unknown(hash(number), AT, now);
+        }
+        let limit = u32::try_from(LIMITED_QUERIES).unwrap();
+        let queries = Arc::clone(&guard.limited_queries).try_acquire_many_owned(limit).unwrap();
+        let credential = hash(9_999);
+        let mut waiting: Vec<_> =
+            (0..MAX_WAITING).map(|_| Box::pin(guard.admit(&credential, AT, now))).collect();
+        assert!(waiting.iter_mut().all(|admission| admission.as_mut().now_or_never().is_none()));
+        let refused = guard.admit(&credential, AT, now).now_or_never().unwrap().unwrap_err();
+        assert_eq!(refused.reason, Reason::Overloaded);
+        for (credential, address) in [(hash(0), AT), (credential, "192.0.2.2")] {
+            let admitted = guard.admit(&credential, address, now).now_or_never().unwrap();
+            assert!(admitted.unwrap().is_none(), "known credentials and other addresses do not wait");
+        }
+        drop((waiting, queries));
+        assert!(guard.admit(&credential, AT, now).await.unwrap().is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
-use cli::{AuditVerifyArgs, ExitStatus, VerdictFormat, plain_table};
+use cli::{AuditVerifyArgs, DatabaseFormat, ExitStatus, plain_table};
 use control::{ChainVerdict, Control, Signature};
 use domain::{
     Timestamp,
@@ -32,8 +32,8 @@ pub(crate) async fn verify_audit(
     let verdicts = control.verify_audit(arguments.project.as_ref(), unsigned, &judge).await?;
     let is_broken = verdicts.iter().any(|verdict| verdict.broken.is_some());
     let text = match arguments.output {
-        VerdictFormat::Json => json_text(&verdicts, roots.is_some()),
-        VerdictFormat::Table => table_text(&verdicts, roots.is_some()),
+        DatabaseFormat::Json => json_text(&verdicts, roots.is_some()),
+        DatabaseFormat::Table => table_text(&verdicts, roots.is_some()),
     };
     Ok((text, if is_broken { ExitStatus::Failed } else { ExitStatus::Success }))
 }

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use clap::Args;
-use cli::{VerdictFormat, plain_table};
+use cli::{DatabaseFormat, plain_table};
 use control::Actor;
 use domain::{Timestamp, ids::ProjectId};
 use serde_json::Value;
@@ -36,15 +36,15 @@ impl Project {
 pub(crate) struct ListFormat {
     /// Output format
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
-    output: VerdictFormat,
+    output: DatabaseFormat,
 }
 
 impl ListFormat {
     /// Renders rows as a table, or as JSON objects with the names of the columns as keys.
     pub(super) fn render(self, heads: &[&'static str], rows: impl Iterator<Item = Vec<String>>) -> String {
         match self.output {
-            VerdictFormat::Table => plain_table(heads, rows),
-            VerdictFormat::Json => {
+            DatabaseFormat::Table => plain_table(heads, rows),
+            DatabaseFormat::Json => {
                 let keys = || heads.iter().map(|head| head.replace(' ', "_"));
                 let list: Vec<Value> =
                     rows.map(|row| keys().zip(row.into_iter().map(Value::from)).collect()).collect();

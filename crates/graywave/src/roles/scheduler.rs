@@ -126,7 +126,12 @@ pub(crate) async fn serve_scheduler(
     let serving = Box::pin(bounded(serving, &stop));
     let serving = async {
         let for_workers = async { serving.await.context("the scheduler's gRPC server failed") };
-        tokio::try_join!(for_workers, for_operators).map(drop)
+        let served = tokio::try_join!(for_workers, for_operators).map(drop);
+        if served.is_err() {
+            // The loops end too: without its ports, the process must not live on.
+            stop.cancel();
+        }
+        served
     };
     let (served, (), ()) = tokio::join!(serving, loops, health.watch(stop.clone()));
     served

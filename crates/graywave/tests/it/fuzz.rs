@@ -115,7 +115,8 @@ fn samples() -> Vec<Vec<u8>> {
     };
     vec![
         SubmitTaskRequest { task: Some(task.clone()), idempotency_key: "k".into() }.encode_to_vec(),
-        PreviewTaskRequest { task: Some(task), with_desktop_ids: true, without_guardrails: true }.encode_to_vec(),
+        PreviewTaskRequest { task: Some(task), with_desktop_ids: true, without_guardrails: true }
+            .encode_to_vec(),
         ListRecordsRequest { task_id: "0190f5fe7c0a70008000000000000001".into(), ..Default::default() }
             .encode_to_vec(),
         HeartbeatRequest { worker_id: "thief".into(), ..Default::default() }.encode_to_vec(),

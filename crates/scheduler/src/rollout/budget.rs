@@ -50,8 +50,14 @@ impl Budget {
         let spec_bytes =
             2 * 11 * spec.facts.policy.success_exit_codes.len() + SCRIPT_BYTES * spec.scripts.len();
         // Values of parameters are sent with each batch, and again in its signed terms.
-        let values_bytes: usize = spec.scripts.iter().map(|script| parameters_bytes(&script.parameters)).sum();
-        let batch_bytes = BATCH_BYTES + 2 * values_bytes + spec_bytes + scripts_bytes + 2 * ids_bytes + TARGET_BYTES * targets;
+        let values_bytes: usize =
+            spec.scripts.iter().map(|script| parameters_bytes(&script.parameters)).sum();
+        let batch_bytes = BATCH_BYTES
+            + 2 * values_bytes
+            + spec_bytes
+            + scripts_bytes
+            + 2 * ids_bytes
+            + TARGET_BYTES * targets;
         if self.bytes > 0 && self.bytes + batch_bytes > limits::SOFT_PULL_BYTES {
             return false;
         }

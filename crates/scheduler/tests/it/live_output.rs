@@ -132,6 +132,22 @@ async fn worker_is_asked_only_for_its_desktops_and_in_time() {
 }
 
 #[tokio::test]
+async fn agent_without_live_output_is_not_asked_again() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..1, start()).await;
+    let task_id = harness.submit(Submit::default()).await;
+    watch(&harness, task_id, 0, 0).await;
+    let answer = scheduler::OutputPart {
+        record_id: record(task_id),
+        desktop: (project(), desktop_id(0)),
+        answer: Answer::Unsupported,
+    };
+    harness.engine.add_outputs(vec![answer]).await.unwrap();
+    assert_eq!(feed(&harness, task_id).await.unwrap().state, OutputState::Unsupported);
+    assert_eq!(harness.engine.watched_outputs(&worker("w"), after(1)).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn stop_stream_has_the_watched_scripts() {
     let harness = Harness::new().await;
     harness.online(&worker("w"), 0..1, start()).await;

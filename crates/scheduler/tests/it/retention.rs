@@ -105,12 +105,13 @@ async fn exists(harness: &Harness, task_id: TaskId) -> bool {
     store::task::fetch(&mut connection, &project(), task_id).await.unwrap().is_some()
 }
 
-/// Number of rows of a task in each table.
+/// Number of rows of a task in each table. Unlogged tables hold live output, which expires within
+/// minutes by itself.
 async fn rows(harness: &Harness, task_id: TaskId) -> BTreeMap<String, i64> {
     let mut connection = harness.database.connection().await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'task_id'
-         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace",
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace",
     )
     .fetch_all(&mut connection)
     .await
