@@ -12,8 +12,8 @@ pub struct Justification {
 }
 
 impl Justification {
-    /// Checks a reason and a ticket. Blanks around them are removed. Line breaks and tabs in a reason
-    /// become blanks: a runbook with two lines must still freeze its project.
+    /// Checks a reason and a ticket. Blanks around them are removed. Line breaks and tabs in a
+    /// reason become blanks: a runbook with two lines must still freeze its project.
     ///
     /// # Errors
     ///

@@ -31,8 +31,8 @@ pub fn thresholds(waves: &[(u32, Option<Threshold>)], of_task: Option<Threshold>
     (1..).zip(waves).filter_map(guarded).collect()
 }
 
-/// Returns the size of the first wave of a plan that has no canary: it is larger than `most`, and at
-/// least half of all targets.
+/// Returns the size of the first wave of a plan that has no canary: it is larger than `most`, and
+/// at least half of all targets.
 pub fn first_wave_without_canary(waves: &[u32], most: u32) -> Option<u32> {
     let all: u64 = waves.iter().copied().map(u64::from).sum();
     waves.first().copied().filter(|&first| first > most && 2 * u64::from(first) >= all)

@@ -271,7 +271,7 @@ fn values_of(given: &ParameterValues, script: &Declaring) -> Result<ParameterVal
             }
             (None, None) => continue,
         };
-        // A default is checked again: it may have been saved before the type of its script was known.
+        // A default is checked again: it may be saved before the type of its script is known.
         let checked = parameter.check_value(value, Some(script.script_type));
         checked.map_err(|error| error.within(place_of(&parameter.name)))?;
         values.insert(parameter.name.clone(), value.clone());
