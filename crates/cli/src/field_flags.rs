@@ -133,6 +133,7 @@ const FLAGS: &[Flag] = &[
     own("positions"),
     own("update_mask"),
     own("with_desktop_ids"),
+    own("without_guardrails"),
     own("plan_hash"),
     own("script_hash"),
     own("script.version"),

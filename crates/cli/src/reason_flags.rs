@@ -42,7 +42,7 @@ mod tests {
         let flags = parsed(&["--reason", " fix it ", "--ticket", "OPS-7"]).unwrap().flags;
         assert_eq!((flags.reason.as_str(), flags.ticket.as_str()), ("fix it", "OPS-7"));
         assert_eq!(parsed(&[]).unwrap().flags, ReasonFlags::default());
-        let refused = parsed(&["--reason", "two\nlines"]).unwrap_err().to_string();
+        let refused = parsed(&["--reason", "red \u{1b}[31m"]).unwrap_err().to_string();
         assert!(refused.contains("use one line of visible text"), "{refused}");
         assert!(parsed(&["--ticket", "OPS 7"]).is_err());
     }

@@ -127,7 +127,7 @@ async fn guardrails_are_named_in_reason_and_field() {
             "APPROVAL_REQUIRED",
             "task.rollout.approval.before_waves",
         ),
-        (spec("a\nb", vec![], None), "FIELD_INVALID", "task.reason"),
+        (spec("a\u{7}b", vec![], None), "FIELD_INVALID", "task.reason"),
     ] {
         let task = Some(wanted);
         let submitted = refused(

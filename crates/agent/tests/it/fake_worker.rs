@@ -111,13 +111,17 @@ impl Session {
         }
     }
 
-    /// Last part of live output. The result may come before it.
-    pub(crate) async fn last_output(&mut self) -> OutputChunk {
+    /// Live output from an offset to its end, which may come in several parts. The result may come
+    /// before the last one.
+    pub(crate) async fn output_from(&mut self, offset: u64) -> Vec<u8> {
+        let mut content = Vec::new();
         loop {
-            if let attach_request::Message::OutputChunk(chunk) = self.request().await
-                && chunk.is_last
-            {
-                return chunk;
+            let attach_request::Message::OutputChunk(chunk) = self.request().await else { continue };
+            if chunk.offset == offset + content.len() as u64 {
+                content.extend(chunk.content);
+            }
+            if chunk.is_last {
+                return content;
             }
         }
     }

@@ -121,10 +121,13 @@ mod tests {
 
     #[test]
     fn text_that_controls_or_deceives_is_refused() {
-        for text in ["a\nb", "a\0b", "a\u{1b}[2Jb", "a\u{85}b", "a\u{202e}b", "a\u{200b}b"] {
+        for text in ["a\u{b}b", "a\0b", "a\u{1b}[2Jb", "a\u{85}b", "a\u{202e}b", "a\u{200b}b"] {
             assert!(refused(text, "").starts_with("reason: character 2 is a control"), "{text:?}");
             assert!(refused("", text).starts_with("ticket: character 2 is a control"), "{text:?}");
         }
+        let lines = Justification::new("two\r\nlines\tand\nmore\n", "").unwrap();
+        assert_eq!(lines.reason(), "two lines and more", "a runbook may send several lines");
+        assert!(refused("", "a\nb").starts_with("ticket: "));
         assert!(Justification::new("👩\u{200d}🔧 می\u{200c}خواهم", "").is_ok(), "joiners are text");
     }
 

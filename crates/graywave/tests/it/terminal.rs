@@ -310,7 +310,7 @@ fn many_desktops_in_one_wave_are_confirmed_by_their_number() {
     let run = ["run", "--all", "--", "true"];
     for (answer, shown, code) in [("y", "nothing was run", 1), ("6", "status:     SUCCESS", 0)] {
         let mut terminal = cluster.at_terminal(&run, TALL[0], &[]);
-        terminal.shows(&["worst case", "All 6 desktops start in one wave; at worst, 6 fail."]);
+        terminal.shows(&["worst case", "6 desktops start at once; at worst, 6 fail."]);
         terminal.shows(&["Type the number of desktops to run it:"]);
         terminal.press(&format!("{answer}\r"));
         terminal.shows(&[shown]);
