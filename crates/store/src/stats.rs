@@ -1,5 +1,7 @@
 //! Numbers of tasks, targets, desktops and workers, for metrics of the whole cluster.
 
+use uuid::Uuid;
+
 use crate::{Connection, Error, codec::count};
 
 /// Numbers at one moment, over all projects.
@@ -19,6 +21,8 @@ pub struct Gauges {
     pub workers: u64,
     /// Draining workers.
     pub workers_draining: u64,
+    /// Oldest audit entry that waits for its seal, as a UUIDv7; `None` without one.
+    pub oldest_unsealed: Option<Uuid>,
 }
 
 /// Counts all of them in one statement.
@@ -30,7 +34,8 @@ pub async fn read(connection: &mut Connection) -> Result<Gauges, Error> {
                   (SELECT count(*) FROM deferred_target) AS "waiting!",
                   (SELECT count(*) FROM desktop WHERE worker_id IS NOT NULL) AS "desktops!",
                   (SELECT count(*) FROM worker WHERE NOT draining) AS "workers!",
-                  (SELECT count(*) FROM worker WHERE draining) AS "draining!""#
+                  (SELECT count(*) FROM worker WHERE draining) AS "draining!",
+                  (SELECT audit_id FROM audit_unsealed ORDER BY audit_id LIMIT 1) AS oldest_unsealed"#
     )
     .fetch_one(connection)
     .await?;
@@ -42,5 +47,6 @@ pub async fn read(connection: &mut Connection) -> Result<Gauges, Error> {
         desktops_connected: count("desktop", row.desktops)?,
         workers: count("worker", row.workers)?,
         workers_draining: count("worker", row.draining)?,
+        oldest_unsealed: row.oldest_unsealed,
     })
 }

@@ -115,6 +115,8 @@ metrics! {
         "Desktops connected to a worker";
     WORKERS: Kind::Gauge, "scheduler", "graywave_workers", ["draining"],
         "Known workers";
+    AUDIT_UNSEALED_SECONDS: Kind::Gauge, "scheduler", "graywave_audit_unsealed_seconds", [],
+        "Age of the oldest audit entry that waits for its seal";
     DATABASE_CONNECTIONS: Kind::Gauge, "api, scheduler", "graywave_database_connections", ["state"],
         "Connections in the process's pool";
     DATABASE_WAIT_SECONDS: SECONDS, "api, scheduler", "graywave_database_wait_seconds", [],

@@ -121,14 +121,24 @@ impl PayloadFlags {
 }
 
 impl Payload {
-    /// Resolves the names of scripts to their ids.
-    pub(crate) async fn resolve(&mut self, session: &Session) -> Result<(), Error> {
-        if let Self::Scripts(scripts) = self {
-            for script in scripts {
-                script.script_id = script_id(session, &script.script_id).await?;
+    /// Resolves the names of scripts to their ids, and checks the parameters of a file.
+    pub(crate) async fn resolve(
+        &mut self,
+        session: &Session,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Scripts(scripts) => {
+                for script in scripts {
+                    script.script_id = script_id(session, &script.script_id).await?;
+                }
+                Ok(())
             }
+            Self::File { name, content, kind } => {
+                saved_script::check_parameters(session, (&*name, &*content, *kind), parameters).await
+            }
+            Self::Command(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Sets the payload of a task for a preview. A file becomes a command, so that nothing is

@@ -1,8 +1,11 @@
 //! Saves a local file as a script, or finds the script that has its content.
 
+use std::collections::BTreeMap;
+
 use prost_types::FieldMask;
 use proto::admin::{
-    CreateScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType, UpdateScriptRequest,
+    CreateScriptRequest, ListScriptsRequest, Parameter, Script, ScriptRevision, ScriptType,
+    UpdateScriptRequest,
 };
 
 use super::interpreter::of_rules;
@@ -45,17 +48,10 @@ fn place(sha256: &str, mine: Vec<Script>, all: Vec<Script>) -> Place {
     }
 }
 
-/// Returns the script revision with this content. Saves the content as a revision of the caller's
-/// script of this name, or else as a new script, and says which.
-pub(super) async fn save(
-    session: &Session,
-    console: &Console,
-    name: String,
-    content: String,
-    kind: ScriptType,
-) -> Result<ScriptRevision, Error> {
+/// Finds the place of a file among the saved scripts.
+async fn find(session: &Session, name: &str, content: &str, kind: ScriptType) -> Result<Place, Error> {
     let request = ListScriptsRequest {
-        name: name.clone(),
+        name: name.to_owned(),
         script_type: kind.into(),
         page_size: PAGE,
         mine: true,
@@ -66,8 +62,49 @@ pub(super) async fn save(
         [] => list(session, ListScriptsRequest { mine: false, ..request }).await?,
         _ => Vec::new(),
     };
-    let sha256 = hex::encode(domain::script::sha256(of_rules(kind), &content));
-    let script = match place(&sha256, mine, all) {
+    let sha256 = hex::encode(domain::script::sha256(of_rules(kind), content));
+    Ok(place(&sha256, mine, all))
+}
+
+/// Checks that the saved script of a file declares the parameters of an execution, before the file
+/// is saved. The control plane checks the values.
+pub(super) async fn check_parameters(
+    session: &Session,
+    (name, content, kind): (&str, &str, ScriptType),
+    values: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let declared = match find(session, name, content, kind).await? {
+        Place::Same(script) | Place::Mine(script) => script.parameters,
+        Place::New => Vec::new(),
+        Place::Ambiguous(scripts) => return Err(ambiguous(name, &scripts)),
+    };
+    undeclared(name, &declared, values).map_or(Ok(()), Err)
+}
+
+/// Builds the error of the first value whose parameter a script does not declare.
+fn undeclared(name: &str, declared: &[Parameter], values: &BTreeMap<String, String>) -> Option<Error> {
+    let value = values.keys().find(|value| !declared.iter().any(|it| it.name == **value))?;
+    let (name, value) = (sanitize_line(name), sanitize_line(value));
+    Some(
+        Error::misused(format!("--param {value}: the saved script {name} does not declare this parameter"))
+            .try_next(format!("graywave scripts save {name} --parameters FILE.json: docs/scripts.md"))
+            .try_next("graywave scripts show SCRIPT: lists the declared ones"),
+    )
+}
+
+/// Returns the script revision with this content. Saves the content as a revision of the caller's
+/// script of this name, or else as a new script, and says which.
+pub(super) async fn save(
+    session: &Session,
+    console: &Console,
+    name: String,
+    content: String,
+    kind: ScriptType,
+) -> Result<ScriptRevision, Error> {
+    let script = match find(session, &name, &content, kind).await? {
         Place::Same(script) => script,
         Place::Mine(script) => update(session, console, &script, content).await?,
         Place::Ambiguous(scripts) => return Err(ambiguous(&name, &scripts)),
@@ -144,6 +181,17 @@ mod tests {
         assert_eq!(place("old", mine(), vec![]), Place::Same(script("1", "old")));
         assert_eq!(place("new", vec![], vec![script("2", "old")]), Place::New, "of another author");
         assert_eq!(place("old", vec![], vec![script("2", "old")]), Place::Same(script("2", "old")));
+    }
+
+    #[test]
+    fn undeclared_parameter_is_refused_before_saving() {
+        let ring = Parameter { name: "ring".into(), ..Parameter::default() };
+        let values = |name: &str| BTreeMap::from([(name.to_owned(), "a".to_owned())]);
+        assert!(undeclared("patch.sh", std::slice::from_ref(&ring), &values("ring")).is_none());
+        let refused = undeclared("patch.sh", &[ring], &values("Ring")).unwrap();
+        assert_eq!(refused.exit_status, crate::ExitStatus::Misused);
+        assert!(refused.to_string().starts_with("--param Ring: the saved script patch.sh"), "{refused}");
+        assert!(undeclared("patch.sh", &[], &BTreeMap::new()).is_none());
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     task.parameters = parameters(&payload.parameters)?;
     let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
-    payload.resolve(&session).await?;
+    payload.resolve(&session, &task.parameters).await?;
     desktops.apply(&mut task, &session).await?;
     let asked = Asked { doing: "cannot preview the task", flags };
     guarded(&session, &console, &mut task, &payload, asked, (guard, None)).await?;

@@ -104,7 +104,7 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     task.parameters = parameters(&payload.parameters)?;
     let mut payload = payload.read()?;
     let (session, mut console) = common.open().await?;
-    payload.resolve(&session).await?;
+    payload.resolve(&session, &task.parameters).await?;
     desktops.apply(&mut task, &session).await?;
     let confirm_above = (!yes).then_some(session.confirm_above());
     let guards = (guard, confirm_above);

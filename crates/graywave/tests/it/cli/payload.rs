@@ -82,3 +82,23 @@ fn program_without_an_interpreter_line_is_refused() {
     assert!(operator.output(&["run", name, "--desktop", "desktop-0001"]).status.success());
     assert_eq!(operator.good(&["logs", "desktop-0001"]), "42\n");
 }
+
+#[test]
+fn undeclared_parameter_of_a_file_saves_nothing() {
+    let operator = Operator::new();
+    let script = operator.path("ring.sh");
+    fs::write(&script, "echo ring $GRAYWAVE_PARAM_RING\n").unwrap();
+    let script = script.to_str().unwrap();
+    let run = ["run", script, "--desktop", "desktop-0001", "--param", "ring=early"];
+    for arguments in [&run[..], &[&run[..], &["--dry-run"]].concat()] {
+        let refused = operator.output(arguments);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("the saved script ring.sh does not declare this parameter"), "{said}");
+    }
+    assert_eq!(operator.good(&["scripts", "-o", "name"]), "", "nothing is saved");
+    let declared = operator.path("parameters.json");
+    fs::write(&declared, r#"[{"name": "ring"}]"#).unwrap();
+    operator.good(&["scripts", "save", script, "--parameters", declared.to_str().unwrap()]);
+    assert_eq!(operator.good(&run).lines().next(), Some("ring early"));
+}
