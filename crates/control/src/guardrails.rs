@@ -53,18 +53,15 @@ async fn check_over(
 /// Completes the refusal of a retry. A retry keeps the waves and the policy of its task, so no
 /// field of the request fixes them.
 fn of_retry(error: Error) -> Error {
-    match error.reason {
-        Reason::CanaryRequired
-        | Reason::ThresholdRequired
-        | Reason::WaveTooLarge
-        | Reason::ApprovalRequired => Error {
-            field: None,
-            message: format!(
-                "{}. A retry keeps the waves of its task: submit a new task on these desktops",
-                error.message
-            ),
-            ..error
-        },
-        _ => error,
+    if !error.reason.is_guardrail() || error.reason == Reason::ReasonRequired {
+        return error;
+    }
+    Error {
+        field: None,
+        message: format!(
+            "{}. A retry keeps the waves of its task: submit a new task on these desktops",
+            error.message
+        ),
+        ..error
     }
 }

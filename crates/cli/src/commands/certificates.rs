@@ -8,11 +8,11 @@ use proto::admin::{
     AllowCertificateRequest, DeniedCertificate, DenyCertificateRequest, ListDeniedCertificatesRequest,
 };
 
-use super::CommonArgs;
+use super::{CommonArgs, ListArgs};
 use crate::{
     Error,
     format::time,
-    output::{Cell, Column, List, ListItem, Paging, cell, pages},
+    output::{Cell, Column, List, ListItem, cell, pages},
 };
 
 /// Arguments of `graywave certificates`; without a subcommand, the denied certificates are listed.
@@ -41,14 +41,6 @@ Needs a certificate with the role admin. Certificates of enrolled desktops: gray
     Deny(DenyArgs),
     /// Remove a certificate from the deny-list
     Allow(AllowArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::{
     Error,
     client::{ConnectionArgs, Session},
-    output::{Console, OutputArgs},
+    output::{Console, OutputArgs, Paging},
     task_arg::TaskArg,
 };
 
@@ -31,6 +31,15 @@ impl CommonArgs {
         }
         Ok((self.connection.open().await?, console))
     }
+}
+
+/// Flags of a list without filters, and those of every operator command.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) paging: Paging,
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
 }
 
 /// A task, and the flags of every operator command.

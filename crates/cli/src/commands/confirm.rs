@@ -67,9 +67,8 @@ pub(super) fn agree(question: Question, plan: &PreviewTaskResponse) -> Result<()
 /// # Errors
 ///
 /// Any other answer declines, and without a terminal `--yes` is required.
-pub(super) fn confirm_retry(desktops: u32, confirm_above: Option<u32>) -> Result<(), Error> {
-    let many = Some(desktops).filter(|desktops| confirm_above.is_some_and(|most| *desktops > most));
-    match question(false, many)? {
+pub(super) fn confirm_retry(desktops: u32, confirm_above: u32) -> Result<(), Error> {
+    match question(false, (desktops > confirm_above).then_some(desktops))? {
         Some(Question::NumberOfDesktops(desktops)) if !is_number_typed(desktops, "")? => {
             Err(Error::declined("declined; nothing was run"))
         }

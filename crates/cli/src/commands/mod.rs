@@ -38,4 +38,4 @@ mod workers;
 
 pub use audit::{AuditVerifyArgs, DatabaseFormat};
 pub use command::Command;
-use common_args::{CommonArgs, TaskArgs};
+use common_args::{CommonArgs, ListArgs, TaskArgs};

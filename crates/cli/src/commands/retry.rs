@@ -45,8 +45,10 @@ pub(super) async fn retry(arguments: RetryArgs) -> Result<ExitStatus, Error> {
     let whole = RetryTaskRequest { idempotency_key, reason, ticket, ..RetryTaskRequest::default() };
     let (what, request) = match arguments.what.id(&session).await? {
         TaskOrRecord::Task(task_id) => {
-            let confirm_above = (!arguments.yes).then_some(session.confirm_above());
-            confirm::confirm_retry(at_once(&get_task(&session, &task_id).await?), confirm_above)?;
+            if !arguments.yes {
+                let task = get_task(&session, &task_id).await?;
+                confirm::confirm_retry(at_once(&task), session.confirm_above())?;
+            }
             (format!("task {task_id}"), RetryTaskRequest { task_id, ..whole })
         }
         TaskOrRecord::Record(record_id) => {

@@ -91,6 +91,12 @@ struct Listeners {
     https: Option<WebTls>,
 }
 
+impl Listeners {
+    const fn rest_scheme(&self) -> &'static str {
+        if self.https.is_some() { "https" } else { "http" }
+    }
+}
+
 /// Persistent state of the cluster, and the URL of its database.
 struct Home {
     data_dir: PathBuf,
@@ -178,7 +184,7 @@ async fn over_database(
         settings.access.cluster_admins.push(home.credentials.principal());
         let control = roles::control(&settings, store.clone())?;
         home.credentials.import(&control).await?;
-        let scheme = if listeners.https.is_some() { "https" } else { "http" };
+        let scheme = listeners.rest_scheme();
         let addresses = credentials::Addresses {
             grpc: loopback(listeners.grpc.local_addr()?),
             rest: format!("{scheme}://{}", loopback(listeners.http.local_addr()?)),
@@ -209,7 +215,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
     forget_earlier_workers(&engine, store).await?;
-    let scheme = if listeners.https.is_some() { "https" } else { "http" };
+    let scheme = listeners.rest_scheme();
     let ready = Ready {
         event: "ready",
         http: format!("{scheme}://{}", listeners.http.local_addr()?),

@@ -4,13 +4,13 @@ use clap::{Args, Subcommand};
 use proto::admin::{EnrolmentToken, ListEnrolmentTokensRequest, RevokeEnrolmentTokenRequest};
 
 use super::{
-    super::{CommonArgs, desktops::EnrolArgs, desktops::enrol},
+    super::{CommonArgs, ListArgs, desktops::EnrolArgs, desktops::enrol},
     state::state,
 };
 use crate::{
     Error,
     format::{pairs, time},
-    output::{Cell, Column, ListItem, Paging, cell, pages},
+    output::{Cell, Column, ListItem, cell, pages},
 };
 
 /// Arguments of `graywave enrolment-tokens`; without a subcommand, the tokens are listed.
@@ -33,14 +33,6 @@ enum EnrolmentTokensCommand {
     Create(EnrolArgs),
     /// Revoke an enrolment token permanently; enrolled desktops stay enrolled
     Revoke(RevokeArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]

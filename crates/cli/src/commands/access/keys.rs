@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use proto::admin::{CreateKeyRequest, Key, ListKeysRequest, RevokeKeyRequest};
 
 use super::{
-    super::CommonArgs,
+    super::{CommonArgs, ListArgs},
     new_credential::NewCredential,
     state::{expiry, state},
 };
 use crate::{
     Error,
     format::{fact, facts, time},
-    output::{Cell, Column, ListItem, Paging, cell, pages},
+    output::{Cell, Column, ListItem, cell, pages},
 };
 
 /// Arguments of `graywave keys`; without a subcommand, the access keys are listed.
@@ -40,14 +40,6 @@ Examples:
     Create(CreateArgs),
     /// Revoke an access key permanently
     Revoke(RevokeArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]

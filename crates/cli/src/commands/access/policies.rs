@@ -7,12 +7,12 @@ use clap_complete::{ArgValueCompleter, PathCompleter};
 use domain::{ErrorKind, Reason, limits::MAX_BODY_BYTES};
 use proto::admin::{DeletePolicyRequest, ListPoliciesRequest, Policy, PutPolicyRequest};
 
-use super::super::CommonArgs;
+use super::super::{CommonArgs, ListArgs};
 use crate::{
     Error,
     args::read_unmarked,
     client::{Session, repeated},
-    output::{Cell, Column, ListItem, Paging, cell, pages},
+    output::{Cell, Column, ListItem, cell, pages},
     sanitize::sanitize,
 };
 
@@ -48,14 +48,6 @@ Actions that no policy allows are denied; Deny overrides Allow. docs/access.md l
     /// Delete a policy that is bound to no principal
     #[command(visible_alias = "delete")]
     Rm(PolicyArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use proto::admin::{ListPrincipalsRequest, Principal, PutPrincipalRequest};
 
-use super::super::CommonArgs;
+use super::super::{CommonArgs, ListArgs};
 use crate::{
     Error,
     client::repeated,
     format::{fact, facts, time},
-    output::{Cell, Column, ListItem, Paging, cell, pages},
+    output::{Cell, Column, ListItem, cell, pages},
 };
 
 /// Arguments of `graywave principals`; without a subcommand, the principals are listed.
@@ -36,14 +36,6 @@ Examples:
   graywave principals put ann --policy operator
   graywave principals put ci --policy reader,nightly-patches")]
     Put(PutArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -8,13 +8,16 @@ use proto::admin::{
 };
 use tonic::Status;
 
-use super::{super::CommonArgs, state::state};
+use super::{
+    super::{CommonArgs, ListArgs},
+    state::state,
+};
 use crate::{
     Error,
     args::Ending,
     client::{Session, repeated},
     format::{fact, facts, many, time},
-    output::{Cell, Column, Console, ListItem, Paging, cell, pages},
+    output::{Cell, Column, Console, ListItem, cell, pages},
 };
 
 /// Arguments of `graywave projects`; without a subcommand, the projects are listed.
@@ -46,14 +49,6 @@ Needs a certificate with the role admin. Without one: graywave admin projects cr
     Unrevoke(ProjectArgs),
     /// Stop every task of a project, even if the project is revoked
     Stop(StopArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]

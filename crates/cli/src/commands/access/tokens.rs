@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use proto::admin::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Token};
 
 use super::{
-    super::CommonArgs,
+    super::{CommonArgs, ListArgs},
     new_credential::NewCredential,
     state::{expiry, state},
 };
 use crate::{
     Error,
     format::time,
-    output::{Cell, Column, ListItem, Paging, cell, pages},
+    output::{Cell, Column, ListItem, cell, pages},
 };
 
 /// Arguments of `graywave tokens`; without a subcommand, the tokens are listed.
@@ -41,14 +41,6 @@ Examples:
     Create(CreateArgs),
     /// Revoke a token permanently
     Revoke(RevokeArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    common: CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]
