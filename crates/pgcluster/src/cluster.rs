@@ -84,6 +84,12 @@ impl Cluster {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Process id of the server; its backends are children of it. `None` if it does not run.
+    pub fn id(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
+    }
+
     /// Last lines of the server's log, oldest first. Empty if the log cannot be read.
     pub fn log_tail(&self, lines: usize) -> String {
         log_tail(&self.options.directory, lines)

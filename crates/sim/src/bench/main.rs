@@ -1,23 +1,34 @@
-//! The benchmark: the whole system with simulated agents, against the raw database in the same run.
+//! The benchmark: scenarios on the whole system with simulated agents, each against a yardstick in
+//! the same run.
 
+mod cpu;
+mod failures;
 mod fairness;
 mod latency;
-mod measure;
 mod processes;
 mod raw;
 mod report;
 mod system;
+mod throughput;
+mod transport;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand, ValueEnum};
 
-/// Measure executions per second through the whole system, and milliseconds from POST to the first
-/// start, on an idle system and behind a large task.
+use crate::{latency::Latency, report::Report, system::System};
+
+/// Measure the whole system in scenarios, each against a yardstick in the same run.
 ///
-/// Example: graywave-bench --desktops 5000 --rounds 1
+/// Example: graywave-bench throughput one-desktop --desktops 5000 --rounds 2
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// Scenarios to run; all of them if none is named
+    #[arg(value_enum)]
+    scenarios: Vec<Scenario>,
     /// Number of desktops, each a simulated agent on the real protocol
     #[arg(long, default_value_t = 20_000)]
     desktops: u32,
@@ -27,12 +38,33 @@ struct Arguments {
     /// Number of measurements of POST to first start
     #[arg(long, default_value_t = 200)]
     tries: u32,
-    /// Number of rounds over all desktops, each followed by a measurement of the raw database
+    /// Number of rounds over all desktops, each with its yardsticks
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Number of desktops of the large task that an urgent one is submitted behind
     #[arg(long, default_value_t = 20_000)]
     fairness_desktops: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Executions per second, against the exchange and the row writes alone; CPU by role
+    Throughput,
+    /// The same where every desktop fails, and the list of its failures
+    Failures,
+    /// Milliseconds from POST to the start on one desktop of an idle system
+    OneDesktop,
+    /// The same behind a large task of another project that fills the worker
+    Fairness,
+    /// Executions per second of real agents and runners, against fork and exec alone
+    Processes,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Serve the exchanges of the transport's yardstick
+    #[command(hide = true)]
+    TransportServer { streams: u32 },
 }
 
 #[tokio::main]
@@ -41,17 +73,39 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let processes = processes::measure(arguments.processes)?;
-    let fairness = fairness::measure(arguments.fairness_desktops).await?;
-    let mut system = system::System::start(arguments.desktops).await?;
-    let report = measure::measure_all(
-        &mut system,
-        arguments.desktops,
-        arguments.rounds,
-        arguments.tries,
-        processes,
-        fairness,
-    )
-    .await?;
+    if let Some(Part::TransportServer { streams }) = arguments.part {
+        return transport::serve(streams).await;
+    }
+    let all = arguments.scenarios.is_empty();
+    let asks_for = |scenario| all || arguments.scenarios.contains(&scenario);
+    let mut report = Report::default();
+    if asks_for(Scenario::Processes) {
+        report.processes = Some(processes::measure(arguments.processes)?);
+    }
+    if asks_for(Scenario::Fairness) {
+        report.fairness = Some(fairness::measure(arguments.fairness_desktops).await?);
+    }
+    let on_one_system = [Scenario::OneDesktop, Scenario::Throughput, Scenario::Failures];
+    if on_one_system.into_iter().any(asks_for) {
+        let desktops = arguments.desktops;
+        let mut system = System::start(desktops).await?;
+        if asks_for(Scenario::OneDesktop) {
+            report.post_to_first_start_ms = Some(measure_latency(&mut system, arguments.tries).await?);
+        }
+        if asks_for(Scenario::Throughput) {
+            report.throughput = Some(throughput::measure(&mut system, desktops, arguments.rounds).await?);
+        }
+        if asks_for(Scenario::Failures) {
+            report.failures = Some(failures::measure(&mut system, desktops).await?);
+        }
+    }
     report::publish(&report)
+}
+
+async fn measure_latency(system: &mut System, tries: u32) -> anyhow::Result<Latency> {
+    let mut ms = Vec::new();
+    for _ in 0..tries.max(1) {
+        ms.push(system.execute(1, "true").await?.first_start_ms());
+    }
+    Ok(Latency::new(ms))
 }

@@ -13,6 +13,8 @@ use sim::fleet::{Arrival, FAILING, Fleet, desktop_id};
 use testkit::{Process, Rest, graywave, role};
 use tokio::sync::{mpsc, watch};
 
+use crate::cpu::{Processes, Role};
+
 /// Project of the desktops.
 pub(crate) const PROJECT: &str = "bench";
 /// Another project, whose desktops share the worker with those of [`PROJECT`].
@@ -27,7 +29,7 @@ const MAX_ARRIVALS: usize = 10_000;
 pub(crate) struct Platform {
     http_url: String,
     agents_url: String,
-    _roles: Vec<Process>,
+    roles: Vec<(Role, Process)>,
     cluster: Cluster,
     _directory: tempfile::TempDir,
 }
@@ -102,14 +104,14 @@ impl Platform {
         ];
         worker.extend(of_worker);
         let roles = vec![
-            start("api", &url, &log, &[("API__LISTEN", &http), ("API__TOKENS", &tokens)])?,
-            start("scheduler", &url, &log, &[("SCHEDULER__LISTEN", &grpc)])?,
-            start("worker", &url, &log, &worker)?,
+            (Role::Api, start("api", &url, &log, &[("API__LISTEN", &http), ("API__TOKENS", &tokens)])?),
+            (Role::Scheduler, start("scheduler", &url, &log, &[("SCHEDULER__LISTEN", &grpc)])?),
+            (Role::Worker, start("worker", &url, &log, &worker)?),
         ];
         let platform = Self {
             http_url: format!("http://{http}"),
             agents_url: format!("http://{agents}"),
-            _roles: roles,
+            roles,
             cluster,
             _directory: directory,
         };
@@ -147,6 +149,13 @@ impl System {
 
     pub(crate) fn database_url(&self) -> String {
         self.platform.cluster.url("postgres")
+    }
+
+    /// The processes of all roles, Postgres and the fleet.
+    pub(crate) fn processes(&self) -> Processes {
+        let roles = self.platform.roles.iter().map(|(role, process)| (*role, process.id()));
+        let postgres = self.platform.cluster.id().map(|id| (Role::Postgres, id));
+        Processes::new(roles.chain(postgres).collect())
     }
 
     /// Runs a command on the first desktops to its end: see [`Desktops::execute`].
