@@ -160,7 +160,7 @@ impl Control {
         let desktop_ids: Vec<_> = submission.desktop_ids.iter().collect();
         check_execute(caller, &scripts, &desktop_ids, &submission.rollout.policy)?;
         let candidates = candidates(connection, project_id, &submission.desktop_ids).await?;
-        let plan = submission.plan(candidates.clone(), self.environment.seed())?;
+        let plan = submission.plan(&candidates, self.environment.seed())?;
         if guardrails == Guardrails::Enforced {
             guardrails::check(connection, caller, &plan, &submission.rollout.policy).await?;
         }

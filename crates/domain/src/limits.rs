@@ -89,6 +89,9 @@ pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 128;
 pub const MAX_TARGETS_PER_BATCH: usize = 500;
 /// Maximum number of targets that one transaction admits.
 pub const MAX_TARGETS_PER_CUT: u32 = 10_000;
+/// Maximum number of targets that the first such transaction of a wave admits: they start while the
+/// next one is under way.
+pub const MAX_TARGETS_PER_FIRST_CUT: u32 = 500;
 /// Maximum number of results, or of returned targets, per report.
 pub const MAX_RESULTS_PER_REPORT: usize = 500;
 /// Bytes of results in a report at which the worker sends it, even if it is not full.

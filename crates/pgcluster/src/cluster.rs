@@ -39,6 +39,8 @@ pub struct Options {
     pub durability: Durability,
     /// Maximum number of connections of the server.
     pub max_connections: u16,
+    /// Library that the server loads at its start, such as `pg_stat_statements`; empty for none.
+    pub preload: &'static str,
 }
 
 /// Running server, reachable on loopback. It is stopped when this is dropped, or by
@@ -128,8 +130,8 @@ impl Cluster {
         let sockets = options.directory.to_string_lossy().into_owned();
         let mut settings = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='{sockets}' -c max_connections={} \
-             -c shared_buffers=256MB -c log_min_messages=warning",
-            self.port, options.max_connections
+             -c shared_buffers=256MB -c log_min_messages=warning -c shared_preload_libraries='{}'",
+            self.port, options.max_connections, options.preload
         );
         settings.push_str(match options.durability {
             Durability::Full => " -c max_wal_size=2GB",

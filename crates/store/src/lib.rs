@@ -50,6 +50,7 @@ pub mod script;
 pub mod seal;
 pub mod stats;
 pub mod target;
+mod target_insert;
 pub mod target_stop;
 pub mod task;
 pub mod wave;

@@ -1,11 +1,11 @@
-//! Targets: written once with the plan, and read by admission.
+//! Targets: read by admission and by people. They are written once, with the plan.
 
 use std::collections::HashMap;
 
 use domain::{
     Timestamp,
     explain::{DeliveryState, TargetHistory, Waits},
-    ids::{BatchId, DesktopId, ProjectId, TaskId},
+    ids::{BatchId, ProjectId, TaskId},
     retry::Remainder,
     warning::{self, Canaries},
 };
@@ -18,48 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    codec::{count, int2, int4, text_id},
+    codec::{count, int4, text_id},
     presence::RawPresence,
 };
-
-/// Number of targets per statement: large enough to amortise it, small enough to bound its memory.
-const CHUNK: usize = 10_000;
-
-/// Stores a wave's targets, in the order of the primary key. `first_scripts`, if the task has them,
-/// contains the values of this wave's targets.
-pub async fn insert(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    first_ordinal: u32,
-    desktop_ids: &[DesktopId],
-    first_scripts: Option<&[u16]>,
-) -> Result<(), Error> {
-    let mut ordinal = int4(first_ordinal);
-    for (number, chunk) in desktop_ids.chunks(CHUNK).enumerate() {
-        let first_scripts: Vec<i16> = match first_scripts {
-            Some(all) => {
-                all.iter().skip(number * CHUNK).take(chunk.len()).map(|&script| int2(script)).collect()
-            }
-            None => Vec::new(),
-        };
-        let ids: Vec<String> = chunk.iter().map(|id| id.as_str().to_owned()).collect();
-        sqlx::query!(
-            "INSERT INTO target (task_id, ordinal, desktop_id, wave, first_script)
-             SELECT $1, $2 + (n - 1)::int4, desktop_id, $4, coalesce(first_script, 0)
-             FROM unnest($3::text[], $5::int2[]) WITH ORDINALITY AS new (desktop_id, first_script, n)",
-            task_id.0,
-            ordinal,
-            &ids,
-            int2(wave),
-            &first_scripts,
-        )
-        .execute(&mut *connection)
-        .await?;
-        ordinal += int4(chunk.len());
-    }
-    Ok(())
-}
 
 /// Reads the first script of those targets that do not begin with the first one.
 pub async fn first_scripts(
@@ -177,39 +138,88 @@ pub(crate) async fn states(
     detail: TargetDetail<'_>,
 ) -> Result<Vec<TargetRow>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    let batch_ids: Vec<Uuid> = match detail {
-        TargetDetail::Leases(batch_ids) => batch_ids.iter().map(|batch_id| batch_id.0).collect(),
-        TargetDetail::Plain | TargetDetail::Presence => Vec::new(),
+    let raw = match detail {
+        TargetDetail::Plain => with_leases(connection, task_id, &ordinals, &[]).await?,
+        TargetDetail::Leases(batch_ids) => with_leases(connection, task_id, &ordinals, batch_ids).await?,
+        TargetDetail::Presence => with_presence(connection, task_id, project_id, &ordinals).await?,
     };
+    raw.into_iter().map(TargetRow::try_from).collect()
+}
+
+// In the two statements below, `LIMIT 1` in each lateral subquery makes the planner look rows up by
+// their keys. The statistics of a new task's rows are wrong for minutes, and a plan that scans
+// instead costs every report as much as the whole task or the whole fleet.
+
+/// Reads targets with their leases by these batches.
+async fn with_leases(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinals: &[i32],
+    batch_ids: &[BatchId],
+) -> Result<Vec<RawState>, Error> {
+    let batch_ids: Vec<Uuid> = batch_ids.iter().map(|batch_id| batch_id.0).collect();
     let raw = sqlx::query_as!(
         RawState,
-        r#"SELECT t.ordinal, t.desktop_id, t.first_script,
-                  EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = t.ordinal AND r.script = 0)
-                      AS "has_ended!",
-                  x.script AS "stop?", w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
-                  d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked,
-                  NULL::bool AS has_backlog, l.batch_id AS "batch_id?",
+        r#"SELECT t.ordinal, t.desktop_id, t.first_script, r.task_id IS NOT NULL AS "has_ended!", x.script AS "stop?",
+                  NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone, NULL::text AS agent_id,
+                  NULL::timestamptz AS changed_at, NULL::timestamptz AS full_until, NULL::bool AS is_retired,
+                  NULL::bool AS is_revoked, NULL::bool AS has_backlog, l.batch_id AS "batch_id?",
                   l.worker_id AS "leased_by?", l.agent_id AS "delivered_to?"
-           FROM target t
-           LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
-           LEFT JOIN desktop d ON $4 AND d.project_id = $2 AND d.desktop_id = t.desktop_id
-           LEFT JOIN worker w ON w.worker_id = d.worker_id
+           FROM unnest($2::int4[]) AS n (ordinal)
+           CROSS JOIN LATERAL (SELECT ordinal, desktop_id, first_script FROM target
+                               WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS t
+           LEFT JOIN LATERAL (SELECT task_id FROM record
+                              WHERE task_id = $1 AND ordinal = n.ordinal AND script = 0 LIMIT 1) AS r ON true
+           LEFT JOIN LATERAL (SELECT script FROM target_stop
+                              WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS x ON true
            LEFT JOIN (SELECT b.batch_id, b.worker_id, m.ordinal, m.agent_id
-                      FROM batch b, unnest(b.ordinals, b.agent_ids) AS m (ordinal, agent_id)
-                      WHERE b.task_id = $1 AND b.batch_id = ANY($5) AND b.status = 'LEASED' AND m.ordinal = ANY($3)) AS l
-               ON l.ordinal = t.ordinal
-           WHERE t.task_id = $1 AND t.ordinal = ANY($3)
-           ORDER BY t.ordinal"#,
+                      FROM unnest($3::uuid[]) AS i (batch_id)
+                      CROSS JOIN LATERAL (SELECT batch_id, worker_id, ordinals, agent_ids FROM batch
+                                          WHERE task_id = $1 AND batch_id = i.batch_id AND status = 'LEASED' LIMIT 1) AS b
+                      CROSS JOIN LATERAL unnest(b.ordinals, b.agent_ids) AS m (ordinal, agent_id)) AS l
+               ON l.ordinal = n.ordinal
+           ORDER BY n.ordinal"#,
         task_id.0,
-        project_id.as_str(),
-        &ordinals,
-        matches!(detail, TargetDetail::Presence),
+        ordinals,
         &batch_ids,
     )
     .fetch_all(connection)
     .await?;
-    raw.into_iter().map(TargetRow::try_from).collect()
+    Ok(raw)
+}
+
+/// Reads targets with the presence of their desktops.
+async fn with_presence(
+    connection: &mut Connection,
+    task_id: TaskId,
+    project_id: &ProjectId,
+    ordinals: &[i32],
+) -> Result<Vec<RawState>, Error> {
+    let raw = sqlx::query_as!(
+        RawState,
+        r#"SELECT t.ordinal, t.desktop_id, t.first_script, r.task_id IS NOT NULL AS "has_ended!", x.script AS "stop?",
+                  w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
+                  d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked,
+                  NULL::bool AS has_backlog, NULL::uuid AS batch_id, NULL::text AS leased_by, NULL::text AS delivered_to
+           FROM unnest($3::int4[]) AS n (ordinal)
+           CROSS JOIN LATERAL (SELECT ordinal, desktop_id, first_script FROM target
+                               WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS t
+           LEFT JOIN LATERAL (SELECT task_id FROM record
+                              WHERE task_id = $1 AND ordinal = n.ordinal AND script = 0 LIMIT 1) AS r ON true
+           LEFT JOIN LATERAL (SELECT script FROM target_stop
+                              WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS x ON true
+           LEFT JOIN LATERAL (SELECT worker_id, time_zone, agent_id, presence_at, full_until, retired_at, revoked_at
+                              FROM desktop WHERE project_id = $2 AND desktop_id = t.desktop_id LIMIT 1) AS d ON true
+           LEFT JOIN worker w ON w.worker_id = d.worker_id
+           ORDER BY n.ordinal"#,
+        task_id.0,
+        project_id.as_str(),
+        ordinals,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(raw)
 }
 
 /// Reads a run of targets that are not admitted yet, with the presence of their desktops.
@@ -234,7 +244,9 @@ pub(crate) async fn next_states(
                   NULL::text AS leased_by, NULL::text AS delivered_to
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
-           LEFT JOIN desktop d ON d.project_id = $2 AND d.desktop_id = t.desktop_id
+           LEFT JOIN LATERAL (SELECT project_id, desktop_id, worker_id, time_zone, agent_id, presence_at, full_until,
+                                     retired_at, revoked_at
+                              FROM desktop WHERE project_id = $2 AND desktop_id = t.desktop_id LIMIT 1) AS d ON true
            LEFT JOIN worker w ON w.worker_id = d.worker_id
            WHERE t.task_id = $1 AND t.ordinal >= $3 AND t.ordinal < $3 + $4
            ORDER BY t.ordinal"#,

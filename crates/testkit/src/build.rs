@@ -107,7 +107,7 @@ impl Default for Submit {
 
 /// Stores the task in its own transaction and returns its id.
 pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Result<TaskId> {
-    let candidates = (0..submit.targets)
+    let candidates: Vec<Candidate> = (0..submit.targets)
         .map(|number| Candidate {
             desktop_id: desktop_id(number),
             stratum: Stratum {
@@ -133,7 +133,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
                 delivery: submit.delivery,
                 grace: submit.grace,
             },
-            plan: &plan(candidates, gray.as_ref(), &Canaries::default(), submit.seed)?,
+            plan: &plan(&candidates, gray.as_ref(), &Canaries::default(), submit.seed)?,
             first_scripts: None,
             attempt: 1,
             retry_of: None,

@@ -186,6 +186,7 @@ async fn hand_out(
     }
     let signer = signed.filter(|answer| worker.registry.shows_first(&desktop, session, answer.signer));
     place.send(signer.map(|answer| Signer { certificate: answer.certificate().to_vec() }), order);
+    worker.acks.follow_order(&desktop, &to_agent);
     metric::ORDERS.increment(1, &[]);
     Ok(())
 }
@@ -261,7 +262,8 @@ mod tests {
         batch.targets[0].agent_id = "former".into();
         dispatch(&worker, batch, &[], None).await;
         assert!(outbox.try_recv().is_err(), "the connected agent has another id");
-        let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
+        let group =
+            tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group(|_| false)).await.unwrap();
         assert!(matches!(&group[0].item, Item::Returned(returned) if !returned.handed));
     }
 
@@ -285,7 +287,8 @@ mod tests {
         let (worker, now, mut outbox) = worker_with_a_desktop();
         dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1)), &[], None).await;
         assert!(outbox.try_recv().is_err());
-        let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
+        let group =
+            tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group(|_| false)).await.unwrap();
         let [Item::Returned(returned)] = group.iter().map(|waiting| &waiting.item).collect::<Vec<_>>()[..]
         else {
             panic!("not returned: {group:?}")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::scheduler::DesktopKey;
 
-use crate::state::Worker;
+use crate::{acks, state::Worker};
 
 /// Fallback interval, because the end of a report does not notify.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -26,6 +26,8 @@ pub(crate) async fn run(worker: &Worker) {
 /// Closes the connections of idle desktops, whose agents then dial another worker. Returns the
 /// closed desktops, and whether no busy desktop remains.
 pub(crate) fn send_idle_away(worker: &Worker) -> (Vec<DesktopKey>, bool) {
+    // An agent without its acknowledgement reports the result again elsewhere.
+    acks::flush(worker);
     let busy = worker.in_flight.busy_sessions();
     (worker.registry.close_unless(|session| busy.contains(&session)), busy.is_empty())
 }

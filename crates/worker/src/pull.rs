@@ -17,6 +17,33 @@ use crate::{
 
 /// Time that a pull waits for work at the scheduler.
 const WAIT: Duration = Duration::from_secs(20);
+/// A pull for fewer places first waits for more of them: each pull is a transaction, and a batch
+/// that does not fit is split.
+const FEW_PLACES: u32 = domain::limits::MAX_TARGETS_PER_BATCH as u32;
+/// Limit of that wait. A task of another project may wait for these places.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Waits for free places and returns their number.
+async fn room(worker: &Worker) -> u32 {
+    let capacity = worker.config.capacity;
+    let enough = FEW_PLACES.min(capacity.div_ceil(2));
+    let mut deadline = None;
+    loop {
+        let changed = worker.in_flight.changed.notified();
+        let room = capacity.saturating_sub(worker.in_flight.places(capacity));
+        if room >= enough {
+            return room;
+        }
+        if room == 0 {
+            changed.await;
+            continue;
+        }
+        let deadline = *deadline.get_or_insert_with(|| tokio::time::Instant::now() + GATHER);
+        if tokio::time::timeout_at(deadline, changed).await.is_err() {
+            return room;
+        }
+    }
+}
 
 /// Pulls until the worker stops, except while an operator drains it.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
@@ -26,12 +53,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         if drain_requested.wait_for(|wanted| !wanted).await.is_err() {
             return;
         }
-        let changed = worker.in_flight.changed.notified();
-        let room = worker.config.capacity.saturating_sub(worker.in_flight.places(worker.config.capacity));
-        if room == 0 {
-            changed.await;
-            continue;
-        }
+        let room = room(worker).await;
         let wait_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
         let request = PullRequest {
             worker_id: worker.worker_id.clone(),

@@ -1,6 +1,6 @@
 //! Queue of reports.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::limits;
 use prost::Message as _;
@@ -8,7 +8,10 @@ use proto::{
     agent::ExecutionKey,
     scheduler::{DesktopKey, ReturnedTarget, TargetResult},
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, timeout_at},
+};
 use tracing::Span;
 
 /// Maximum number of queued items. While no scheduler answers, the queue fills and agents' streams
@@ -16,6 +19,12 @@ use tracing::Span;
 const QUEUE: usize = 2_000;
 /// Maximum size in KiB of items that are queued or being reported, for large outputs.
 const QUEUE_KIB: u32 = 64 << 10;
+
+/// A group of this size is reported at once.
+const ENOUGH: usize = 256;
+/// Time that a smaller group waits for further items: each report is a transaction under the lock
+/// of its wave.
+const LINGER: Duration = Duration::from_millis(4);
 
 /// Result or returned target to report.
 #[derive(Debug)]
@@ -48,7 +57,8 @@ impl Item {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// Size of the item in a message.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Result { result, .. } => result.encoded_len(),
             Self::Returned(_) => 64,
@@ -112,16 +122,25 @@ impl Reports {
     }
 
     /// Next group: at least one item, limited by the entries of a report and the bytes of a
-    /// message.
-    pub(crate) async fn next_group(&self) -> Vec<Waiting> {
+    /// message. A small group waits a few milliseconds for further items, while `expects_more` of
+    /// its size.
+    pub(crate) async fn next_group(&self, expects_more: impl Fn(usize) -> bool) -> Vec<Waiting> {
         let mut receiver = self.receiver.lock().await;
         let mut group = Vec::new();
         let mut bytes = 0;
         let Some(first) = receiver.recv().await else { return group };
         bytes += first.item.bytes();
         group.push(first);
+        let deadline = Instant::now() + LINGER;
         while group.len() < limits::MAX_RESULTS_PER_REPORT && bytes < limits::SOFT_REPORT_BYTES {
-            let Ok(item) = receiver.try_recv() else { break };
+            let item = match receiver.try_recv() {
+                Ok(item) => Some(item),
+                Err(_) if group.len() < ENOUGH && expects_more(group.len()) => {
+                    timeout_at(deadline, receiver.recv()).await.ok().flatten()
+                }
+                Err(_) => None,
+            };
+            let Some(item) = item else { break };
             bytes += item.item.bytes();
             group.push(item);
         }
@@ -164,11 +183,26 @@ mod tests {
         assert_eq!(fill(&Reports::default(), 100 << 20), 1, "an item larger than the queue still fits alone");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn small_group_waits_briefly_for_more() {
+        let reports = Reports::default();
+        reports.send(result(0)).await;
+        let begun = Instant::now();
+        assert_eq!(reports.next_group(|held| held < 1).await.len(), 1);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "nothing else is in flight");
+        reports.send(result(0)).await;
+        let (group, ()) = tokio::join!(reports.next_group(|held| held < 3), reports.send(result(0)));
+        assert_eq!((group.len(), begun.elapsed()), (2, LINGER));
+        assert!(fill(&reports, 0) > ENOUGH);
+        assert!(reports.next_group(|_| true).await.len() > ENOUGH);
+        assert_eq!(begun.elapsed(), LINGER, "a large group does not wait");
+    }
+
     #[test]
     fn room_is_made_when_a_group_is_done_with() {
         let reports = Reports::default();
         let sent = fill(&reports, 1 << 20);
-        let group = reports.next_group().now_or_never().unwrap();
+        let group = reports.next_group(|_| false).now_or_never().unwrap();
         assert_eq!(group.len(), 4, "the group fits into one message");
         assert_eq!(fill(&reports, 1 << 20), 0, "a group being reported occupies room");
         drop(group);

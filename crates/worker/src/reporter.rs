@@ -6,16 +6,11 @@
 
 use std::{collections::HashSet, error::Error as _, sync::Arc, time::Duration};
 
-use futures::future::join_all;
-use proto::{
-    agent::{AttachResponse, ExecutionKey, ResultAck, attach_response::Message},
-    scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult},
-};
-use tokio::time::timeout;
+use proto::scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult};
 use tonic::{Code, Response, Status};
 
 use crate::{
-    outbox::WeakToAgent,
+    acks,
     report_queue::{Item, Waiting},
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
@@ -26,13 +21,11 @@ use crate::{
 const MAX_TRIES: u8 = 8;
 /// Number of unexplained failures after which a report is halved.
 const MAX_UNEXPLAINED: u32 = 3;
-/// Time in which agents make room for acknowledgements. No reporter waits for it.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reports group after group until the queue is closed.
 pub(crate) async fn run(worker: &Arc<Worker>, client: Client) {
     loop {
-        let group = worker.reports.next_group().await;
+        let group = worker.reports.next_group(|held| worker.in_flight.len() > held).await;
         if group.is_empty() {
             return;
         }
@@ -202,35 +195,14 @@ fn is_hopeless(code: Code) -> bool {
     matches!(code, Code::InvalidArgument | Code::Unimplemented | Code::OutOfRange)
 }
 
-/// Acknowledges results on the present connections of their desktops. Never waits: an agent that
-/// does not read must not delay the results of others.
+/// Acknowledges results on the present connections of their desktops.
 fn acknowledge_all(worker: &Worker, settled: Vec<Waiting>) {
-    let mut later = Vec::new();
     for waiting in settled {
+        let bytes = waiting.item.bytes();
         let Item::Result { key, desktop, span, .. } = waiting.item else { continue };
         drop(span);
-        let Some((_, to_agent)) = worker.registry.find(&desktop) else { continue };
-        if to_agent.try_send(Ok(ack(key.clone()))).is_err() {
-            later.push(send_later(to_agent.downgrade(), ack(key)));
-        }
+        acks::acknowledge(worker, desktop, key, bytes);
     }
-    if !later.is_empty() {
-        tokio::spawn(timeout(ACKNOWLEDGED_WITHIN, join_all(later)));
-    }
-}
-
-/// Sends an acknowledgement once the agent has read other messages. A lost one costs one more
-/// report.
-async fn send_later(to_agent: WeakToAgent, ack: AttachResponse) {
-    if let Some(to_agent) = to_agent.upgrade()
-        && !to_agent.send(Ok(ack)).await
-    {
-        tracing::debug!("acknowledgement not sent: the agent has disconnected");
-    }
-}
-
-fn ack(key: ExecutionKey) -> AttachResponse {
-    AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key) })) }
 }
 
 #[cfg(test)]
@@ -238,7 +210,11 @@ mod tests {
     use std::cell::RefCell;
 
     use futures::FutureExt as _;
-    use proto::types::Desktop;
+    use proto::{
+        agent::{ExecutionKey, attach_response::Message},
+        types::Desktop,
+    };
+    use tokio::time::timeout;
     use tracing::Span;
 
     use super::*;
@@ -259,7 +235,7 @@ mod tests {
         );
         let result = Box::new(TargetResult { task_id: task_id.into(), ..TargetResult::default() });
         worker.reports.send(Item::Result { key, desktop, result, span: Span::none() }).await;
-        worker.reports.next_group().await
+        worker.reports.next_group(|_| false).await
     }
 
     fn failed(task_id: &str) -> ReportResponse {
@@ -274,7 +250,7 @@ mod tests {
         settle(&worker, group, failed("bad")).await;
         assert_eq!(worker.in_flight.len(), 1, "only the stored result is released");
         assert!(!worker.has_reported(), "a drain waits for the unstored result");
-        let again = timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
+        let again = timeout(TIMEOUT, worker.reports.next_group(|_| false)).await.unwrap();
         assert_eq!(again.iter().map(|waiting| waiting.item.task_id()).collect::<Vec<_>>(), ["bad"]);
     }
 
@@ -290,10 +266,10 @@ mod tests {
         let of =
             |desktop| Item::Result { key: key.clone(), desktop, result: result.clone(), span: Span::none() };
         worker.reports.send(of(desktop("liar"))).await;
-        settle(&worker, worker.reports.next_group().await, ReportResponse::default()).await;
+        settle(&worker, worker.reports.next_group(|_| false).await, ReportResponse::default()).await;
         assert_eq!(worker.in_flight.len(), 1, "the target of the other desktop is still in flight");
         worker.reports.send(of(desktop("own"))).await;
-        settle(&worker, worker.reports.next_group().await, ReportResponse::default()).await;
+        settle(&worker, worker.reports.next_group(|_| false).await, ReportResponse::default()).await;
         assert_eq!(worker.in_flight.len(), 0);
     }
 
@@ -318,6 +294,7 @@ mod tests {
         settle(&worker, group, ReportResponse { refused: vec![refusal], ..ReportResponse::default() }).await;
         assert_eq!(refused.try_recv().unwrap().unwrap_err().code(), Code::Unavailable);
         assert!(!worker.registry.is_connected(&desktop("refused")), "the agent attaches again");
+        acks::flush(&worker);
         assert!(matches!(other.try_recv().unwrap().unwrap().message, Some(Message::Ack(_))));
     }
 
@@ -327,12 +304,12 @@ mod tests {
         let mut group = take_result(&worker, "bad").await;
         for _ in 0..MAX_TRIES {
             settle(&worker, group, failed("bad")).await;
-            group = timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
+            group = timeout(TIMEOUT, worker.reports.next_group(|_| false)).await.unwrap();
         }
         settle(&worker, group, failed("bad")).await;
         assert_eq!(worker.in_flight.len(), 0, "the lease is no longer renewed");
         tokio::time::sleep(TIMEOUT).await;
-        assert!(worker.reports.next_group().now_or_never().is_none());
+        assert!(worker.reports.next_group(|_| false).now_or_never().is_none());
         assert!(worker.has_reported());
     }
 
@@ -364,31 +341,5 @@ mod tests {
         assert!(!is_unexplained(&Status::from_error(Box::new(broken))));
         assert!(!is_unexplained(&Status::unavailable("the database does not answer")));
         assert!(is_unexplained(&Status::internal("")) && is_unexplained(&Status::unknown("")));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn agent_that_never_reads_delays_no_acknowledgement() {
-        let worker = Arc::new(Worker::new(Config::default(), String::new(), None));
-        let desktop = |id: &str| DesktopKey { desktop_id: id.into(), ..DesktopKey::default() };
-        let attach = |id: &str| {
-            let (to_agent, outbox) = outbox::channel(1);
-            worker.registry.connect(desktop(id), Desktop::default(), to_agent).unwrap();
-            outbox
-        };
-        let (mut deaf, mut other) = (attach("deaf"), attach("other"));
-        let mut group = Vec::new();
-        for number in 0..100 {
-            group.extend(take_result_of(&worker, &format!("{number}"), desktop("deaf")).await);
-        }
-        group.extend(take_result_of(&worker, "100", desktop("other")).await);
-        let begun = tokio::time::Instant::now();
-        settle(&worker, group, ReportResponse::default()).await;
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert!(other.try_recv().is_ok());
-        let mut received = 0;
-        while received < 100 {
-            assert!(timeout(TIMEOUT, deaf.recv()).await.unwrap().is_some());
-            received += 1;
-        }
     }
 }

@@ -15,8 +15,9 @@ use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom, output_queue::OutputQueue,
-    presence::Presence, registry::Registry, report_queue::Reports, started::Started,
+    Config, acks::Acks, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom,
+    output_queue::OutputQueue, presence::Presence, registry::Registry, report_queue::Reports,
+    started::Started,
 };
 
 /// Shared state of one run of the worker.
@@ -33,6 +34,8 @@ pub(crate) struct Worker {
     pub(crate) order_room: OrderRoom,
     pub(crate) presence: Presence,
     pub(crate) reports: Reports,
+    /// Acknowledgements that wait for an order to their agent.
+    pub(crate) acks: Acks,
     pub(crate) started: Started,
     /// Output of running scripts.
     pub(crate) output_queue: OutputQueue,
@@ -74,6 +77,7 @@ impl Worker {
             order_room: OrderRoom::default(),
             presence: Presence::default(),
             reports: Reports::default(),
+            acks: Acks::default(),
             started: Started::default(),
             output_queue: OutputQueue::default(),
             heartbeat_now: Notify::new(),

@@ -174,6 +174,11 @@ impl Rule {
             None => self.resources.iter().any(|pattern| pattern.matches(name)),
         }
     }
+
+    /// Returns whether the rule is about every resource.
+    fn covers_all(&self) -> bool {
+        self.resources.iter().any(|pattern| pattern.pattern() == "*")
+    }
 }
 
 impl Rights {
@@ -210,6 +215,10 @@ impl Rights {
         resources: impl IntoIterator<Item = Resource<'a>>,
     ) -> Result<(), Error> {
         let rules: Vec<&Rule> = self.rules_on(action).collect();
+        if rules.iter().all(|rule| rule.effect == Effect::Allow) && rules.iter().any(|rule| rule.covers_all())
+        {
+            return Ok(());
+        }
         for resource in resources {
             let name = resource.to_string();
             let mut allowed = false;
@@ -239,7 +248,7 @@ impl Rights {
         let mut allowed = false;
         for rule in self.rules_on(action) {
             match rule.effect {
-                Effect::Deny if rule.resources.iter().any(|it| it.pattern() == "*") => {
+                Effect::Deny if rule.covers_all() => {
                     return Err(Error::new(Reason::PolicyDenies, format!("a policy denies {action}")));
                 }
                 Effect::Deny => {}

@@ -98,14 +98,14 @@ fn too_many_desktops() -> Error {
 /// Equal input gives an equal plan. Fails if a named id is not a candidate, or if the gray wave is
 /// larger than the fleet.
 pub fn plan(
-    candidates: Vec<Candidate>,
+    candidates: &[Candidate],
     gray: Option<&Gray>,
     canaries: &Canaries,
     seed: u64,
 ) -> Result<Plan, Error> {
     let total = u32::try_from(candidates.len()).map_err(|_| too_many_desktops())?;
     let Some(gray) = gray else {
-        let order = candidates.into_iter().map(|candidate| candidate.desktop_id).collect();
+        let order = candidates.iter().map(|candidate| candidate.desktop_id.clone()).collect();
         let wave = PlannedWave { wave: 1, first_ordinal: 0, size: total, fail_threshold: None };
         return Ok(seal(order, vec![wave], Vec::new(), false, seed));
     };
@@ -113,7 +113,7 @@ pub fn plan(
         return Err(gray_too_large(gray.count, total as usize));
     }
     let named = Named { ids: &gray.ids, field: "gray_desktop_ids", reason: "named in gray_resource_ids" };
-    let chosen = choose(&candidates, &named, gray.count as usize, canaries, seed)?;
+    let chosen = choose(candidates, &named, gray.count as usize, canaries, seed)?;
     let (order, picks) = in_order(candidates, &chosen);
     let mut waves = vec![PlannedWave {
         wave: 1,
@@ -131,7 +131,7 @@ pub fn plan(
 /// Plans explicit waves. The first of several waves is a sample; the later ones keep the order of
 /// the candidates, which are distinct.
 pub fn plan_waves(
-    candidates: Vec<Candidate>,
+    candidates: &[Candidate],
     waves: &[WaveSpec],
     canaries: &Canaries,
     seed: u64,
@@ -146,7 +146,7 @@ pub fn plan_waves(
         let message = format!("{} desktops are named, and the first wave has {count}", named.ids.len());
         return Err(Error::out_of_range(CANARY_DESKTOPS, message));
     }
-    let chosen = choose(&candidates, &named, count, canaries, seed)?;
+    let chosen = choose(candidates, &named, count, canaries, seed)?;
     let (order, picks) = in_order(candidates, &chosen);
     Ok(seal(order, PlannedWave::consecutive(sizes), picks, gray, seed))
 }
@@ -177,7 +177,7 @@ impl PlannedWave {
 
 /// Orders the chosen candidates first and the rest after them. Returns the reason for each chosen
 /// one.
-fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<DesktopId>, Vec<Pick>) {
+fn in_order(candidates: &[Candidate], chosen: &[(usize, String)]) -> (Vec<DesktopId>, Vec<Pick>) {
     let picks =
         (0..).zip(chosen).map(|(ordinal, (_, reason))| Pick { ordinal, reason: reason.clone() }).collect();
     let mut is_chosen = vec![false; candidates.len()];
@@ -186,8 +186,8 @@ fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<Desk
     }
     let mut order: Vec<DesktopId> =
         chosen.iter().map(|(position, _)| candidates[*position].desktop_id.clone()).collect();
-    let rest = candidates.into_iter().zip(is_chosen).filter(|(_, chosen)| !chosen);
-    order.extend(rest.map(|(candidate, _)| candidate.desktop_id));
+    let rest = candidates.iter().zip(is_chosen).filter(|(_, chosen)| !chosen);
+    order.extend(rest.map(|(candidate, _)| candidate.desktop_id.clone()));
     (order, picks)
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Plans with all attributes.
-fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
+fn plan(candidates: &[Candidate], gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
     super::plan(candidates, gray, &Canaries::default(), seed)
 }
 
@@ -42,7 +42,7 @@ fn wave_of(plan: &Plan, wave: u16) -> Vec<DesktopId> {
 
 #[test]
 fn without_gray_there_is_one_wave_in_the_order_given() {
-    let plan = plan(fleet(3), None, 7).unwrap();
+    let plan = plan(&fleet(3), None, 7).unwrap();
     assert_eq!(plan.order, [id(0), id(1), id(2)]);
     assert_eq!(plan.waves, [PlannedWave { wave: 1, first_ordinal: 0, size: 3, fail_threshold: None }]);
     assert_eq!(execute_order(plan.gray, 1), 0);
@@ -50,7 +50,7 @@ fn without_gray_there_is_one_wave_in_the_order_given() {
 
 #[test]
 fn named_ids_come_first_and_the_sample_fills_up() {
-    let plan = plan(fleet(10), Some(&gray(4, &[8, 3])), 7).unwrap();
+    let plan = plan(&fleet(10), Some(&gray(4, &[8, 3])), 7).unwrap();
     let first = wave_of(&plan, 1);
     assert_eq!(first[..2], [id(8), id(3)]);
     assert_eq!(first.len(), 4);
@@ -62,20 +62,20 @@ fn named_ids_come_first_and_the_sample_fills_up() {
 
 #[test]
 fn more_ids_than_gray_count_take_the_first_of_them() {
-    let plan = plan(fleet(10), Some(&gray(2, &[8, 3, 5])), 7).unwrap();
+    let plan = plan(&fleet(10), Some(&gray(2, &[8, 3, 5])), 7).unwrap();
     assert_eq!(wave_of(&plan, 1), [id(8), id(3)]);
 }
 
 #[test]
 fn unknown_gray_id_is_refused_even_beyond_gray_count() {
-    let error = plan(fleet(10), Some(&gray(1, &[8, 99])), 7).unwrap_err();
+    let error = plan(&fleet(10), Some(&gray(1, &[8, 99])), 7).unwrap_err();
     assert!(error.to_string().contains("desktop-99"), "{}", error);
 }
 
 #[test]
 fn a_gray_wave_of_everything_leaves_no_second_wave() {
-    assert_eq!(plan(fleet(4), Some(&gray(4, &[])), 7).unwrap().waves.len(), 1);
-    assert!(plan(fleet(4), Some(&gray(5, &[])), 7).is_err());
+    assert_eq!(plan(&fleet(4), Some(&gray(4, &[])), 7).unwrap().waves.len(), 1);
+    assert!(plan(&fleet(4), Some(&gray(5, &[])), 7).is_err());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn every_stratum_has_a_canary_while_the_number_allows() {
     let pools = ["a", "b", "b", "b", "b", "b", "b", "b", "c", "c"];
     let fleet: Vec<_> = pools.iter().enumerate().map(|(number, pool)| candidate(number, pool)).collect();
     let pools_of = |count| {
-        let plan = plan(fleet.clone(), Some(&gray(count, &[])), 7).unwrap();
+        let plan = plan(&fleet, Some(&gray(count, &[])), 7).unwrap();
         let mut seen: Vec<_> = wave_of(&plan, 1)
             .iter()
             .map(|id| {
@@ -101,8 +101,8 @@ fn every_stratum_has_a_canary_while_the_number_allows() {
 
 #[test]
 fn another_seed_draws_others_and_the_hash_tells() {
-    let one = plan(fleet(1000), Some(&gray(10, &[])), 1).unwrap();
-    let two = plan(fleet(1000), Some(&gray(10, &[])), 2).unwrap();
+    let one = plan(&fleet(1000), Some(&gray(10, &[])), 1).unwrap();
+    let two = plan(&fleet(1000), Some(&gray(10, &[])), 2).unwrap();
     assert_ne!(wave_of(&one, 1), wave_of(&two, 1));
     assert_ne!(one.hash, two.hash);
 }
@@ -121,7 +121,7 @@ proptest! {
         let count = ((size as f64 * share) as u32).max(1);
         let names: Vec<usize> = named.iter().map(|index| index.index(size)).collect();
         let rule = gray(count, &names);
-        let made = plan(fleet.clone(), Some(&rule), seed).unwrap();
+        let made = plan(&fleet, Some(&rule), seed).unwrap();
 
         prop_assert_eq!(made.order.iter().collect::<HashSet<_>>().len(), size);
         let mut next = 0;
@@ -138,7 +138,7 @@ proptest! {
         let place = |id: &DesktopId| fleet.iter().position(|candidate| candidate.desktop_id == *id).unwrap();
         let rest: Vec<usize> = made.order[count as usize..].iter().map(place).collect();
         prop_assert!(rest.is_sorted());
-        prop_assert_eq!(plan(fleet.clone(), Some(&rule), seed).unwrap(), made, "equal input, equal plan");
+        prop_assert_eq!(plan(&fleet, Some(&rule), seed).unwrap(), made, "equal input, equal plan");
     }
 }
 
@@ -157,7 +157,7 @@ fn first_wave_is_a_sample_and_later_waves_keep_the_order() {
     let fleet: Vec<Candidate> =
         (0..40).map(|number| candidate(number, if number < 38 { "big" } else { "small" })).collect();
     let all = Canaries::default();
-    let plan = plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 7).unwrap();
+    let plan = plan_waves(&fleet, &specs(&[4, 10]), &all, 7).unwrap();
     let sizes: Vec<u32> = plan.waves.iter().map(|wave| wave.size).collect();
     assert_eq!((sizes, plan.gray), (vec![4, 10, 26], true));
     let canaries = wave_of(&plan, 1);
@@ -169,20 +169,20 @@ fn first_wave_is_a_sample_and_later_waves_keep_the_order() {
     let rest: Vec<DesktopId> = (0..40).map(id).filter(|id| !canaries.contains(id)).collect();
     assert_eq!(plan.order[4..], rest[..]);
     assert_eq!(
-        plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 7).unwrap(),
+        plan_waves(&fleet, &specs(&[4, 10]), &all, 7).unwrap(),
         plan,
         "the same seed gives the same plan"
     );
-    assert_ne!(plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 8).unwrap().order, plan.order);
+    assert_ne!(plan_waves(&fleet, &specs(&[4, 10]), &all, 8).unwrap().order, plan.order);
     // Without the pool attribute, the small pool gets no canary.
     let blind_to_pools = Canaries { by: vec![StratumKey::Os], ..Canaries::default() };
-    let blind = plan_waves(fleet, &specs(&[4, 10]), &blind_to_pools, 7).unwrap();
+    let blind = plan_waves(&fleet, &specs(&[4, 10]), &blind_to_pools, 7).unwrap();
     assert!(blind.picks[0].reason.contains("pool \"\""), "{}", blind.picks[0].reason);
 }
 
 #[test]
 fn one_wave_is_no_gray_wave_whatever_it_is_called() {
-    let plan = plan_waves(fleet(3), &specs(&[]), &Canaries::default(), 7).unwrap();
+    let plan = plan_waves(&fleet(3), &specs(&[]), &Canaries::default(), 7).unwrap();
     assert_eq!((plan.gray, plan.waves.len(), plan.picks.len()), (false, 1, 0));
     assert_eq!(plan.order, [id(0), id(1), id(2)]);
 }
@@ -197,14 +197,14 @@ fn strata_without_a_canary_are_listed() {
     let fleet: Vec<Candidate> = (0..12)
         .map(|number| desktop(number, ["Linux", "Windows", "macOS"][number as usize % 4 % 3]))
         .collect();
-    let one = plan(fleet.clone(), Some(&gray(2, &[])), 7).unwrap();
+    let one = plan(&fleet, Some(&gray(2, &[])), 7).unwrap();
     let left = uncovered(&one, &fleet, &StratumKey::ALL);
     assert_eq!(left.len(), 1, "two canaries cover two of three");
     assert_eq!((left[0].stratum.os_type.as_str(), left[0].desktops), ("macOS", 3));
     assert!(uncovered(&one, &fleet, &[]).is_empty(), "no attribute is selected");
-    let all = plan(fleet.clone(), Some(&gray(3, &[])), 7).unwrap();
+    let all = plan(&fleet, Some(&gray(3, &[])), 7).unwrap();
     assert!(uncovered(&all, &fleet, &StratumKey::ALL).is_empty());
-    let none = plan(fleet.clone(), None, 7).unwrap();
+    let none = plan(&fleet, None, 7).unwrap();
     assert!(uncovered(&none, &fleet, &StratumKey::ALL).is_empty(), "there is no gray wave");
 }
 

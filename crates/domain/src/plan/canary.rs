@@ -75,26 +75,30 @@ pub(super) fn choose(
         }
     }
     let missing = count - chosen.len();
-    let reduced = candidates.iter().map(|candidate| Candidate {
-        // Without the preference, all desktops of a stratum are equal.
-        is_connected: candidate.is_connected || !canaries.prefer_connected,
-        ..reduced(candidate, &canaries.by)
-    });
-    let strata: Vec<Candidate> = reduced.collect();
-    chosen.extend(sample(&strata, &taken, missing, seed));
+    chosen.extend(sample(candidates, &taken, missing, canaries, seed));
     Ok(chosen)
 }
 
 /// Samples `missing` candidates that are not taken. Every stratum gets one while the number allows
 /// it, the largest first. The rest is distributed by share. Within a stratum, connected desktops
-/// are taken first.
-fn sample(candidates: &[Candidate], taken: &[bool], missing: usize, seed: u64) -> Vec<(usize, String)> {
+/// are taken first if they are preferred.
+fn sample(
+    candidates: &[Candidate],
+    taken: &[bool],
+    missing: usize,
+    canaries: &Canaries,
+    seed: u64,
+) -> Vec<(usize, String)> {
     if missing == 0 {
         return Vec::new();
     }
-    let mut strata: BTreeMap<&Stratum, Members> = BTreeMap::new();
+    let mut strata: BTreeMap<StratumRef<'_>, Members> = BTreeMap::new();
     for (position, candidate) in candidates.iter().enumerate().filter(|(position, _)| !taken[*position]) {
-        strata.entry(&candidate.stratum).or_default().add(position, candidate.is_connected);
+        let is_preferred = candidate.is_connected || !canaries.prefer_connected;
+        strata
+            .entry(StratumRef::new(&candidate.stratum, &canaries.by))
+            .or_default()
+            .add(position, is_preferred);
     }
     let sizes: Vec<usize> = strata.values().map(Members::len).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -170,17 +174,28 @@ fn quotas(sizes: &[usize], wanted: usize) -> Vec<usize> {
     quotas
 }
 
-/// Returns a candidate reduced to the given attributes.
-pub(super) fn reduced(candidate: &Candidate, by: &[StratumKey]) -> Candidate {
-    let kept = |key, text: &str| if by.contains(&key) { text.to_owned() } else { String::new() };
-    Candidate {
-        desktop_id: candidate.desktop_id.clone(),
-        stratum: Stratum {
-            os_type: kept(StratumKey::Os, &candidate.stratum.os_type),
-            pool_id: kept(StratumKey::Pool, &candidate.stratum.pool_id),
-            availability_zone: kept(StratumKey::Zone, &candidate.stratum.availability_zone),
-        },
-        is_connected: candidate.is_connected,
+/// The attributes of a stratum that count, borrowed; the others are empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StratumRef<'a> {
+    os_type: &'a str,
+    pool_id: &'a str,
+    availability_zone: &'a str,
+}
+
+impl<'a> StratumRef<'a> {
+    pub(super) fn new(stratum: &'a Stratum, by: &[StratumKey]) -> Self {
+        let kept = |key, text: &'a str| if by.contains(&key) { text } else { "" };
+        Self {
+            os_type: kept(StratumKey::Os, &stratum.os_type),
+            pool_id: kept(StratumKey::Pool, &stratum.pool_id),
+            availability_zone: kept(StratumKey::Zone, &stratum.availability_zone),
+        }
+    }
+
+    pub(super) fn to_owned(self) -> Stratum {
+        let Self { os_type, pool_id, availability_zone } = self;
+        let [os_type, pool_id, availability_zone] = [os_type, pool_id, availability_zone].map(str::to_owned);
+        Stratum { os_type, pool_id, availability_zone }
     }
 }
 

@@ -67,32 +67,32 @@ fn the_sample_takes_connected_desktops_first() {
     let any = Canaries { prefer_connected: false, ..Canaries::default() };
     let gray = Gray { count: 12, ids: Vec::new(), fail_threshold: 1 };
     for seed in 0..20 {
-        let preferring = plan_waves(fleet.clone(), &specs(&[10]), &Canaries::default(), seed).unwrap();
+        let preferring = plan_waves(&fleet, &specs(&[10]), &Canaries::default(), seed).unwrap();
         assert_eq!(offline(&preferring), 0, "7 of pool a, 3 of pool b");
-        let more = plan(fleet.clone(), Some(&gray), &Canaries::default(), seed).unwrap();
+        let more = plan(&fleet, Some(&gray), &Canaries::default(), seed).unwrap();
         assert_eq!(offline(&more), 2, "every stratum keeps its share");
     }
-    let plans = (0..20).map(|seed| plan_waves(fleet.clone(), &specs(&[10]), &any, seed).unwrap());
+    let plans = (0..20).map(|seed| plan_waves(&fleet, &specs(&[10]), &any, seed).unwrap());
     assert!(plans.map(|plan| offline(&plan)).any(|offline| offline > 2), "without preference");
 }
 
 #[test]
 fn named_canaries_of_a_preview_keep_the_plan() {
     let fleet = half_connected();
-    let seen = plan_waves(fleet.clone(), &specs(&[4, 10]), &Canaries::default(), 7).unwrap();
+    let seen = plan_waves(&fleet, &specs(&[4, 10]), &Canaries::default(), 7).unwrap();
     let pinned = Canaries { ids: canaries(&seen), ..Canaries::default() };
     let flipped: Vec<Candidate> = fleet
         .iter()
         .map(|candidate| Candidate { is_connected: !candidate.is_connected, ..candidate.clone() })
         .collect();
-    let unpinned = plan_waves(flipped.clone(), &specs(&[4, 10]), &Canaries::default(), 7).unwrap();
+    let unpinned = plan_waves(&flipped, &specs(&[4, 10]), &Canaries::default(), 7).unwrap();
     assert_ne!(unpinned.hash, seen.hash, "other desktops are connected by now");
-    let kept = plan_waves(flipped, &specs(&[4, 10]), &pinned, 7).unwrap();
+    let kept = plan_waves(&flipped, &specs(&[4, 10]), &pinned, 7).unwrap();
     assert_eq!((kept.hash, kept.order), (seen.hash, seen.order));
     let field = |ids: &[usize]| {
         let ids = ids.iter().map(|&number| id(number)).collect();
         let canaries = Canaries { ids, ..Canaries::default() };
-        plan_waves(half_connected(), &specs(&[2]), &canaries, 7).unwrap_err().field.unwrap().to_string()
+        plan_waves(&half_connected(), &specs(&[2]), &canaries, 7).unwrap_err().field.unwrap().to_string()
     };
     assert_eq!(field(&[1, 2, 3]), "rollout.canary.desktop_ids", "more than the wave has");
     assert_eq!(field(&[1, 99]), "rollout.canary.desktop_ids", "not among the desktops");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     assignment::{Plan, PlannedWave},
-    canary::{Candidate, reduced},
+    canary::{Candidate, StratumRef},
 };
 use crate::{
     desktop::Stratum, ids::DesktopId, policy::RolloutPolicy, stratum::StratumKey, threshold::Threshold,
@@ -24,16 +24,16 @@ pub struct Uncovered {
 pub fn uncovered(plan: &Plan, candidates: &[Candidate], by: &[StratumKey]) -> Vec<Uncovered> {
     let Some(first) = plan.waves.first().filter(|_| plan.gray) else { return Vec::new() };
     let canaries: HashSet<&DesktopId> = plan.order.iter().take(first.size as usize).collect();
-    let mut strata: BTreeMap<Stratum, (u32, bool)> = BTreeMap::new();
+    let mut strata: BTreeMap<StratumRef<'_>, (u32, bool)> = BTreeMap::new();
     for candidate in candidates {
-        let (desktops, is_covered) = strata.entry(reduced(candidate, by).stratum).or_default();
+        let (desktops, is_covered) = strata.entry(StratumRef::new(&candidate.stratum, by)).or_default();
         *desktops += 1;
         *is_covered |= canaries.contains(&candidate.desktop_id);
     }
     let mut found: Vec<Uncovered> = strata
         .into_iter()
         .filter(|(_, (_, is_covered))| !is_covered)
-        .map(|(stratum, (desktops, _))| Uncovered { stratum, desktops })
+        .map(|(stratum, (desktops, _))| Uncovered { stratum: stratum.to_owned(), desktops })
         .collect();
     found.sort_by_key(|uncovered| std::cmp::Reverse(uncovered.desktops));
     found

@@ -106,7 +106,7 @@ fn too_many(field: &'static str, noun: &str, given: usize, most: usize) -> Error
 
 impl Submission {
     /// Assigns desktops to waves, and checks that the policy is feasible with these waves.
-    pub fn plan(&self, candidates: Vec<Candidate>, seed: u64) -> Result<Plan, Error> {
+    pub fn plan(&self, candidates: &[Candidate], seed: u64) -> Result<Plan, Error> {
         let seed = self.rollout.seed.unwrap_or(seed);
         let plan = match &self.rollout.waves {
             Some(waves) => plan::plan_waves(candidates, waves, &self.rollout.canaries, seed)?,

@@ -178,7 +178,11 @@ impl WaveState {
         if self.status != WaveStatus::Open {
             return 0;
         }
-        let room = (self.size - self.admitted).min(limits::MAX_TARGETS_PER_CUT);
+        let most = match self.admitted {
+            0 => limits::MAX_TARGETS_PER_FIRST_CUT,
+            _ => limits::MAX_TARGETS_PER_CUT,
+        };
+        let room = (self.size - self.admitted).min(most);
         room.min(self.places()).min(self.risk())
     }
 

@@ -54,7 +54,9 @@ fn only_an_open_wave_does_anything() {
         assert_eq!(wave.admission(), 0);
     }
     assert_eq!(open(0, 0, 1).admission(), 3);
-    assert_eq!(WaveState { size: 1_000_000, ..open(0, 0, 0) }.admission(), limits::MAX_TARGETS_PER_CUT);
+    let large = WaveState { size: 1_000_000, ..open(0, 0, 0) };
+    assert_eq!(large.admission(), limits::MAX_TARGETS_PER_FIRST_CUT, "the first ones start soon");
+    assert_eq!(WaveState { admitted: 500, ..large }.admission(), limits::MAX_TARGETS_PER_CUT);
 }
 
 #[test]

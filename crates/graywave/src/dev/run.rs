@@ -157,7 +157,13 @@ async fn start_postgres(directory: PathBuf, binaries: Option<PathBuf>) -> anyhow
     let start = move || {
         let wanted = Wanted { directory: binaries, ..Wanted::for_cluster(&directory) };
         let binaries = pgcluster::provide_binaries(&wanted, &mut eprint)?;
-        Cluster::start(&Options { directory, binaries, durability: Durability::Full, max_connections: 100 })
+        Cluster::start(&Options {
+            directory,
+            binaries,
+            durability: Durability::Full,
+            max_connections: 100,
+            preload: "",
+        })
     };
     Ok(tokio::task::spawn_blocking(start).await??)
 }

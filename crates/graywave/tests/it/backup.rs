@@ -25,7 +25,7 @@ fn set(data: &Path, settings: &str) {
 
 fn options(directory: PathBuf) -> Options {
     let binaries = pgcluster::find_binaries().unwrap();
-    Options { directory, binaries, durability: Durability::Full, max_connections: 100 }
+    Options { directory, binaries, durability: Durability::Full, max_connections: 100, preload: "" }
 }
 
 /// A private Postgres that archives its write-ahead log.

@@ -22,6 +22,7 @@ fn postgres_outage_refuses_requests_and_loses_no_result() {
         binaries: pgcluster::find_binaries().unwrap(),
         durability: Durability::Full,
         max_connections: 100,
+        preload: "",
     };
     let mut postgres = pgcluster::Cluster::start(&options).unwrap();
     let mut cluster = Cluster::start_on(&postgres.url("postgres"));

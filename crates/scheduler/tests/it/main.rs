@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
 mod authentic;
+mod bounded_reads;
 mod busy_desktops;
 mod concurrency;
 mod deadlines;

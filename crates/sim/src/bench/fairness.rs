@@ -33,7 +33,7 @@ pub(crate) struct Fairness {
 /// Measures behind large tasks on this number of desktops.
 pub(crate) async fn measure(desktops: u32) -> anyhow::Result<Fairness> {
     let capacity = (desktops / TARGETS_PER_CAPACITY).max(1);
-    let platform = Platform::start(&[("WORKER__CAPACITY", &capacity.to_string())]).await?;
+    let platform = Platform::start(&[("WORKER__CAPACITY", &capacity.to_string())], "").await?;
     let mut urgent = platform.connect(OTHER_PROJECT, 1).await?;
     let mut large = platform.connect(PROJECT, desktops).await?;
     // Warms caches and connections.

@@ -5,9 +5,11 @@ mod cpu;
 mod failures;
 mod fairness;
 mod latency;
+mod plan;
 mod processes;
 mod raw;
 mod report;
+mod statements;
 mod system;
 mod throughput;
 mod transport;
@@ -44,6 +46,12 @@ struct Arguments {
     /// Number of desktops of the large task that an urgent one is submitted behind
     #[arg(long, default_value_t = 20_000)]
     fairness_desktops: u32,
+    /// Number of desktops of the task whose POST is measured
+    #[arg(long, default_value_t = 1_000_000)]
+    plan_desktops: u32,
+    /// Also report the statements that take most time in the database; slows it down a little
+    #[arg(long)]
+    statements: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,6 +64,8 @@ enum Scenario {
     OneDesktop,
     /// The same behind a large task of another project that fills the worker
     Fairness,
+    /// Seconds to accept a large task, against a COPY of its targets
+    Plan,
     /// Executions per second of real agents and runners, against fork and exec alone
     Processes,
 }
@@ -85,10 +95,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if asks_for(Scenario::Fairness) {
         report.fairness = Some(fairness::measure(arguments.fairness_desktops).await?);
     }
+    if asks_for(Scenario::Plan) {
+        report.plan = Some(plan::measure(arguments.plan_desktops).await?);
+    }
     let on_one_system = [Scenario::OneDesktop, Scenario::Throughput, Scenario::Failures];
     if on_one_system.into_iter().any(asks_for) {
         let desktops = arguments.desktops;
-        let mut system = System::start(desktops).await?;
+        let preload = if arguments.statements { statements::LIBRARY } else { "" };
+        let mut system = System::start(desktops, preload).await?;
+        if arguments.statements {
+            statements::reset(&system.database_url()).await?;
+        }
         if asks_for(Scenario::OneDesktop) {
             report.post_to_first_start_ms = Some(measure_latency(&mut system, arguments.tries).await?);
         }
@@ -97,6 +114,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         if asks_for(Scenario::Failures) {
             report.failures = Some(failures::measure(&mut system, desktops).await?);
+        }
+        if arguments.statements {
+            report.statements = Some(statements::longest(&system.database_url()).await?);
         }
     }
     report::publish(&report)

@@ -1,15 +1,15 @@
 //! The yardstick: the same two row writes, in the batch sizes that the system uses, by one client
 //! and nothing else.
 
-use std::time::Instant;
+use std::{fmt::Write as _, time::Instant};
 
 use domain::limits;
 use sim::fleet::desktop_id;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Targets in one statement, as in the store.
-const TARGETS_PER_STATEMENT: u32 = 10_000;
+/// Bytes of one message of a COPY.
+const MESSAGE_BYTES: usize = 256 << 10;
 
 /// Tables of the same shape, indexes included, beside the real ones.
 pub(crate) async fn prepare(connection: &mut PgConnection) -> anyhow::Result<()> {
@@ -27,23 +27,7 @@ pub(crate) async fn prepare(connection: &mut PgConnection) -> anyhow::Result<()>
 pub(crate) async fn write(connection: &mut PgConnection, desktops: u32) -> anyhow::Result<f64> {
     let task_id = Uuid::now_v7();
     let begun = Instant::now();
-    let mut tx = connection.begin().await?;
-    let mut first = 0;
-    while first < desktops {
-        let last = (first + TARGETS_PER_STATEMENT).min(desktops);
-        let ids: Vec<String> = (first..last).map(desktop_id).collect();
-        sqlx::query(
-            "INSERT INTO raw_target (task_id, ordinal, desktop_id, wave)
-             SELECT $1, $2 + (n - 1)::int4, desktop_id, 1 FROM unnest($3::text[]) WITH ORDINALITY AS new (desktop_id, n)",
-        )
-        .bind(task_id)
-        .bind(i32::try_from(first)?)
-        .bind(&ids)
-        .execute(&mut *tx)
-        .await?;
-        first = last;
-    }
-    tx.commit().await?;
+    copy_targets(connection, task_id, desktops).await?;
 
     let group = u32::try_from(limits::MAX_RESULTS_PER_REPORT)?;
     let mut first = 0;
@@ -62,6 +46,47 @@ pub(crate) async fn write(connection: &mut PgConnection, desktops: u32) -> anyho
         first = last;
     }
     Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Writes a target for each desktop with one COPY.
+pub(crate) async fn copy_targets(
+    connection: &mut PgConnection,
+    task_id: Uuid,
+    desktops: u32,
+) -> anyhow::Result<()> {
+    let mut copy =
+        connection.copy_in_raw("COPY raw_target (task_id, ordinal, desktop_id, wave) FROM STDIN").await?;
+    let mut message = String::new();
+    for ordinal in 0..desktops {
+        writeln!(message, "{task_id}\t{ordinal}\t{}\t1", desktop_id(ordinal))?;
+        if message.len() >= MESSAGE_BYTES {
+            copy.send(message.as_bytes()).await?;
+            message.clear();
+        }
+    }
+    copy.send(message.as_bytes()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// Stores desktops that were connected once, and are away.
+pub(crate) async fn insert_desktops(
+    connection: &mut PgConnection,
+    project_id: &str,
+    desktops: u32,
+) -> anyhow::Result<()> {
+    sqlx::query(
+        "INSERT INTO desktop (project_id, desktop_id, canonical_id, computer_name, os_host_name, os_type, ip_address,
+                              pool_id, availability_zone, agent_version, tags, presence_at, created_at)
+         SELECT $1, id, id, id, id, 'Linux', '', 'pool-' || n % 100, 'zone-' || n % 3, 'simulated', '{}', now(), now()
+         FROM generate_series(0, $2 - 1) AS n, format('sim-%s', lpad(n::text, 7, '0')) AS id",
+    )
+    .bind(project_id)
+    .bind(i32::try_from(desktops)?)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("ANALYZE desktop").execute(connection).await?;
+    Ok(())
 }
 
 /// Milliseconds to count the records of a task of ours that failed, in the database itself.

@@ -9,7 +9,9 @@ use crate::{
     failures::Failures,
     fairness::Fairness,
     latency::Latency,
+    plan::Plan,
     processes::Processes,
+    statements::Statement,
     throughput::Throughput,
 };
 
@@ -17,9 +19,11 @@ use crate::{
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) throughput: Option<Throughput>,
+    pub(crate) statements: Option<Vec<Statement>>,
     pub(crate) failures: Option<Failures>,
     pub(crate) post_to_first_start_ms: Option<Latency>,
     pub(crate) fairness: Option<Fairness>,
+    pub(crate) plan: Option<Plan>,
     pub(crate) processes: Option<Processes>,
 }
 
@@ -28,9 +32,11 @@ pub(crate) struct Report {
 pub(crate) fn publish(report: &Report) -> anyhow::Result<()> {
     let parts = [
         report.throughput.as_ref().map(throughput),
+        report.statements.as_deref().map(statements),
         report.failures.as_ref().map(failures),
         report.post_to_first_start_ms.as_ref().map(one_desktop),
         report.fairness.as_ref().map(fairness),
+        report.plan.as_ref().map(plan),
         report.processes.as_ref().map(processes),
     ];
     for part in parts.into_iter().flatten() {
@@ -84,6 +90,14 @@ fn cpu(cpu_us: &CpuUs) -> String {
     )
 }
 
+fn statements(longest: &[Statement]) -> String {
+    let mut lines = vec!["  total ms    calls     rows  statement".to_owned()];
+    lines.extend(longest.iter().map(|Statement { calls, total_ms, rows, statement }| {
+        format!("{total_ms:>10.1}  {calls:>7}  {rows:>7}  {statement}")
+    }));
+    lines.join("\n")
+}
+
 fn failures(failures: &Failures) -> String {
     format!(
         "failures: {} desktops, all of them failing: {:.0} executions/s, {:.2} of a round of successes; their {} groups \
@@ -116,6 +130,19 @@ fn fairness(fairness: &Fairness) -> String {
         fairness.urgent_start_ms.max,
         fairness.idle_start_ms.p50,
         fairness.ratio_to_idle
+    )
+}
+
+fn plan(plan: &Plan) -> String {
+    format!(
+        "plan: POST of {} desktops by ids, {:.1} MB: {:.1} s, {:.2} of a COPY of its targets ({:.1} s); peak memory of the \
+         API {:.0} MB",
+        plan.desktops,
+        plan.body_bytes as f64 / 1e6,
+        plan.post_seconds,
+        plan.ratio_to_copy,
+        plan.copy_seconds,
+        plan.api_peak_bytes as f64 / 1e6
     )
 }
 

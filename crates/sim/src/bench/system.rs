@@ -75,8 +75,9 @@ fn token(project_id: &str) -> String {
 }
 
 impl Platform {
-    /// Starts everything, with these further settings of the worker.
-    pub(crate) async fn start(of_worker: &[(&str, &str)]) -> anyhow::Result<Self> {
+    /// Starts everything, with these further settings of the worker. The server of the database
+    /// loads the library `preload`, unless it is empty.
+    pub(crate) async fn start(of_worker: &[(&str, &str)], preload: &'static str) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("graywave-bench-")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
@@ -86,6 +87,7 @@ impl Platform {
             binaries: pgcluster::find_binaries()?,
             durability: Durability::Full,
             max_connections: 100,
+            preload,
         })?;
         let url = cluster.url("postgres");
         let [http, grpc, agents] = free_addresses()?;
@@ -123,7 +125,16 @@ impl Platform {
         Ok(platform)
     }
 
-    fn client(&self, project_id: &str) -> Rest {
+    pub(crate) fn database_url(&self) -> String {
+        self.cluster.url("postgres")
+    }
+
+    /// Process id of a role; `None` if it has no process of its own.
+    pub(crate) fn process_id(&self, role: Role) -> Option<u32> {
+        self.roles.iter().find(|(of, _)| *of == role).map(|(_, process)| process.id())
+    }
+
+    pub(crate) fn client(&self, project_id: &str) -> Rest {
         Rest::with_timeout(&self.http_url, project_id, &token(project_id), TIMEOUT)
     }
 
@@ -142,13 +153,15 @@ impl Platform {
 }
 
 impl System {
-    pub(crate) async fn start(desktops: u32) -> anyhow::Result<Self> {
-        let platform = Platform::start(&[]).await?;
+    /// Starts everything and connects desktops. The server of the database loads the library
+    /// `preload`, unless it is empty.
+    pub(crate) async fn start(desktops: u32, preload: &'static str) -> anyhow::Result<Self> {
+        let platform = Platform::start(&[], preload).await?;
         Ok(Self { desktops: platform.connect(PROJECT, desktops).await?, platform })
     }
 
     pub(crate) fn database_url(&self) -> String {
-        self.platform.cluster.url("postgres")
+        self.platform.database_url()
     }
 
     /// The processes of all roles, Postgres and the fleet.

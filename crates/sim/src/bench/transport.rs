@@ -167,16 +167,22 @@ pub(crate) async fn serve(number: u32) -> anyhow::Result<()> {
             .add_service(service)
             .serve_with_incoming(TcpListenerStream::new(listener)),
     );
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(tokio::io::stdin()));
     loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line?,
-            ended = &mut serving => { ended??; None }
+        let is_asked = tokio::select! {
+            is_asked = tokio::task::spawn_blocking(is_asked) => is_asked??,
+            ended = &mut serving => { ended??; false }
         };
-        let Some(_) = line else { return Ok(()) };
+        if !is_asked {
+            return Ok(());
+        }
         streams.wait_until(|streams| streams.connected() >= number as usize).await;
         let seconds = streams.exchange(number).await?;
         ensure!(seconds > 0.0, "the clock stands still");
         println!("{seconds}");
     }
+}
+
+/// Waits for a line of the input; false at its end.
+fn is_asked() -> std::io::Result<bool> {
+    Ok(std::io::stdin().read_line(&mut String::new())? > 0)
 }

@@ -101,6 +101,7 @@ impl System {
             binaries: pgcluster::find_binaries()?,
             durability: Durability::Full,
             max_connections: 200,
+            preload: "",
         })?;
         let mut system = Self::new(directory, postgres.url("postgres"));
         system.postgres = Some(Mutex::new(postgres));

@@ -120,14 +120,14 @@ pub(super) fn plan_task(project: &ProjectState, spec: &TaskSpec, seed: u64) -> R
         stratum: traits(number),
         is_connected: true,
     });
-    let candidates = candidates.collect();
+    let candidates: Vec<_> = candidates.collect();
     let canaries = Canaries { by: vec![StratumKey::Os, StratumKey::Pool], ..Canaries::default() };
     match &spec.waves {
-        Waves::One => plan::plan(candidates, None, &canaries, seed),
+        Waves::One => plan::plan(&candidates, None, &canaries, seed),
         Waves::Gray { count, fail_threshold } => {
             let gray = Gray { count: *count, ids: Vec::new(), fail_threshold: *fail_threshold };
-            plan::plan(candidates, Some(&gray), &canaries, seed)
+            plan::plan(&candidates, Some(&gray), &canaries, seed)
         }
-        Waves::Asked(specs) => plan::plan_waves(candidates, specs, &canaries, seed),
+        Waves::Asked(specs) => plan::plan_waves(&candidates, specs, &canaries, seed),
     }
 }

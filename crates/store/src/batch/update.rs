@@ -120,10 +120,11 @@ async fn count_results(
     if full.is_empty() {
         return Ok(());
     }
+    // `LIMIT 1` makes the planner look records up by their keys, also with old statistics.
     sqlx::query!(
-        "DELETE FROM batch b WHERE task_id = $1 AND batch_id = ANY($2) AND NOT EXISTS (
-             SELECT FROM unnest(b.ordinals) AS o
-             WHERE NOT EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = o))",
+        "DELETE FROM batch b WHERE task_id = $1 AND batch_id = ANY($2) AND (
+             SELECT bool_and(r.task_id IS NOT NULL) FROM unnest(b.ordinals) AS n (ordinal)
+             LEFT JOIN LATERAL (SELECT task_id FROM record WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS r ON true)",
         task_id.0,
         &full,
     )

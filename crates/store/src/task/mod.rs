@@ -32,7 +32,7 @@ use crate::{
     Connection, Error,
     codec::{count, int2, int4, text_id, word},
     event::{self, NewEvent},
-    target, wave,
+    target_insert, wave,
 };
 
 /// A script that a task pins, or the entry of its command.
@@ -164,13 +164,7 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
     .await?;
     insert_scripts(connection, task).await?;
     wave::insert(connection, task.task_id, &task.plan.waves, task.policy).await?;
-    for wave in &task.plan.waves {
-        let range = wave.first_ordinal as usize..(wave.first_ordinal + wave.size) as usize;
-        let members = &task.plan.order[range.clone()];
-        let first_scripts = task.first_scripts.map(|all| &all[range]);
-        target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members, first_scripts)
-            .await?;
-    }
+    target_insert::insert(connection, task.task_id, task.plan, task.first_scripts).await?;
     event::insert(connection, task.task_id, &first_events(task), task.now).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod enrolment;
 mod lifecycle;
 mod migration;
 mod partition;
+mod plans;
 mod records;
 mod roles;
 mod standby;

@@ -16,8 +16,14 @@ pub(crate) fn directory() -> TempDir {
 pub(crate) fn cluster(directory: &TempDir) -> Cluster {
     let directory = directory.path().join("postgres");
     let binaries = pgcluster::find_binaries().unwrap();
-    Cluster::start(&Options { directory, binaries, durability: Durability::None, max_connections: 20 })
-        .unwrap()
+    Cluster::start(&Options {
+        directory,
+        binaries,
+        durability: Durability::None,
+        max_connections: 20,
+        preload: "",
+    })
+    .unwrap()
 }
 
 /// Simulates an address that still leads to the former primary and later to the new one.
