@@ -5,9 +5,10 @@ use std::{
     io::{self, ErrorKind},
 };
 
+use domain::schema::{self, SCHEMA_VERSION};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use crate::Store;
+use crate::{Connection, Store};
 
 /// Condition of a database in which no command can work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,14 @@ pub enum NotUsable {
     /// The database has no tables of Graywave.
     #[error("the database has no schema yet: run `graywave migrate`")]
     NoSchema,
+    /// The schema is older than this program.
+    #[error(
+        "the database has schema version {found}, and this program needs {SCHEMA_VERSION}: run `graywave migrate`"
+    )]
+    OldSchema {
+        /// Version of the schema in the database.
+        found: u32,
+    },
 }
 
 impl Store {
@@ -51,11 +60,11 @@ impl Store {
     pub async fn check_usable(&self) -> Result<(), NotUsable> {
         let mut connection = self.connect_alone().await?;
         let options = self.pool().connect_options();
-        let found = sqlx::query_scalar!(r#"SELECT to_regclass('task') IS NOT NULL AS "found!""#);
-        let found = tokio::time::timeout(self.acquire_timeout(), found.fetch_one(&mut connection)).await;
+        let found = tokio::time::timeout(self.acquire_timeout(), schema_version(&mut connection)).await;
         match found {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(NotUsable::NoSchema),
+            Ok(Ok(0)) => Err(NotUsable::NoSchema),
+            Ok(Ok(found)) if !schema::fits(found, SCHEMA_VERSION) => Err(NotUsable::OldSchema { found }),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(not_usable(&options, &error)),
             Err(_) => Err(self.silent(&options)),
         }
@@ -79,6 +88,19 @@ impl Store {
     fn silent(&self, options: &PgConnectOptions) -> NotUsable {
         let cause = format!("no answer within {:?}", self.acquire_timeout());
         NotUsable::Unreachable { address: address(options), cause }
+    }
+}
+
+/// Reads the number of the newest migration that the database has; 0 if it has none.
+pub(crate) async fn schema_version(connection: &mut Connection) -> Result<u32, sqlx::Error> {
+    const UNDEFINED_TABLE: &str = "42P01";
+    // The migrator creates the table, so the migrations do not describe it for a checked query.
+    let newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
+    let newest: Result<Option<i64>, sqlx::Error> = newest.fetch_one(connection).await;
+    match newest {
+        Ok(newest) => Ok(newest.and_then(|version| u32::try_from(version).ok()).unwrap_or_default()),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(0),
+        Err(error) => Err(error),
     }
 }
 

@@ -5,6 +5,7 @@
 //! which a scheduler assigns to another worker if this one dies.
 
 mod address;
+mod admission;
 mod config;
 mod deny_list;
 mod dispatch;

@@ -18,10 +18,11 @@ use crate::{
 /// Time that a pull waits for work at the scheduler.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// Pulls until the worker stops, except while an operator drains it.
+/// Pulls from the admission until the worker stops, except while an operator drains it.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = backoff();
     let mut drain_requested = worker.drain_requested();
+    worker.admission.granted().await;
     loop {
         if drain_requested.wait_for(|wanted| !wanted).await.is_err() {
             return;
