@@ -105,7 +105,7 @@ impl ReloadedStore {
 
     /// Applies changed files until the future is dropped. A file with an error changes nothing.
     async fn watch(&self) -> Infallible {
-        let DatabaseSource { key, url_file, ca_file, .. } = &self.reloaded.source;
+        let DatabaseSource { key, url_file, ca_file, .. } = self.reloaded.source();
         if url_file.is_none() && ca_file.is_none() {
             return std::future::pending().await;
         }
@@ -170,7 +170,7 @@ impl ReloadedKeys {
 
     /// Applies a changed file until the future is dropped. A file with an error changes nothing.
     async fn watch(&self) -> Infallible {
-        if self.reloaded.source.file.is_none() {
+        if self.reloaded.source().file.is_none() {
             return std::future::pending().await;
         }
         let reload = |keys: anyhow::Result<Arc<MasterKeys>>| {

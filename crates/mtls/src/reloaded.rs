@@ -68,6 +68,11 @@ impl<S: Source> Reloaded<S> {
         Self { source, current: RwLock::new(value), seen: Mutex::new(None) }
     }
 
+    /// Returns the source.
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
     /// Returns the last valid value.
     pub fn current(&self) -> Arc<S::Value> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))

@@ -265,8 +265,8 @@ mod tests {
     async fn headers_that_never_end_end_the_connection() {
         let (stream, mut peer) = pair().await;
         peer.write_all(b"GET / HTTP/1.1\r\nX-Slow: ").await.unwrap();
-        let (peer, stop) = (([127, 0, 0, 1], 1).into(), CancellationToken::new());
-        let service = service_fn(|request| answer(Router::new(), peer, stop.clone(), request));
+        let (address, stop) = (([127, 0, 0, 1], 1).into(), CancellationToken::new());
+        let service = service_fn(|request| answer(Router::new(), address, stop.clone(), request));
         let server = server(Duration::from_millis(50)).http1_only();
         drop(server.serve_connection(TokioIo::new(stream), service).await);
         let mut rest = Vec::new();

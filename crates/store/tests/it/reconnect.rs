@@ -1,6 +1,14 @@
 //! A store whose database gets another address.
 
-use sqlx::PgConnection;
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::Path,
+    time::Duration,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use sqlx::{Connection as _, PgConnection};
 use store::{PoolOptions, Store, notify};
 use testkit::TestDatabase;
 
@@ -72,10 +80,66 @@ async fn database_without_tls_is_refused_with_a_ca() {
     let options = PoolOptions {
         url: format!("{}?sslmode=disable", old.url),
         ca_pem,
-        acquire_timeout: std::time::Duration::from_secs(2),
+        acquire_timeout: Duration::from_secs(2),
         ..other
     };
     assert_eq!(store::unverified_host(&options), None);
     let refused = Store::connect(&options).unwrap().ping().await.unwrap_err();
     assert!(refused.is_unavailable(), "a CA requires TLS, also against the URL: {refused:?}");
+}
+
+type Ca = CertifiedIssuer<'static, KeyPair>;
+
+fn ca() -> Ca {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Writes the certificate and the key of a server at 127.0.0.1, for the user of its data directory.
+fn certify(data: &Path, ca: &Ca) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, ca).unwrap();
+    let owner = fs::metadata(data).unwrap();
+    for (name, pem) in [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
+        let path = data.join(name);
+        fs::write(&path, pem).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn database_is_verified_by_its_ca_also_in_a_rotation() {
+    let directory = crate::standby::directory();
+    let cluster = crate::standby::cluster(&directory);
+    let url = cluster.url("postgres");
+    let (old, new) = (ca(), ca());
+    certify(&directory.path().join("postgres/data"), &old);
+    let mut admin = PgConnection::connect(&format!("{url}?sslmode=disable")).await.unwrap();
+    sqlx::query("ALTER SYSTEM SET ssl = on").execute(&mut admin).await.unwrap();
+    sqlx::query("SELECT pg_reload_conf()").execute(&mut admin).await.unwrap();
+    let with = |ca_pem: String| PoolOptions {
+        ca_pem: Some(ca_pem.into_bytes()),
+        acquire_timeout: Duration::from_secs(2),
+        ..PoolOptions::new(&url)
+    };
+    let store = Store::connect(&with(old.pem())).unwrap();
+    // The server reads its settings some time after the call.
+    let is_encrypted = "SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let encrypted = async {
+        loop {
+            if let Ok(mut connection) = store.acquire().await {
+                break crate::text(&mut connection, is_encrypted).await;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(20), encrypted).await.unwrap(), "true");
+    store.reconnect(&with(new.pem())).unwrap();
+    assert!(store.ping().await.unwrap_err().is_unavailable(), "the certificate is of another CA");
+    store.reconnect(&with(old.pem() + &new.pem())).unwrap();
+    store.ping().await.unwrap();
+    let other_name = PoolOptions { url: url.replace("127.0.0.1", "localhost"), ..with(old.pem()) };
+    store.reconnect(&other_name).unwrap();
+    assert!(store.ping().await.unwrap_err().is_unavailable(), "the certificate has another name");
 }
