@@ -109,6 +109,9 @@ mod tests {
     fn reason_names_both_versions_and_the_order() {
         let text = WaitsFor::Schema { reported: 2, needed: 3 }.to_string();
         assert!(text.contains("version 2") && text.contains("needs 3"), "{text}");
-        assert!(text.contains("graywave migrate") && text.contains("schedulers before the workers"), "{text}");
+        assert!(
+            text.contains("graywave migrate") && text.contains("schedulers before the workers"),
+            "{text}"
+        );
     }
 }

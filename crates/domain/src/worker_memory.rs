@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Memory of a connected agent: an idle connection with TLS takes 60 to 64 KiB.
 pub const AGENT_BYTES: u64 = 64 << 10;
-/// Memory of a worker for all but its connections: the limits of orders, results and output that wait
-/// in it (256, 64 and 8 MiB), and the process itself.
+/// Memory of a worker for all but its connections: the limits of orders, results and output that
+/// wait in it (256, 64 and 8 MiB), and the process itself.
 pub const WORKER_BASE_BYTES: u64 = 384 << 20;
 /// Maximum number of agents of a worker that takes it from its memory. More of them make a worker's
 /// loss expensive; a worker with more must say so.
@@ -39,7 +39,10 @@ impl fmt::Display for DoesNotFit {
         let (needed, limit_mib, source) = (mib(*needed_bytes), mib(limit.bytes), &limit.source);
         match configured {
             Some(configured) => {
-                write!(f, "worker.max_agents {configured} needs {needed} MiB, but {source} is {limit_mib} MiB: ")?;
+                write!(
+                    f,
+                    "worker.max_agents {configured} needs {needed} MiB, but {source} is {limit_mib} MiB: "
+                )?;
             }
             None => write!(f, "a worker needs {needed} MiB, but {source} is {limit_mib} MiB: ")?,
         }
@@ -92,7 +95,9 @@ mod tests {
 
     #[test]
     fn number_of_agents_follows_the_memory() {
-        for (limit_mib, expected) in [(2_048, 26_624), (1_024, 10_240), (385, 16), (3_509, 50_000), (64 << 10, 50_000)] {
+        for (limit_mib, expected) in
+            [(2_048, 26_624), (1_024, 10_240), (385, 16), (3_509, 50_000), (64 << 10, 50_000)]
+        {
             assert_eq!(max_agents(None, limit(limit_mib)), Ok(expected), "{limit_mib} MiB");
         }
         assert_eq!(max_agents(None, None), Ok(50_000));

@@ -403,11 +403,7 @@ impl Settings {
         self.store_with(liveness, list_connections(self.database.max_connections).min(MAX_SCHEDULER_LISTS))
     }
 
-    fn store_with(
-        &self,
-        liveness_connections: u32,
-        list_connections: u32,
-    ) -> anyhow::Result<ReloadedStore> {
+    fn store_with(&self, liveness_connections: u32, list_connections: u32) -> anyhow::Result<ReloadedStore> {
         let Some(source) = self.database.source() else {
             bail!("no database is configured: set DATABASE_URL, database.url or database.url_file");
         };

@@ -54,8 +54,7 @@ impl Source for DatabaseSource {
             }
         };
         let ca_pem = self.ca_file.as_ref().map(|path| {
-            mtls::read_file(path)
-                .with_context(|| format!("database.ca_file: cannot read {}", path.display()))
+            mtls::read_file(path).with_context(|| format!("database.ca_file: cannot read {}", path.display()))
         });
         Ok(DatabaseAddress { url, ca_pem: ca_pem.transpose()? })
     }
@@ -71,7 +70,9 @@ impl Source for DatabaseSource {
         }
         let scheme = url.split_once("://").map(|(scheme, _)| scheme);
         if let Some(other) = scheme.filter(|scheme| !["postgres", "postgresql"].contains(scheme)) {
-            bail!("{key} is not valid: the scheme is {other}; use postgres://user:password@host:port/database");
+            bail!(
+                "{key} is not valid: the scheme is {other}; use postgres://user:password@host:port/database"
+            );
         }
         if let Some((path, ca_pem)) = self.ca_file.as_ref().zip(ca_pem.as_ref()) {
             let wrong = |reason: String| anyhow::anyhow!("database.ca_file: {} {reason}", path.display());
@@ -81,8 +82,7 @@ impl Source for DatabaseSource {
                 }
             }
         }
-        let options =
-            PoolOptions { url: url.clone(), ca_pem: ca_pem.clone(), ..self.options.clone() };
+        let options = PoolOptions { url: url.clone(), ca_pem: ca_pem.clone(), ..self.options.clone() };
         options.check().with_context(|| format!("{key} is not valid"))?;
         Ok(options)
     }

@@ -73,8 +73,7 @@ fn master_keys_are_replaced_in_use_and_an_empty_file_is_refused() {
     let path = directory.path().join("keys");
     let (first, second) = ("1".repeat(64), "2".repeat(64));
     fs::write(&path, &first).unwrap();
-    let keys =
-        ReloadedKeys::load(MasterKeySource { keys: Vec::new(), file: Some(path.clone()) }).unwrap();
+    let keys = ReloadedKeys::load(MasterKeySource { keys: Vec::new(), file: Some(path.clone()) }).unwrap();
     let used = keys.keys.clone();
     let wrapped = used.wrap(b"context", b"plain").unwrap();
     fs::write(&path, "\n").unwrap();

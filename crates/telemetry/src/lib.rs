@@ -149,7 +149,8 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
             .with_filter(filter_fn(belongs_to_traces).with_max_level_hint(LevelFilter::DEBUG))
     });
     // Log filter and trace filter are independent: a quiet log leaves no gaps in traces.
-    let both = tracing_subscriber::registry().with(lines.with_filter(filter).with_filter(filter_fn(|metadata| !export::is_repeated(metadata))))
+    let both = tracing_subscriber::registry()
+        .with(lines.with_filter(filter).with_filter(filter_fn(|metadata| !export::is_repeated(metadata))))
         .with(spans);
     // The bridge from the crate `log` is not installed. Its `enabled` query, which the database
     // client makes at every statement, makes per-layer filters drop the next event.

@@ -55,14 +55,10 @@ mod tests {
     fn one_line_passes_in_each_interval_with_a_count() {
         let (begin, mut throttle) = (Instant::now(), Throttle::default());
         let mut at = |seconds| throttle.pass(begin + Duration::from_secs(seconds));
-        assert_eq!([at(0), at(5), at(59), at(60), at(61), at(300)], [
-            Some(0),
-            None,
-            None,
-            Some(2),
-            None,
-            Some(1)
-        ]);
+        assert_eq!(
+            [at(0), at(5), at(59), at(60), at(61), at(300)],
+            [Some(0), None, None, Some(2), None, Some(1)]
+        );
     }
 
     #[test]

@@ -96,7 +96,10 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                     worker.presence.queue_all(&worker.registry);
                 }
                 if worker.admission.report(answer.schema_version) {
-                    tracing::info!(schema_version = answer.schema_version, "the schedulers admit this worker");
+                    tracing::info!(
+                        schema_version = answer.schema_version,
+                        "the schedulers admit this worker"
+                    );
                 }
                 match worker.admission.check() {
                     Err(reason) => log_wait(&mut waits, reason),

@@ -15,8 +15,9 @@ use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, admission::Admission, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom, output_queue::OutputQueue,
-    presence::Presence, registry::Registry, report_queue::Reports, started::Started,
+    Config, admission::Admission, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom,
+    output_queue::OutputQueue, presence::Presence, registry::Registry, report_queue::Reports,
+    started::Started,
 };
 
 /// Shared state of one run of the worker.

@@ -225,7 +225,8 @@ async fn serve(
     };
 
     let mut worker_settings = settings.worker.clone();
-    worker_settings.scheduler_urls = vec![format!("http://{}", address::loopback(listeners.grpc.local_addr()?))];
+    worker_settings.scheduler_urls =
+        vec![format!("http://{}", address::loopback(listeners.grpc.local_addr()?))];
     worker_settings.drain_timeout_ms = DRAIN_MS;
     let worker_url = format!("http://{}", address::loopback(listeners.agents.local_addr()?));
 

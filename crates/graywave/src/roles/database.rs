@@ -24,11 +24,7 @@ pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListene
 }
 
 /// Creates the use cases on a database.
-pub(crate) fn control(
-    settings: &Settings,
-    store: Store,
-    master_keys: MasterKeys,
-) -> anyhow::Result<Control> {
+pub(crate) fn control(settings: &Settings, store: Store, master_keys: MasterKeys) -> anyhow::Result<Control> {
     let clock = Arc::new(DatabaseClock::new(&store));
     let control = Control::new(store, settings.defaults(), clock, settings.access(master_keys)?);
     Ok(control.with_cluster_admins(settings.access.cluster_admins()?))

@@ -146,7 +146,8 @@ mod tests {
 
     async fn ask(ready: Result<(), String>, path: &str) -> (StatusCode, String) {
         let ready = readiness(move || std::future::ready(ready.clone()));
-        let routes = health_routes(HealthRole::Api, ready).merge(metric_routes(metric::install(None).unwrap()));
+        let routes =
+            health_routes(HealthRole::Api, ready).merge(metric_routes(metric::install(None).unwrap()));
         let answer = routes.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn without_a_limit_the_machine_counts() {
-        let unlimited = [("proc/self/cgroup", "0::/user.slice\n"), ("sys/fs/cgroup/user.slice/memory.max", "max\n")];
+        let unlimited =
+            [("proc/self/cgroup", "0::/user.slice\n"), ("sys/fs/cgroup/user.slice/memory.max", "max\n")];
         assert_eq!(read(&unlimited), (8_192, "the machine's memory".into()));
         assert_eq!(read(&[]), (8_192, "the machine's memory".into()));
         assert_eq!(limit_below(tempfile::tempdir().unwrap().path()), None);

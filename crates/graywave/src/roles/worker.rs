@@ -17,8 +17,7 @@ pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyh
     let listener = bind(&settings.worker.listen, "agents").await?;
     let tls = certificates::load(&settings.tls, Role::Worker, &listener)?;
     let ready = worker::Ready::default();
-    health::serve(&settings.telemetry, HealthRole::Worker, admitted(ready.clone()), stop.clone())
-        .await?;
+    health::serve(&settings.telemetry, HealthRole::Worker, admitted(ready.clone()), stop.clone()).await?;
     let serving = worker::run(config, listener, tls.clone(), ready, stop);
     Ok(Box::pin(certificates::watched(tls, None, serving)).await?)
 }

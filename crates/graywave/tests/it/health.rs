@@ -44,14 +44,16 @@ fn a_healthcheck_says_why_a_role_is_not_ready() {
         said.contains("not ready: no scheduler answers the worker's heartbeats").then_some(())
     });
     let (_, metrics) = get(&address, "/metrics");
-    let samples: Vec<&str> = metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    let samples: Vec<&str> =
+        metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
     assert!(!samples.is_empty() && samples.iter().all(|line| line.contains("cell=\"eu-1\"")), "{metrics}");
     worker.kill().unwrap();
     let output = worker.wait_with_output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!lines.is_empty() && lines.iter().all(|line| line["cell"] == "eu-1"), "{log}");
-    let waits = |line: &&Value| line["fields"]["message"].to_string().contains("waiting: no scheduler answers");
+    let waits =
+        |line: &&Value| line["fields"]["message"].to_string().contains("waiting: no scheduler answers");
     assert_eq!(lines.iter().filter(waits).count(), 1, "{log}");
 }
 

@@ -54,8 +54,10 @@ impl SchedulerService for FakeScheduler {
 
     async fn heartbeat(&self, _: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
         self.heartbeats.fetch_add(1, Ordering::SeqCst);
-        let schema_version =
-            self.schema_version.borrow().ok_or_else(|| Status::unavailable("the database does not answer"))?;
+        let schema_version = self
+            .schema_version
+            .borrow()
+            .ok_or_else(|| Status::unavailable("the database does not answer"))?;
         Ok(Response::new(HeartbeatResponse {
             interval_ms: 20,
             schema_version,
