@@ -25,7 +25,7 @@ use time_sync::Clock;
 use crate::{
     Connection, Error,
     connection_watchdog::{self, Silence},
-    probe,
+    schema_version::schema_version,
 };
 
 /// Returns the host of a database if it is another machine and its certificate and name are not
@@ -204,7 +204,7 @@ impl Store {
         if schema::fits(known, SCHEMA_VERSION) {
             return Ok(known);
         }
-        let found = probe::schema_version(&mut *self.acquire().await?).await?;
+        let found = schema_version(&mut *self.acquire().await?).await?;
         self.schema.store(found, Ordering::Relaxed);
         Ok(found)
     }

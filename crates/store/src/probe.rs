@@ -8,7 +8,7 @@ use std::{
 use domain::schema::{self, SCHEMA_VERSION};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use crate::{Connection, Store};
+use crate::{Store, schema_version::schema_version};
 
 /// Condition of a database in which no command can work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,19 +88,6 @@ impl Store {
     fn silent(&self, options: &PgConnectOptions) -> NotUsable {
         let cause = format!("no answer within {:?}", self.acquire_timeout());
         NotUsable::Unreachable { address: address(options), cause }
-    }
-}
-
-/// Reads the number of the newest migration that the database has; 0 if it has none.
-pub(crate) async fn schema_version(connection: &mut Connection) -> Result<u32, sqlx::Error> {
-    const UNDEFINED_TABLE: &str = "42P01";
-    // The migrator creates the table, so the migrations do not describe it for a checked query.
-    let newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
-    let newest: Result<Option<i64>, sqlx::Error> = newest.fetch_one(connection).await;
-    match newest {
-        Ok(newest) => Ok(newest.and_then(|version| u32::try_from(version).ok()).unwrap_or_default()),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(0),
-        Err(error) => Err(error),
     }
 }
 

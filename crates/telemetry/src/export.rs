@@ -1,4 +1,4 @@
-//! Export of spans, with a bounded number of log lines while the collector is away.
+//! Export of spans, with a bounded number of log lines without a collector.
 
 use std::{
     sync::{Mutex, PoisonError},

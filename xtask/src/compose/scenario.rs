@@ -131,8 +131,8 @@ fn check_reaped_orphans(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String])
     Ok(())
 }
 
-/// Stops the processes of a worker without ending them, during a rollout. Its agents go to the other
-/// workers, its health check fails, and a stop kills it.
+/// Stops the processes of a worker without ending them, during a rollout. Its agents go to the
+/// other workers, its health check fails, and a stop kills it.
 fn hang_worker(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyhow::Result<()> {
     say("-- a worker that hangs");
     let few_at_once = json!({"rollout": {"max_concurrency": 4}, "execution_timeout": 5});
@@ -152,8 +152,8 @@ fn hang_worker(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyho
     wait_for_ready(cluster, WORKERS[1], "worker")
 }
 
-/// Restarts schedulers and a worker on a database whose migration has failed, as an upgrade does. The
-/// new worker is not ready and the other workers keep the agents, until the schema is there.
+/// Restarts schedulers and a worker on a database whose migration has failed, as an upgrade does.
+/// The new worker is not ready and the other workers keep the agents, until the schema is there.
 fn fail_migration(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     say("-- an upgrade whose migration fails");
     let mark = |success: bool| {
@@ -179,10 +179,10 @@ fn fail_migration(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     wait_for_ready(cluster, WORKERS[0], "worker")
 }
 
-/// Stops the database. API and workers stay ready, the API answers 503, and a worker drains and ends
-/// in order.
+/// Stops the database. API and workers stay ready, the API answers 503, and a worker drains and
+/// ends in order.
 fn drain_without_database(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<()> {
-    say("-- the database is away while a worker drains");
+    say("-- a worker drains without a database");
     cluster.run(&["stop", "postgres"])?;
     wait_for("the 503 of the API", || {
         let error = rest.get("/desktops?limit=1").err().map(|error| format!("{error:#}"));
@@ -193,7 +193,7 @@ fn drain_without_database(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<
         [("api", "api"), ("scheduler", "scheduler"), (WORKERS[0], "worker"), (WORKERS[1], "worker")]
     {
         let reason = unready(cluster, service, role)?;
-        ensure!(reason.is_none(), "{service} is not ready while the database is away: {reason:?}");
+        ensure!(reason.is_none(), "{service} is not ready without the database: {reason:?}");
     }
     cluster.run(&["stop", WORKERS[1]])?;
     for Container { id, exit_code, is_running } in cluster.containers(WORKERS[1])? {

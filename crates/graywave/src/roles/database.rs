@@ -98,7 +98,7 @@ pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
 
 /// Returns a readiness check that waits for a database with the schema of this program.
 ///
-/// Once ready, the role stays ready while the database is away. All roles share the database, so an
+/// Once ready, the role stays ready without the database. All roles share the database, so an
 /// orchestrator that took them out of service would help no client: clients would get refused
 /// connections instead of 503, and a budget for disruptions would protect nothing.
 pub(crate) fn database_seen(store: &Store) -> Readiness {

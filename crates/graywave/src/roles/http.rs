@@ -35,7 +35,7 @@ pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 ///
 /// A client may send a request at the moment in which the server closes an idle connection, and
 /// gets a reset. Until this time has passed, each response therefore asks its client to close the
-/// connection, and only clients without a request for so long are closed by the server. HTTP/2
+/// connection, and afterwards the server closes the connections that were idle meanwhile. HTTP/2
 /// needs none of this: its GOAWAY names the last request that is answered.
 const IDLE_CLOSE_AFTER: Duration = Duration::from_secs(1);
 /// Time from a stop on in which connections are accepted in any case: those that the kernel

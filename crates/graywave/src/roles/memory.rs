@@ -15,8 +15,8 @@ pub(crate) fn limit() -> Option<MemoryLimit> {
     limit_below(Path::new("/"))
 }
 
-/// Returns the smallest limit of the cgroup, its ancestors and the machine, in the file system below
-/// `root`.
+/// Returns the smallest limit of the cgroup, its ancestors and the machine, in the file system
+/// below `root`.
 fn limit_below(root: &Path) -> Option<MemoryLimit> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let limits = groups.lines().filter_map(parse_group).flat_map(|group| limits_of(root, &group));
