@@ -15,6 +15,7 @@ pub mod pagination;
 pub mod period;
 pub mod plan;
 pub mod retention;
+pub mod schema;
 pub mod script;
 mod string_enum;
 pub mod target;
@@ -23,6 +24,7 @@ pub mod threshold;
 pub mod warning;
 pub mod wave;
 pub mod window;
+pub mod worker_memory;
 
 pub use audit::justification;
 pub use auth::{authz, deny_list, enrolment, merkle, request_signing, token_life};

@@ -14,9 +14,12 @@ use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, RequestLimit
 use domain::{ids::ProjectId, limits::MAX_CERTIFICATE_DAYS};
 use mtls::{FilesGiven, IssuerFiles, WebFiles};
 use serde::Deserialize;
-use store::{PoolOptions, Store};
+use store::PoolOptions;
 
-use crate::admin_listener::AdminListener;
+use crate::{
+    admin_listener::AdminListener,
+    reload::{DatabaseSource, MasterKeySource, ReloadedKeys, ReloadedStore},
+};
 
 /// All settings.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -54,8 +57,15 @@ const PARTITION_CONNECTIONS: u32 = 2;
 pub(crate) struct Database {
     /// URL of the database: `postgres://user:password@host:port/database`.
     pub(crate) url: String,
+    /// File with the URL, instead of `url`. Read again when it changes.
+    pub(crate) url_file: Option<PathBuf>,
     /// URL with the role that owns the partitions, for schedulers; empty if the role of `url` does.
     pub(crate) partition_url: String,
+    /// File with that URL, instead of `partition_url`. Read again when it changes.
+    pub(crate) partition_url_file: Option<PathBuf>,
+    /// Certificates of the CAs of the database. With them, every connection is encrypted and
+    /// verified (`sslmode=verify-full`). Read again when it changes.
+    pub(crate) ca_file: Option<PathBuf>,
     /// Maximum number of connections of one process.
     pub(crate) max_connections: u32,
     /// Time that a call waits for a free connection before it fails.
@@ -122,7 +132,8 @@ impl Api {
 pub(crate) struct AccessSettings {
     /// Keys of 64 hex digits: the first encrypts, all decrypt.
     pub(crate) master_keys: Vec<String>,
-    /// File with further keys, one per line. They follow those of `master_keys`.
+    /// File with further keys, one per line. They follow those of `master_keys`. Read again when it
+    /// changes.
     pub(crate) master_key_file: Option<PathBuf>,
     /// Principals that administer the cluster with a token or a key, each `project_id:principal`.
     pub(crate) cluster_admins: Vec<String>,
@@ -144,14 +155,9 @@ impl AccessSettings {
     }
 
     /// Reads the keys from the settings and the file.
-    pub(crate) fn master_keys(&self) -> anyhow::Result<MasterKeys> {
-        let mut keys = self.master_keys.clone();
-        if let Some(path) = &self.master_key_file {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("access.master_key_file: cannot read {}", path.display()))?;
-            keys.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
-        }
-        MasterKeys::new(keys).context("access.master_keys or access.master_key_file")
+    pub(crate) fn master_keys(&self) -> anyhow::Result<ReloadedKeys> {
+        let (keys, file) = (self.master_keys.clone(), self.master_key_file.clone());
+        ReloadedKeys::load(MasterKeySource { keys, file })
     }
 }
 
@@ -221,11 +227,57 @@ impl Default for Database {
     fn default() -> Self {
         Self {
             url: String::new(),
+            url_file: None,
             partition_url: String::new(),
+            partition_url_file: None,
+            ca_file: None,
             max_connections: 20,
             acquire_timeout_ms: 5_000,
             list_timeout_ms: 20_000,
         }
+    }
+}
+
+impl Database {
+    /// Returns where the URL comes from; `None` if none is configured.
+    pub(crate) fn source(&self) -> Option<DatabaseSource> {
+        self.source_of("database.url", &self.url, self.url_file.as_ref(), self.max_connections)
+    }
+
+    /// Returns where the URL of the role that owns the partitions comes from; `None` if none is
+    /// configured.
+    pub(crate) fn partition_source(&self) -> Option<DatabaseSource> {
+        let (url, file) = (&self.partition_url, self.partition_url_file.as_ref());
+        self.source_of("database.partition_url", url, file, PARTITION_CONNECTIONS)
+    }
+
+    fn source_of(
+        &self,
+        key: &'static str,
+        url: &str,
+        url_file: Option<&PathBuf>,
+        max_connections: u32,
+    ) -> Option<DatabaseSource> {
+        let options = PoolOptions {
+            max_connections,
+            acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
+            ..PoolOptions::new("")
+        };
+        let (url_file, ca_file) = (url_file.cloned(), self.ca_file.clone());
+        let is_configured = !url.is_empty() || url_file.is_some();
+        is_configured.then(|| DatabaseSource { key, url: url.to_owned(), url_file, ca_file, options })
+    }
+
+    fn check_files(&self) -> anyhow::Result<()> {
+        for (key, url, file) in [
+            ("url", &self.url, &self.url_file),
+            ("partition_url", &self.partition_url, &self.partition_url_file),
+        ] {
+            if !url.is_empty() && file.is_some() {
+                bail!("database.{key} and database.{key}_file exclude each other: set one of them");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -292,7 +344,7 @@ impl Settings {
             .build()?
             .try_deserialize()
             .context("the configuration is not valid")?;
-        if settings.database.url.is_empty() {
+        if settings.database.url.is_empty() && settings.database.url_file.is_none() {
             settings.database.url = database_url.unwrap_or_default();
         }
         settings.check()?;
@@ -300,7 +352,7 @@ impl Settings {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        self.access()?;
+        self.access(self.access.master_keys()?.keys)?;
         self.access.cluster_admins()?;
         if self.api.max_in_flight == 0 {
             bail!("api.max_in_flight must be at least 1");
@@ -320,6 +372,7 @@ impl Settings {
             bail!("orders requires TLS; set tls.ca_file, tls.cert_file and tls.key_file");
         }
         self.enrolment.check(&self.tls)?;
+        self.database.check_files()?;
         if self.database.list_timeout_ms == 0 {
             bail!("database.list_timeout_ms must be at least 1");
         }
@@ -339,57 +392,46 @@ impl Settings {
     }
 
     /// Creates a pool for the configured database.
-    pub(crate) fn store(&self) -> anyhow::Result<Store> {
+    pub(crate) fn store(&self) -> anyhow::Result<ReloadedStore> {
         self.store_with(0, list_connections(self.database.max_connections))
     }
 
     /// Creates the pool of a scheduler, which reserves a fifth of its connections for the signs of
     /// life of workers. Pools of fewer than five connections reserve none.
-    pub(crate) fn scheduler_store(&self) -> anyhow::Result<Store> {
+    pub(crate) fn scheduler_store(&self) -> anyhow::Result<ReloadedStore> {
         let liveness = (self.database.max_connections / 5).min(MAX_LIVENESS_CONNECTIONS);
         self.store_with(liveness, list_connections(self.database.max_connections).min(MAX_SCHEDULER_LISTS))
     }
 
-    fn store_with(&self, liveness_connections: u32, list_connections: u32) -> anyhow::Result<Store> {
-        if self.database.url.is_empty() {
-            bail!("no database is configured: set DATABASE_URL or database.url");
-        }
-        check_scheme("database.url", &self.database.url)?;
+    fn store_with(&self, liveness_connections: u32, list_connections: u32) -> anyhow::Result<ReloadedStore> {
+        let Some(source) = self.database.source() else {
+            bail!("no database is configured: set DATABASE_URL, database.url or database.url_file");
+        };
         let options = PoolOptions {
             max_connections: self.database.max_connections,
             liveness_connections,
             list_connections,
             list_timeout: Duration::from_millis(self.database.list_timeout_ms),
-            acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
-            ..PoolOptions::new(&self.database.url)
+            ..source.options
         };
-        Store::connect(&options).context("database.url is not valid")
+        ReloadedStore::open(DatabaseSource { options, ..source })
     }
 
     /// Creates the pool with which a scheduler creates and drops partitions; `None` if the role of
     /// `database.url` does.
-    pub(crate) fn partition_store(&self) -> anyhow::Result<Option<Store>> {
-        if self.database.partition_url.is_empty() {
-            return Ok(None);
-        }
-        check_scheme("database.partition_url", &self.database.partition_url)?;
-        let options = PoolOptions {
-            max_connections: PARTITION_CONNECTIONS,
-            acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
-            ..PoolOptions::new(&self.database.partition_url)
-        };
-        Store::connect(&options).map(Some).context("database.partition_url is not valid")
+    pub(crate) fn partition_store(&self) -> anyhow::Result<Option<ReloadedStore>> {
+        self.database.partition_source().map(ReloadedStore::open).transpose()
     }
 
-    /// Returns the configured credentials and the master keys for those in the database.
-    pub(crate) fn access(&self) -> anyhow::Result<Access> {
+    /// Returns the configured credentials, with the master keys for those in the database.
+    pub(crate) fn access(&self, master_keys: MasterKeys) -> anyhow::Result<Access> {
         let tokens = self.api.tokens.iter().map(|text| text.parse::<Token>());
         let keys = self.api.keys.iter().map(|text| text.parse::<AccessKey>());
         let fixed = Credentials::new(
             tokens.collect::<Result<_, _>>().context("api.tokens")?,
             keys.collect::<Result<_, _>>().context("api.keys")?,
         );
-        Ok(Access { fixed, master_keys: self.access.master_keys()? })
+        Ok(Access { fixed, master_keys })
     }
 
     /// Returns the options of the REST API.
@@ -431,14 +473,6 @@ impl Settings {
 /// connections reserve none.
 pub(crate) const fn list_connections(max_connections: u32) -> u32 {
     max_connections / 4
-}
-
-fn check_scheme(key: &str, url: &str) -> anyhow::Result<()> {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    if let Some(other) = scheme.filter(|scheme| !["postgres", "postgresql"].contains(scheme)) {
-        bail!("{key} is not valid: the scheme is {other}; use postgres://user:password@host:port/database");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

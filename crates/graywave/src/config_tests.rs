@@ -38,6 +38,40 @@ fn database_url_is_honoured_unless_the_configuration_names_one() {
 }
 
 #[test]
+fn database_url_file_replaces_the_url() {
+    let variables = [
+        ("GRAYWAVE__DATABASE__URL_FILE", "/nowhere/url"),
+        ("GRAYWAVE__DATABASE__CA_FILE", "/nowhere/ca"),
+        ("GRAYWAVE__DATABASE__PARTITION_URL_FILE", "/nowhere/partition-url"),
+    ];
+    let settings = load("", &variables, Some("postgres://x/y")).unwrap();
+    let refused = |error: anyhow::Error| format!("{error:#}");
+    let expected = "database.url_file: cannot read /nowhere/url";
+    assert!(refused(settings.store().unwrap_err()).starts_with(expected));
+    let expected = "database.partition_url_file: cannot read /nowhere/partition-url";
+    assert!(refused(settings.partition_store().unwrap_err()).starts_with(expected));
+    let settings = load("[database]\nurl = \"postgres://a/b\"", &variables[1..2], None).unwrap();
+    assert!(refused(settings.store().unwrap_err()).starts_with("database.ca_file: cannot read /nowhere/ca"));
+    for key in ["url", "partition_url"] {
+        let both = format!("[database]\n{key} = \"postgres://a/b\"\n{key}_file = \"f\"");
+        let error = refused(load(&both, &[], None).unwrap_err());
+        assert!(
+            error.contains(&format!("database.{key} and database.{key}_file exclude each other")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn cell_comes_from_the_environment_and_is_checked() {
+    let cell = |value: &str| load("", &[("GRAYWAVE__TELEMETRY__CELL", value)], None);
+    assert_eq!(cell("7").unwrap().telemetry.cell(), Some("7"), "a number is a name too");
+    assert_eq!(cell("").unwrap().telemetry.cell(), None);
+    let error = format!("{:#}", cell("a b").unwrap_err());
+    assert!(error.contains("telemetry.cell \"a b\" is not valid"), "{error}");
+}
+
+#[test]
 fn api_listens_on_loopback_unless_encrypted_or_insecure() {
     let address = |toml: &str| load(toml, &[], None).unwrap().api.address().to_owned();
     assert_eq!(address(""), "127.0.0.1:8080");

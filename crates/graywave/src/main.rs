@@ -1,5 +1,6 @@
 //! `graywave`: one binary with one subcommand per role.
 
+mod address;
 mod admin_listener;
 mod argv;
 mod ca;
@@ -11,6 +12,7 @@ mod dev;
 mod error;
 mod help;
 mod man;
+mod reload;
 mod roles;
 mod signals;
 mod suggest;

@@ -44,7 +44,7 @@ pub use client::{
 };
 pub use denied::{DenyList, UntilDenied, canonical_serial};
 pub use enrolment_token::{EnrolmentToken, TOKEN_KEY_BYTES, is_signed_by_token};
-pub use files::{Files, FilesGiven};
+pub use files::{Files, FilesGiven, read as read_file};
 pub use handshake_error::why;
 pub use identity::{Identity, NotAnIdentity, Role};
 pub use issue::{Issued, Issuer, IssuerFiles, NewKey, Request, params, server_params};
@@ -54,6 +54,7 @@ pub use possession::verify_possession;
 pub use probe::{TlsProbe, UnverifiedTls, probe_tls};
 pub use proof::{Proof, check_denied, verify_proof};
 pub use proxy::{Proxy, ProxySettings, TUNNEL_WITHIN};
+pub use reloaded::{Look, Reloaded, Source};
 pub use rustls::pki_types::CertificateDer;
 pub use server::{Accepted, accept};
 pub use server_fault::ServerFault;

@@ -10,19 +10,31 @@ use std::{
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Files, and the value that their contents make.
-pub(crate) trait Source {
+pub trait Source {
+    /// Contents of the files at one moment.
     type Contents: PartialEq;
+    /// Value that the contents make.
     type Value;
+    /// Cause of an unreadable file, or of contents that make no value.
     type Error;
 
     /// Reads the files. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
     fn read(&self) -> Result<Self::Contents, Self::Error>;
 
+    /// Builds the value.
+    ///
+    /// # Errors
+    ///
+    /// The contents make no value.
     fn build(&self, contents: &Self::Contents) -> Result<Self::Value, Self::Error>;
 }
 
 /// Last valid value of a source.
-pub(crate) struct Reloaded<S: Source> {
+pub struct Reloaded<S: Source> {
     pub(crate) source: S,
     current: RwLock<Arc<S::Value>>,
     /// Last contents read, valid or not, so that an error is returned only once.
@@ -31,14 +43,20 @@ pub(crate) struct Reloaded<S: Source> {
 
 /// Result of reading the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub enum Look {
+    /// The contents have not changed.
     Same,
+    /// New contents made a new value.
     New,
 }
 
 impl<S: Source> Reloaded<S> {
     /// Reads the files for the first time. Blocks.
-    pub(crate) fn load(source: S) -> Result<Self, S::Error> {
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or the contents make no value.
+    pub fn load(source: S) -> Result<Self, S::Error> {
         let contents = source.read()?;
         let value = source.build(&contents)?;
         Ok(Self { source, current: RwLock::new(Arc::new(value)), seen: Mutex::new(Some(contents)) })
@@ -50,13 +68,23 @@ impl<S: Source> Reloaded<S> {
         Self { source, current: RwLock::new(value), seen: Mutex::new(None) }
     }
 
-    pub(crate) fn current(&self) -> Arc<S::Value> {
+    /// Returns the source.
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Returns the last valid value.
+    pub fn current(&self) -> Arc<S::Value> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the files once. Blocks. An error keeps the current value, and is returned once until
     /// the contents change or the files are readable again.
-    pub(crate) fn look(&self) -> Result<Look, S::Error> {
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or the contents make no value.
+    pub fn look(&self) -> Result<Look, S::Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = match self.source.read() {
             Ok(contents) => contents,
@@ -69,6 +97,37 @@ impl<S: Source> Reloaded<S> {
         *seen = Some(contents);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value?);
         Ok(Look::New)
+    }
+}
+
+impl<S> Reloaded<S>
+where
+    S: Source + Send + Sync + 'static,
+    S::Contents: Send,
+    S::Value: Send + Sync,
+    S::Error: Send,
+{
+    /// Checks the files every few seconds, and passes each new value, and each error once.
+    pub async fn watch(
+        self: &Arc<Self>,
+        mut take: impl FnMut(Result<Arc<S::Value>, S::Error>),
+    ) -> Infallible {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let reloaded = Arc::clone(self);
+            match tokio::task::spawn_blocking(move || reloaded.look()).await {
+                Ok(Ok(Look::Same)) => {}
+                Ok(Ok(Look::New)) => take(Ok(self.current())),
+                Ok(Err(error)) => take(Err(error)),
+                Err(error) => tracing::error!(%error, "reading changed files failed"),
+            }
+        }
+    }
+}
+
+impl<S: Source + std::fmt::Debug> std::fmt::Debug for Reloaded<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloaded").field("source", &self.source).finish_non_exhaustive()
     }
 }
 

@@ -31,11 +31,15 @@ pub struct WebFiles {
     pub key: PathBuf,
 }
 
+/// The files as a source of settings.
+#[derive(Debug)]
+struct WebSource(WebFiles);
+
 /// Server certificate with the last valid contents of its files; [`WebTls::watched`] reloads them.
 /// Clones share the state.
 #[derive(Clone)]
 pub struct WebTls {
-    reloaded: Arc<Reloaded<WebFiles>>,
+    reloaded: Arc<Reloaded<WebSource>>,
     /// Server that shows the certificate, for the log.
     server: &'static str,
 }
@@ -54,7 +58,7 @@ type Contents = (Vec<u8>, Vec<u8>);
 
 impl fmt::Debug for WebTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebTls").field("files", &self.reloaded.source).finish_non_exhaustive()
+        f.debug_struct("WebTls").field("files", &self.reloaded.source.0).finish_non_exhaustive()
     }
 }
 
@@ -66,7 +70,7 @@ impl WebTls {
     ///
     /// When a file cannot be read, or the key does not match the certificate.
     pub fn load(files: WebFiles, server: &'static str) -> Result<Self, Error> {
-        Ok(Self { reloaded: Arc::new(Reloaded::load(files)?), server })
+        Ok(Self { reloaded: Arc::new(Reloaded::load(WebSource(files))?), server })
     }
 
     /// Facts of the certificate in use.
@@ -122,7 +126,7 @@ impl WebTls {
     }
 }
 
-impl Source for WebFiles {
+impl Source for WebSource {
     type Contents = Contents;
     type Value = Current;
     type Error = Error;
@@ -130,24 +134,24 @@ impl Source for WebFiles {
     fn read(&self) -> Result<Contents, Error> {
         let read =
             |path: &PathBuf| files::read(path).map_err(|source| Error::Read { path: path.clone(), source });
-        Ok((read(&self.cert)?, read(&self.key)?))
+        Ok((read(&self.0.cert)?, read(&self.0.key)?))
     }
 
     fn build(&self, (cert, key): &Contents) -> Result<Current, Error> {
         let wrong = |path: &PathBuf, reason: String| Error::Wrong { path: path.clone(), reason };
-        let chain = read_certificates(cert).map_err(|reason| wrong(&self.cert, reason))?;
-        let first = chain.first().ok_or_else(|| wrong(&self.cert, "contains no certificate".into()))?;
-        let facts = read_facts(first).map_err(|reason| wrong(&self.cert, reason))?;
+        let chain = read_certificates(cert).map_err(|reason| wrong(&self.0.cert, reason))?;
+        let first = chain.first().ok_or_else(|| wrong(&self.0.cert, "contains no certificate".into()))?;
+        let facts = read_facts(first).map_err(|reason| wrong(&self.0.cert, reason))?;
         let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| wrong(&self.key, "contains no private key in PEM".into()))?;
+            .map_err(|_| wrong(&self.0.key, "contains no private key in PEM".into()))?;
         let provider = Arc::new(ring::default_provider());
         let own = CertifiedKey::from_der(chain, key, &provider)
-            .map_err(|error| wrong(&self.key, format!("does not match the certificate: {error}")))?;
+            .map_err(|error| wrong(&self.0.key, format!("does not match the certificate: {error}")))?;
         let certificate: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(own));
         let server = |versions: &[&'static rustls::SupportedProtocolVersion]| {
             let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
                 .with_protocol_versions(versions)
-                .map_err(|error| wrong(&self.cert, error.to_string()))?;
+                .map_err(|error| wrong(&self.0.cert, error.to_string()))?;
             Ok(builder.with_no_client_auth().with_cert_resolver(Arc::clone(&certificate)))
         };
         let (mut https, mut grpc) = (server(rustls::DEFAULT_VERSIONS)?, server(&[&TLS13])?);

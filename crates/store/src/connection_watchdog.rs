@@ -8,6 +8,7 @@
 
 use std::{
     convert::Infallible,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,7 +28,13 @@ struct State {
     found_at: Option<Instant>,
     /// When the connection of the query broke last, as at a restart of the database.
     broken_at: Option<Instant>,
+    /// When the address or the credentials of the database changed last.
+    replaced_at: Option<Instant>,
 }
+
+/// Settings with which connections are opened; another value after each change of the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generation(Option<Instant>);
 
 /// Shared state of the watchdog.
 #[derive(Debug, Clone, Default)]
@@ -36,11 +43,16 @@ pub(crate) struct Silence(watch::Sender<State>);
 impl Silence {
     /// Queries until the future is dropped. A failed connection attempt needs no signal: callers
     /// see the same error.
-    pub(crate) async fn watch(&self, options: &PgConnectOptions, clock: &Clock) -> Infallible {
+    pub(crate) async fn watch(
+        &self,
+        options: impl Fn() -> Arc<PgConnectOptions>,
+        clock: &Clock,
+    ) -> Infallible {
         loop {
-            let connected = tokio::time::timeout(ANSWERS_WITHIN, PgConnection::connect_with(options)).await;
+            let (generation, options) = (self.generation(), options());
+            let connected = tokio::time::timeout(ANSWERS_WITHIN, PgConnection::connect_with(&options)).await;
             if let Ok(Ok(mut connection)) = connected {
-                while self.ask(&mut connection, clock).await {
+                while self.generation() == generation && self.ask(&mut connection, clock).await {
                     tokio::time::sleep(ASKS_EVERY).await;
                 }
             }
@@ -73,6 +85,29 @@ impl Silence {
             // The sender is dropped, so no outage can be detected any more.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Returns the settings with which connections are opened now.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.0.borrow().replaced_at)
+    }
+
+    /// Replaces all connections: each is closed when its work ends.
+    pub(crate) fn replace_connections(&self) {
+        self.0.send_modify(|state| state.replaced_at = Some(Instant::now()));
+    }
+
+    /// Waits until the connections of a generation are replaced.
+    pub(crate) async fn replaced(&self, generation: Generation) {
+        let mut states = self.0.subscribe();
+        if states.wait_for(|state| Generation(state.replaced_at) != generation).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether a connection of this age was opened with former settings.
+    pub(crate) fn is_replaced(&self, age: Duration) -> bool {
+        self.0.borrow().replaced_at.is_some_and(|replaced_at| age > replaced_at.elapsed())
     }
 
     /// Waits for the answer of the query in flight, if any.

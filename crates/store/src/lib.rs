@@ -46,6 +46,7 @@ pub mod record;
 pub mod retention;
 pub mod roles;
 mod rows;
+mod schema_version;
 pub mod script;
 pub mod seal;
 pub mod stats;

@@ -3,7 +3,7 @@
 
 use sqlx::postgres::PgListener;
 
-use crate::{Connection, Error, Store};
+use crate::{Connection, Error, Store, connection_watchdog::Generation};
 
 const CHANNEL: &str = "graywave";
 
@@ -73,23 +73,30 @@ pub async fn send(connection: &mut Connection, wake: Wake) -> Result<(), Error> 
 #[derive(Debug)]
 pub struct Listener {
     inner: PgListener,
+    generation: Generation,
     store: Store,
 }
 
 impl Listener {
     /// Connects and listens.
     pub async fn connect(store: &Store) -> Result<Self, Error> {
+        let generation = store.silence().generation();
         let mut inner = PgListener::connect_with(store.pool()).await?;
         inner.listen(CHANNEL).await?;
-        Ok(Self { inner, store: store.clone() })
+        Ok(Self { inner, generation, store: store.clone() })
     }
 
     /// Waits for the next wake-up. Returns [`Wake::Everything`] after a reconnect.
     pub async fn next(&mut self) -> Result<Wake, Error> {
         let received = async { Ok(self.inner.try_recv().await?) };
-        let Some(notification) = self.store.unless_silent(received).await? else {
-            return Ok(Wake::Everything);
+        let received = tokio::select! {
+            received = self.store.unless_silent(received) => received?,
+            () = self.store.silence().replaced(self.generation) => {
+                *self = Self::connect(&self.store.clone()).await?;
+                None
+            }
         };
+        let Some(notification) = received else { return Ok(Wake::Everything) };
         Ok([Wake::Admit, Wake::Ready, Wake::Presence, Wake::Stop, Wake::DenyList]
             .into_iter()
             .find(|wake| wake.payload() == notification.payload())

@@ -4,9 +4,14 @@ use std::{
     convert::Infallible,
     net::IpAddr,
     str::FromStr as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use domain::schema::{self, SCHEMA_VERSION};
 use sha2::{Digest as _, Sha256};
 use sqlx::{
     PgPool, Postgres, Transaction,
@@ -20,12 +25,13 @@ use time_sync::Clock;
 use crate::{
     Connection, Error,
     connection_watchdog::{self, Silence},
+    schema_version::schema_version,
 };
 
-/// Returns the host of a database URL if it is another machine and its certificate and name are not
+/// Returns the host of a database if it is another machine and its certificate and name are not
 /// verified; `None` otherwise, or if the URL is not valid.
-pub fn unverified_host(url: &str) -> Option<String> {
-    let options = PgConnectOptions::from_str(url).ok()?;
+pub fn unverified_host(options: &PoolOptions) -> Option<String> {
+    let options = connect_options(options).ok()?;
     let host = options.get_host();
     let is_here = options.get_socket().is_some()
         || host.starts_with('/')
@@ -52,6 +58,9 @@ pub async fn wait_until_idle(connection: &mut Connection) -> Result<(), Error> {
 pub struct PoolOptions {
     /// URL in the form `postgres://user@host:port/database`.
     pub url: String,
+    /// Certificates of the CAs of the database, in PEM. With them, the connection is always
+    /// encrypted, and the certificate and the name of the database are verified.
+    pub ca_pem: Option<Vec<u8>>,
     /// Maximum number of connections.
     pub max_connections: u32,
     /// Number of these connections that only [`Store::for_liveness`] uses; 0 reserves none.
@@ -71,6 +80,7 @@ impl PoolOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            ca_pem: None,
             max_connections: 10,
             liveness_connections: 0,
             list_connections: 0,
@@ -78,6 +88,17 @@ impl PoolOptions {
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
         }
+    }
+}
+
+impl PoolOptions {
+    /// Checks the URL and its parameters. Connects to nothing.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not valid.
+    pub fn check(&self) -> Result<(), Error> {
+        connect_options(self).map(drop)
     }
 }
 
@@ -92,6 +113,8 @@ pub struct Store {
     max_connections: u32,
     clock: Clock,
     silence: Silence,
+    /// Last version of the schema that was read; 0 before.
+    schema: Arc<AtomicU32>,
 }
 
 /// The migrations of this program.
@@ -111,12 +134,7 @@ pub fn schema_digest() -> String {
 impl Store {
     /// Connects lazily: the first statement reveals whether the database answers.
     pub fn connect(options: &PoolOptions) -> Result<Self, Error> {
-        let connect = connect_options(options)?;
-        let for_lists = connect.clone().options([
-            ("statement_timeout", options.list_timeout.as_millis().to_string().as_str()),
-            // A list over a million targets sorts and hashes them.
-            ("work_mem", "32MB"),
-        ]);
+        let (connect, for_lists) = (connect_options(options)?, list_options(options)?);
         let silence = Silence::default();
         let pool = |connect, number| connect_pool(connect, number, options.acquire_timeout, &silence);
         let reserved = options.liveness_connections.saturating_add(options.list_connections);
@@ -129,7 +147,22 @@ impl Store {
             max_connections,
             clock: Clock::new(),
             silence,
+            schema: Arc::default(),
         })
+    }
+
+    /// Opens connections with another URL and other CAs from now on. Open connections are closed
+    /// when their work ends. The other settings stay.
+    pub fn reconnect(&self, options: &PoolOptions) -> Result<(), Error> {
+        let (connect, for_lists) = (connect_options(options)?, list_options(options)?);
+        for pool in std::iter::once(&self.pool).chain(&self.liveness) {
+            pool.set_connect_options(connect.clone());
+        }
+        if let Some(lists) = &self.lists {
+            lists.set_connect_options(for_lists);
+        }
+        self.silence.replace_connections();
+        Ok(())
     }
 
     /// Returns the handle for heartbeats, lease renewals and other short signs of life. They have
@@ -160,6 +193,20 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), Error> {
         let mut migrator = migrator();
         migrator.set_ignore_missing(true).run(&self.pool).await.map_err(Error::Migrate)
+    }
+
+    /// Returns the version of the schema in the database; 0 if it has none.
+    ///
+    /// A schema never becomes older, so the database is not asked again once it had one that fits
+    /// this program.
+    pub async fn schema_version(&self) -> Result<u32, Error> {
+        let known = self.schema.load(Ordering::Relaxed);
+        if schema::fits(known, SCHEMA_VERSION) {
+            return Ok(known);
+        }
+        let found = schema_version(&mut *self.acquire().await?).await?;
+        self.schema.store(found, Ordering::Relaxed);
+        Ok(found)
     }
 
     /// Opens a transaction.
@@ -209,7 +256,7 @@ impl Store {
     /// Checks continuously whether the database answers, on a separate connection. Without this
     /// task a silent outage is not detected.
     pub async fn watch(&self) -> Infallible {
-        self.silence.watch(&self.pool.connect_options(), &self.clock).await
+        self.silence.watch(|| self.pool.connect_options(), &self.clock).await
     }
 
     /// Runs work, and fails it as unavailable when [`Store::watch`] detects an outage. The work
@@ -238,15 +285,32 @@ impl Store {
         }
     }
 
+    pub(crate) const fn silence(&self) -> &Silence {
+        &self.silence
+    }
+
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
 }
 
-/// Creates a pool that connects lazily.
+/// Settings of connections for lists.
+fn list_options(options: &PoolOptions) -> Result<PgConnectOptions, Error> {
+    Ok(connect_options(options)?.options([
+        ("statement_timeout", options.list_timeout.as_millis().to_string().as_str()),
+        // A list over a million targets sorts and hashes them.
+        ("work_mem", "32MB"),
+    ]))
+}
+
 fn connect_options(options: &PoolOptions) -> Result<PgConnectOptions, Error> {
     let statement_timeout = options.statement_timeout.as_millis().to_string();
-    Ok(PgConnectOptions::from_str(&options.url)?.application_name("graywave").options([
+    let connect = PgConnectOptions::from_str(&options.url)?;
+    let connect = match &options.ca_pem {
+        Some(ca_pem) => connect.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(ca_pem.clone()),
+        None => connect,
+    };
+    Ok(connect.application_name("graywave").options([
         ("statement_timeout", statement_timeout.as_str()),
         // Suppresses the notices that IF NOT EXISTS emits on every start.
         ("client_min_messages", "warning"),
@@ -257,6 +321,7 @@ fn connect_options(options: &PoolOptions) -> Result<PgConnectOptions, Error> {
     ]))
 }
 
+/// Creates a pool that connects lazily.
 fn connect_pool(
     connect: PgConnectOptions,
     max_connections: u32,
@@ -273,8 +338,12 @@ fn connect_pool(
         .before_acquire(move |connection, meta| {
             let refused = before_acquire.refuse(meta.age);
             let is_doubtful = before_acquire.is_doubtful(meta.age);
+            let is_replaced = before_acquire.is_replaced(meta.age);
             Box::pin(async move {
                 refused?;
+                if is_replaced {
+                    return Ok(false);
+                }
                 if is_doubtful || meta.idle_for > Duration::from_secs(30) {
                     sqlx::Connection::ping(connection).await?;
                 }
@@ -286,7 +355,7 @@ fn connect_pool(
             let silence = after_release.clone();
             Box::pin(async move {
                 silence.settled().await;
-                silence.refuse(meta.age).map(|()| true)
+                silence.refuse(meta.age).map(|()| !silence.is_replaced(meta.age))
             })
         })
         .after_connect(|connection, _| Box::pin(refuse_standby(connection)))

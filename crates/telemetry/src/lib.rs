@@ -1,14 +1,18 @@
 //! Logs, traces and metrics: one line of text or JSON per event on standard error, spans to an
 //! OpenTelemetry collector if one is configured, and Prometheus metrics.
 
+mod export;
 mod log_format;
 pub mod metric;
+mod throttle;
 pub mod trace;
+
+pub use throttle::{LOG_INTERVAL, Throttle};
 
 use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::Context as _;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
     Resource,
@@ -23,6 +27,7 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
 };
 
+use export::Throttled;
 use log_format::WithIds;
 
 /// Time limit for exporting pending spans at shutdown.
@@ -47,7 +52,16 @@ pub struct Config {
     /// Listen address of health alone, for probes from other machines; if unset, health is served
     /// with the metrics only.
     pub health_listen: Option<String>,
+    /// Name of the cell, a whole Graywave among several: a label of every metric, and a field of
+    /// every log line and span. Without it, all of these lack it.
+    pub cell: Option<String>,
 }
+
+/// Label, log field and resource attribute of the cell.
+pub(crate) const CELL: &str = "cell";
+
+/// Maximum number of characters of the name of a cell, as of a label in Kubernetes and DNS.
+const MAX_CELL_CHARS: usize = 63;
 
 /// Default listen address of metrics and health.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9100";
@@ -71,6 +85,7 @@ impl Default for Config {
             sample_ratio: 0.01,
             listen: None,
             health_listen: None,
+            cell: None,
         }
     }
 }
@@ -79,6 +94,11 @@ impl Config {
     /// Listen address of metrics and health.
     pub fn address(&self) -> &str {
         self.listen.as_deref().unwrap_or(DEFAULT_LISTEN)
+    }
+
+    /// Name of the cell; `None` if it is unset or empty, as an unset variable of a container is.
+    pub fn cell(&self) -> Option<&str> {
+        self.cell.as_deref().filter(|cell| !cell.is_empty())
     }
 
     /// Address that answers probes.
@@ -104,15 +124,15 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
         .with_context(|| format!("telemetry.log {filter:?} is not a valid filter"))?;
     let ansi = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
-    let format = config.format;
+    let (format, cell) = (config.format, config.cell().map(str::to_owned));
     let lines = match format {
         Format::Text => {
             let form = format::Format::default().with_target(false).with_ansi(ansi);
-            lines.event_format(WithIds { form, format }).boxed()
+            lines.event_format(WithIds { form, format, cell }).boxed()
         }
         Format::Json => {
             let form = format::Format::default().json().with_target(false);
-            lines.fmt_fields(JsonFields::new()).event_format(WithIds { form, format }).boxed()
+            lines.fmt_fields(JsonFields::new()).event_format(WithIds { form, format, cell }).boxed()
         }
     };
     // An empty variable counts as unset.
@@ -129,7 +149,9 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
             .with_filter(filter_fn(belongs_to_traces).with_max_level_hint(LevelFilter::DEBUG))
     });
     // Log filter and trace filter are independent: a quiet log leaves no gaps in traces.
-    let both = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans);
+    let both = tracing_subscriber::registry()
+        .with(lines.with_filter(filter).with_filter(filter_fn(|metadata| !export::is_repeated(metadata))))
+        .with(spans);
     // The bridge from the crate `log` is not installed. Its `enabled` query, which the database
     // client makes at every statement, makes per-layer filters drop the next event.
     tracing::subscriber::set_global_default(both)?;
@@ -155,10 +177,15 @@ fn exporter(endpoint: &str, config: &Config, service: &'static str) -> anyhow::R
         .with_context(|| format!("telemetry.otlp_endpoint {endpoint:?}"))?;
     let begun_here = Sampler::TraceIdRatioBased(config.sample_ratio);
     Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
+        .with_batch_exporter(Throttled::new(exporter, endpoint))
         .with_sampler(Sampler::ParentBased(Box::new(begun_here)))
-        .with_resource(Resource::builder().with_service_name(service).build())
+        .with_resource(resource(config, service))
         .build())
+}
+
+fn resource(config: &Config, service: &'static str) -> Resource {
+    let cell = config.cell().map(|cell| KeyValue::new(CELL, cell.to_owned()));
+    Resource::builder().with_service_name(service).with_attributes(cell).build()
 }
 
 impl Config {
@@ -166,6 +193,15 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.sample_ratio) {
             return Err("telemetry.sample_ratio must be 0 to 1".into());
+        }
+        if let Some(cell) = self.cell() {
+            let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            if cell.len() > MAX_CELL_CHARS || !cell.bytes().all(is_allowed) {
+                return Err(format!(
+                    "telemetry.cell {cell:?} is not valid: use at most {MAX_CELL_CHARS} ASCII letters, digits, \
+                     - _ and ."
+                ));
+            }
         }
         Ok(())
     }
@@ -181,5 +217,39 @@ impl Telemetry {
             Ok(Ok(Ok(()))) => {}
             _ => tracing::warn!("some spans were not exported"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_cell(cell: &str) -> Config {
+        Config { cell: Some(cell.to_owned()), ..Config::default() }
+    }
+
+    #[test]
+    fn cell_has_few_characters_and_an_empty_one_is_unset() {
+        for cell in ["eu-1", "Cell_7.b", &"c".repeat(63)] {
+            let config = with_cell(cell);
+            config.check().unwrap();
+            assert_eq!(config.cell(), Some(cell));
+        }
+        for cell in ["a b", "a\"b", "é", "a\nb", "{}", &"c".repeat(64)] {
+            let refused = with_cell(cell).check().unwrap_err();
+            assert!(refused.starts_with("telemetry.cell ") && refused.contains("63"), "{refused}");
+        }
+        with_cell("").check().unwrap();
+        assert_eq!(with_cell("").cell(), None);
+    }
+
+    #[test]
+    fn resource_has_the_cell_only_if_set() {
+        let cell = |config: &Config| {
+            let resource = resource(config, "graywave-api");
+            resource.get(&opentelemetry::Key::new(CELL)).map(|value| value.to_string())
+        };
+        assert_eq!(cell(&with_cell("eu-1")).as_deref(), Some("eu-1"));
+        assert_eq!(cell(&Config::default()), None);
     }
 }

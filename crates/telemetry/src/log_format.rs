@@ -12,12 +12,14 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::Format;
+use crate::{CELL, Format};
 
-/// Log format that appends `trace_id` and `span_id` while a sampled span is active.
+/// Log format that appends the cell if it has a name, and `trace_id` and `span_id` while a sampled
+/// span is active.
 pub(crate) struct WithIds<F> {
     pub(crate) form: F,
     pub(crate) format: Format,
+    pub(crate) cell: Option<String>,
 }
 
 impl<S, N, F> FormatEvent<S, N> for WithIds<F>
@@ -35,17 +37,31 @@ where
         let active = Context::current();
         let span = active.span();
         let ids = span.span_context();
-        if !(ids.is_valid() && ids.is_sampled()) {
+        let ids = (ids.is_valid() && ids.is_sampled())
+            .then(|| [("trace_id", ids.trace_id().to_string()), ("span_id", ids.span_id().to_string())]);
+        let cell = self.cell.iter().map(|cell| (CELL, cell.clone()));
+        let fields: Vec<(&str, String)> = cell.chain(ids.into_iter().flatten()).collect();
+        if fields.is_empty() {
             return self.form.format_event(context, writer, event);
         }
         let mut line = String::new();
         self.form.format_event(context, Writer::new(&mut line), event)?;
-        let (trace_id, span_id) = (ids.trace_id(), ids.span_id());
+        // None of the values needs an escape.
         match (self.format, line.trim_end().strip_suffix('}')) {
             (Format::Json, Some(open)) => {
-                writeln!(writer, "{open},\"trace_id\":\"{trace_id}\",\"span_id\":\"{span_id}\"}}")
+                write!(writer, "{open}")?;
+                for (name, value) in fields {
+                    write!(writer, ",\"{name}\":\"{value}\"")?;
+                }
+                writeln!(writer, "}}")
             }
-            _ => writeln!(writer, "{} trace_id={trace_id} span_id={span_id}", line.trim_end()),
+            _ => {
+                write!(writer, "{}", line.trim_end())?;
+                for (name, value) in fields {
+                    write!(writer, " {name}={value}")?;
+                }
+                writeln!(writer)
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use metrics::Label;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::CELL;
+
 /// Kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
@@ -125,6 +127,8 @@ metrics! {
         "Waits for a connection that timed out";
     DATABASE_COMMIT_SECONDS: SECONDS, "api, scheduler", "graywave_database_commit_seconds", [],
         "Time of a commit";
+    SETTING_RELOADS: Kind::Counter, "api, scheduler", "graywave_setting_reloads_total", ["setting", "result"],
+        "Changed files of settings, accepted or refused";
     CERTIFICATE_EXPIRES: Kind::Gauge, "scheduler, worker", "graywave_certificate_expires_timestamp_seconds", [],
         "Expiry of the role's own certificate, in Unix seconds";
     SIGNER_EXPIRES: Kind::Gauge, "scheduler", "graywave_signer_expires_timestamp_seconds", [],
@@ -184,8 +188,8 @@ impl Exposition {
 }
 
 /// Installs the recorder of the process and starts its upkeep; later calls return the same
-/// recorder.
-pub fn install() -> anyhow::Result<Exposition> {
+/// recorder. With a cell, every metric has its name as a label.
+pub fn install(cell: Option<&str>) -> anyhow::Result<Exposition> {
     static KEPT: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = kept.as_ref() {
@@ -196,6 +200,9 @@ pub fn install() -> anyhow::Result<Exposition> {
         if let Kind::Histogram(buckets) = metric.kind {
             builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)?;
         }
+    }
+    if let Some(cell) = cell {
+        builder = builder.add_global_label(CELL, cell);
     }
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
@@ -240,12 +247,12 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_told_with_its_help_and_labels() {
-        let exposition = install().unwrap();
+        let exposition = install(None).unwrap();
         RECORDS.increment(2, &["SUCCESS"]);
         RECORDS.increment(1, &["SUCCESS"]);
         TARGETS.set(7, &["ready"]);
         REPORT_SECONDS.observe_duration(Duration::from_millis(3), &[]);
-        let text = install().unwrap().render();
+        let text = install(None).unwrap().render();
         assert_eq!(text, exposition.render());
         for line in [
             "# HELP graywave_records_total Scripts that ended",
@@ -266,7 +273,7 @@ mod tests {
     #[test]
     fn samples_that_nobody_scrapes_are_drained() {
         const SAMPLES: u64 = 12_345;
-        let exposition = install().unwrap();
+        let exposition = install(None).unwrap();
         for _ in 0..SAMPLES {
             START_SECONDS.observe(0.002, &[]);
         }

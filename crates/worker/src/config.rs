@@ -1,6 +1,9 @@
 //! Settings of the worker.
 
-use domain::limits;
+use domain::{
+    limits,
+    worker_memory::{self, DEFAULT_MAX_AGENTS, DoesNotFit, MemoryLimit},
+};
 use serde::Deserialize;
 
 /// `[worker]` of the configuration.
@@ -13,8 +16,9 @@ pub struct Config {
     pub scheduler_urls: Vec<String>,
     /// Maximum number of targets in flight.
     pub capacity: u32,
-    /// Maximum number of connected agents; further agents are refused and dial another worker.
-    pub max_agents: usize,
+    /// Maximum number of connected agents; further agents are refused and dial another worker. If
+    /// unset, as many as fit into the memory.
+    pub max_agents: Option<usize>,
     /// Time in milliseconds that a shutdown waits for running scripts.
     pub drain_timeout_ms: u64,
     /// Whether machines without a certificate may enrol here with a token. They may call only the
@@ -28,7 +32,7 @@ impl Default for Config {
             listen: "0.0.0.0:9443".into(),
             scheduler_urls: vec!["http://127.0.0.1:9090".into()],
             capacity: 10_000,
-            max_agents: 50_000,
+            max_agents: None,
             drain_timeout_ms: 30_000,
             enrolment: false,
         }
@@ -36,6 +40,22 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns the maximum number of connected agents.
+    pub(crate) fn max_agents(&self) -> usize {
+        self.max_agents.unwrap_or(DEFAULT_MAX_AGENTS)
+    }
+
+    /// Derives the maximum number of connected agents from the memory, or checks that the
+    /// configured one fits.
+    ///
+    /// # Errors
+    ///
+    /// The configured number does not fit, or none fits.
+    pub fn with_memory(self, limit: Option<MemoryLimit>) -> Result<Self, DoesNotFit> {
+        let max_agents = worker_memory::max_agents(self.max_agents, limit)?;
+        Ok(Self { max_agents: Some(max_agents), ..self })
+    }
+
     /// Checks the limits of the settings; the error names the setting and its limit.
     pub fn check(&self) -> Result<(), String> {
         if self.scheduler_urls.is_empty() {

@@ -65,6 +65,9 @@ impl Door {
             let reason = "this worker has no TLS: certificates cannot be used here";
             return Err(Status::failed_precondition(reason));
         }
+        self.worker.admission.check().map_err(|reason| {
+            Status::unavailable(format!("this worker takes no agents yet: use another one ({reason})"))
+        })?;
         let address =
             request.remote_addr().ok_or_else(|| Status::internal("the caller's address is unknown"))?;
         if self.rates.len() > MAX_ADDRESSES {

@@ -36,8 +36,9 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 const LOOK_AT_TIME_EVERY: Duration = Duration::from_secs(60);
 
-/// Time limit for the first time sample after a start. Deadlines need the schedulers' time.
-const TIME_WITHIN: Duration = Duration::from_secs(5);
+/// Time limit for the first answer of a scheduler after a start: it admits this worker and has the
+/// time, which deadlines need.
+const ADMITTED_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn service(worker: Arc<Worker>) -> AgentServiceServer<impl AgentService> {
     AgentServiceServer::new(Gateway { worker })
@@ -60,7 +61,7 @@ impl AgentService for Gateway {
         if self.worker.is_draining() {
             return Err(Status::unavailable("this worker is draining: connect to another one"));
         }
-        if self.worker.registry.len() >= self.worker.config.max_agents {
+        if self.worker.registry.len() >= self.worker.config.max_agents() {
             return Err(Status::resource_exhausted(
                 "connection limit reached (worker.max_agents): connect to another worker",
             ));
@@ -131,7 +132,11 @@ fn certified(identity: &Identity, desktop: Desktop) -> Result<Desktop, Status> {
 /// Serves one connection until it ends.
 async fn serve(worker: &Worker, mut inbound: Streaming<AttachRequest>, to_agent: ToAgent, desktop: Desktop) {
     let key = DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
-    if worker.knows_time_within(TIME_WITHIN).await.is_none() {
+    if let Err(reason) = worker.admission.granted_within(ADMITTED_WITHIN).await {
+        let refusal = format!("this worker takes no agents yet: connect to another one ({reason})");
+        return refuse(&to_agent, Status::unavailable(refusal));
+    }
+    if worker.knows_time_within(ADMITTED_WITHIN).await.is_none() {
         return refuse(
             &to_agent,
             Status::unavailable("this worker cannot reach a scheduler: connect to another one"),

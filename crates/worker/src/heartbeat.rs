@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use domain::schema::WaitsFor;
 use proto::scheduler::HeartbeatRequest;
+use telemetry::Throttle;
 use time_sync::{Backoff, TimeSample};
 
 use crate::{
@@ -70,6 +72,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
     let mut failures = 0;
     let mut backoff = backoff();
     let mut resync = Resync::default();
+    let mut waits = Throttle::default();
     loop {
         let request = HeartbeatRequest {
             worker_id: worker.worker_id.clone(),
@@ -92,24 +95,42 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                 if resync.answered(answer.resync) {
                     worker.presence.queue_all(&worker.registry);
                 }
-                ready.set(!worker.is_draining());
+                if worker.admission.report(answer.schema_version) {
+                    tracing::info!(
+                        schema_version = answer.schema_version,
+                        "the schedulers admit this worker"
+                    );
+                }
+                match worker.admission.check() {
+                    Err(reason) => log_wait(&mut waits, reason),
+                    Ok(()) if waits.end() => tracing::info!("a scheduler answers this worker"),
+                    Ok(()) => {}
+                }
                 failures = failures_after(interval, failures, began.elapsed());
                 backoff.reset();
                 interval = Duration::from_millis(u64::from(answer.interval_ms));
                 interval
             }
             Err(status) => {
-                ready.set(false);
                 resync.failed();
                 tracing::debug!(%status, "heartbeat failed");
+                log_wait(&mut waits, worker.admission.check().err().unwrap_or(WaitsFor::Scheduler));
                 failures = failures.saturating_add(1);
                 backoff.pause().min(LONGEST_PAUSE)
             }
         };
+        ready.set(worker.readiness());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = worker.heartbeat_now.notified() => {}
         }
+    }
+}
+
+/// Logs what the worker waits for, at most once a minute.
+fn log_wait(waits: &mut Throttle, reason: WaitsFor) {
+    if waits.pass(Instant::now()).is_some() {
+        tracing::warn!("waiting: {reason}");
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod acks;
 mod address;
+mod admission;
 mod config;
 mod deny_list;
 mod dispatch;

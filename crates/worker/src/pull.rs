@@ -45,10 +45,11 @@ async fn room(worker: &Worker) -> u32 {
     }
 }
 
-/// Pulls until the worker stops, except while an operator drains it.
+/// Pulls from the admission until the worker stops, except while an operator drains it.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = backoff();
     let mut drain_requested = worker.drain_requested();
+    worker.admission.granted().await;
     loop {
         if drain_requested.wait_for(|wanted| !wanted).await.is_err() {
             return;

@@ -1,21 +1,33 @@
 //! Readiness of a worker, for health checks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// Ready flag: true while a scheduler answers heartbeats and the worker accepts work.
-#[derive(Debug, Clone, Default)]
-pub struct Ready(Arc<AtomicBool>);
+use domain::schema::WaitsFor;
+
+/// Readiness of the worker, or the reason why it is not ready.
+///
+/// A worker becomes ready when a scheduler admits it, and stays ready until it drains. It does not
+/// follow the schedulers: without them, its agents would find no other worker either.
+#[derive(Debug, Clone)]
+pub struct Ready(Arc<RwLock<Result<(), String>>>);
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self(Arc::new(RwLock::new(Err(WaitsFor::Scheduler.to_string()))))
+    }
+}
 
 impl Ready {
-    /// Whether the worker is ready now.
-    pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Checks whether the worker is ready now.
+    ///
+    /// # Errors
+    ///
+    /// Why the worker is not ready.
+    pub fn check(&self) -> Result<(), String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set(&self, is_ready: bool) {
-        self.0.store(is_ready, Ordering::Relaxed);
+    pub(crate) fn set(&self, state: Result<(), String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }

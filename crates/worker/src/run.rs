@@ -68,7 +68,12 @@ pub async fn run(
     let client = scheduler::connect(&config.scheduler_urls, tls.as_ref()).map_err(Error::SchedulerUrl)?;
     let address = listener.local_addr().map(address::for_people).unwrap_or_default();
     let worker = Arc::new(Worker::new(config, address, tls.as_ref()));
-    tracing::info!(worker_id = worker.worker_id, address = worker.address, "worker starts");
+    tracing::info!(
+        worker_id = worker.worker_id,
+        address = worker.address,
+        max_agents = worker.config.max_agents(),
+        "worker starts"
+    );
 
     let mut parts = spawn_parts(&worker, &client, ready);
     let mut pulling = JoinSet::new();
@@ -166,7 +171,7 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     // Surplus connections get an explicit refusal.
-    let max_connections = worker.config.max_agents.saturating_add(MORE_CONNECTIONS);
+    let max_connections = worker.config.max_agents().saturating_add(MORE_CONNECTIONS);
     let security = Security::new(tls);
     let security = if worker.config.enrolment { security.with_strangers() } else { security };
     let enrolment = enrolment::service(Arc::clone(&worker), client);

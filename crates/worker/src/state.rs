@@ -15,7 +15,7 @@ use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, acks::Acks, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom,
+    Config, acks::Acks, admission::Admission, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom,
     output_queue::OutputQueue, presence::Presence, registry::Registry, report_queue::Reports,
     started::Started,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Worker {
     /// Output of running scripts.
     pub(crate) output_queue: OutputQueue,
     pub(crate) heartbeat_now: Notify,
+    /// Whether the schedulers admit this worker.
+    pub(crate) admission: Admission,
     /// Time of the schedulers.
     pub(crate) clock: Clock,
     time_known: SetOnce<()>,
@@ -81,6 +83,7 @@ impl Worker {
             started: Started::default(),
             output_queue: OutputQueue::default(),
             heartbeat_now: Notify::new(),
+            admission: Admission::default(),
             clock: Clock::new(),
             time_known: SetOnce::new(),
             lease_ms: AtomicU32::new(30_000),
@@ -143,6 +146,12 @@ impl Worker {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.stopping.load(Ordering::SeqCst) || *self.drain_requested.borrow()
+    }
+
+    /// Checks whether the worker is ready; the error is the reason.
+    pub(crate) fn readiness(&self) -> Result<(), String> {
+        self.admission.check().map_err(|reason| reason.to_string())?;
+        if self.is_draining() { Err("the worker drains".to_owned()) } else { Ok(()) }
     }
 
     /// Records whether an operator requests a drain.

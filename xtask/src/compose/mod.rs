@@ -1,5 +1,6 @@
 //! `cargo xtask compose-test`: starts the cluster of docker-compose.yml from nothing and runs
-//! rollouts while containers are killed.
+//! rollouts while containers are killed,
+//! hang, or miss their database.
 
 mod cluster;
 mod scenario;

@@ -1,8 +1,11 @@
 //! The test on the cluster: its steps and the expected results.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use testkit::Rest;
 
@@ -14,6 +17,8 @@ const NOTE_START: &str = "echo started >> /var/lib/graywave-agent/starts-$GRAYWA
 
 /// Services of the workers. Each has a certificate of its own.
 const WORKERS: [&str; 3] = ["worker-1", "worker-2", "worker-3"];
+/// Time in which a hung worker is killed, as the liveness probe in Kubernetes does.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
 const FIRST_DESKTOPS: u32 = 10;
 const MORE_DESKTOPS: u32 = 16;
 
@@ -50,6 +55,10 @@ pub(super) fn run(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     check_listed_workers(cluster)?;
     check_login_with_a_token(cluster, token.trim())?;
     kill_containers(cluster, &rest, &desktops)?;
+    check_reaped_orphans(cluster, &rest, &desktops)?;
+    hang_worker(cluster, &rest, &desktops)?;
+    fail_migration(cluster)?;
+    drain_without_database(cluster, &rest)?;
     change_replicas(cluster, &rest)?;
     check_prometheus_targets(cluster)?;
     stop_in_order(cluster)
@@ -103,6 +112,116 @@ fn kill_containers(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> a
     let started = count_starts(cluster, &task)?;
     ensure!(started == FIRST_DESKTOPS, "{started} starts on {FIRST_DESKTOPS} desktops");
     Ok(())
+}
+
+/// Runs a script that forks twice: the agent is process 1 of its container, and must reap orphans.
+fn check_reaped_orphans(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyhow::Result<()> {
+    say("-- orphans of a script");
+    let orphan = "setsid sh -c '(sleep 2; echo ended >> /var/lib/graywave-agent/orphans) &' < /dev/null > /dev/null 2>&1";
+    let task = submit(rest, desktops, orphan, &json!({}))?;
+    ensure!(wait_for_end(rest, &task)? == "SUCCESS", "the script with orphans should have succeeded");
+    for desktop in cluster.containers("desktop")? {
+        let ask = |command: &str| cluster.docker(&["exec", &desktop.id, "sh", "-c", command]);
+        wait_for("the end of the orphans", || {
+            Ok((ask("cat /var/lib/graywave-agent/orphans 2>/dev/null | wc -l")?.trim() == "1").then_some(()))
+        })?;
+        let zombies = "grep -ls '^State:.Z' /proc/[0-9]*/status | wc -l";
+        wait_for("a desktop without zombies", || Ok((ask(zombies)?.trim() == "0").then_some(())))?;
+    }
+    Ok(())
+}
+
+/// Stops the processes of a worker without ending them, during a rollout. Its agents go to the
+/// other workers, its health check fails, and a stop kills it.
+fn hang_worker(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyhow::Result<()> {
+    say("-- a worker that hangs");
+    let few_at_once = json!({"rollout": {"max_concurrency": 4}, "execution_timeout": 5});
+    let task = submit(rest, desktops, "sleep 2", &few_at_once)?;
+    let worker = first(cluster, WORKERS[1])?;
+    cluster.docker(&["kill", "--signal", "STOP", &worker])?;
+    ensure!(wait_for_end(rest, &task)? == "SUCCESS", "a hung worker should lose no result");
+    ensure!(count_starts(cluster, &task)? == FIRST_DESKTOPS, "each desktop should have started it once");
+    wait_for("the failed health check of the hung worker", || {
+        let health = cluster.docker(&["inspect", "--format", "{{.State.Health.Status}}", &worker])?;
+        Ok((health.trim() == "unhealthy").then_some(()))
+    })?;
+    let begun = Instant::now();
+    cluster.docker(&["stop", "--time", "5", &worker])?;
+    ensure!(begun.elapsed() < KILLED_WITHIN, "the hung worker ended after {:?}", begun.elapsed());
+    cluster.docker(&["start", &worker])?;
+    wait_for_ready(cluster, WORKERS[1], "worker")
+}
+
+/// Restarts schedulers and a worker on a database whose migration has failed, as an upgrade does.
+/// The new worker is not ready and the other workers keep the agents, until the schema is there.
+fn fail_migration(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    say("-- an upgrade whose migration fails");
+    let mark = |success: bool| {
+        let statement = format!("UPDATE _sqlx_migrations SET success = {success}");
+        cluster.exec("postgres", &["psql", "--quiet", "--username=graywave", "--command", &statement])
+    };
+    mark(false)?;
+    ensure!(
+        cluster.run(&["run", "--rm", "--no-deps", "-T", "migrate"]).is_err(),
+        "the migration should have failed"
+    );
+    cluster.run(&["restart", "scheduler", WORKERS[0]])?;
+    let reason = wait_for("the reason of the worker", || {
+        let reason = unready(cluster, WORKERS[0], "worker")?;
+        Ok(reason.filter(|reason| reason.contains("no scheduler reports its schema")))
+    })?;
+    ensure!(reason.contains("graywave migrate"), "the reason names no fix: {reason}");
+    let reason = unready(cluster, "scheduler", "scheduler")?.context("the scheduler is ready")?;
+    ensure!(reason.contains("schema version 0"), "the scheduler is not ready: {reason}");
+    ensure!(unready(cluster, WORKERS[2], "worker")?.is_none(), "an admitted worker should stay ready");
+    mark(true)?;
+    wait_for_ready(cluster, "scheduler", "scheduler")?;
+    wait_for_ready(cluster, WORKERS[0], "worker")
+}
+
+/// Stops the database. API and workers stay ready, the API answers 503, and a worker drains and
+/// ends in order.
+fn drain_without_database(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<()> {
+    say("-- a worker drains without a database");
+    cluster.run(&["stop", "postgres"])?;
+    wait_for("the 503 of the API", || {
+        let error = rest.get("/desktops?limit=1").err().map(|error| format!("{error:#}"));
+        // In the form of the API's errors: the proxy's own 503 has none.
+        Ok(error.filter(|error| error.contains("503") && error.contains("error_code")))
+    })?;
+    for (service, role) in
+        [("api", "api"), ("scheduler", "scheduler"), (WORKERS[0], "worker"), (WORKERS[1], "worker")]
+    {
+        let reason = unready(cluster, service, role)?;
+        ensure!(reason.is_none(), "{service} is not ready without the database: {reason:?}");
+    }
+    cluster.run(&["stop", WORKERS[1]])?;
+    for Container { id, exit_code, is_running } in cluster.containers(WORKERS[1])? {
+        ensure!(!is_running && exit_code == 0, "{id} ended with {exit_code}");
+    }
+    cluster.run(&["start", "postgres", WORKERS[1]])?;
+    wait_for_ready(cluster, WORKERS[1], "worker")?;
+    wait_for_desktops(rest, FIRST_DESKTOPS).map(drop)
+}
+
+/// Returns the id of the first container of a service.
+fn first(cluster: &Cluster<'_>, service: &str) -> anyhow::Result<String> {
+    let containers = cluster.containers(service)?;
+    Ok(containers.first().with_context(|| format!("no container of {service}"))?.id.clone())
+}
+
+/// Returns why a service is not ready; `None` if it is.
+fn unready(cluster: &Cluster<'_>, service: &str, role: &str) -> anyhow::Result<Option<String>> {
+    let id = first(cluster, service)?;
+    let asked = cluster.docker(&["exec", &id, "graywave", "healthcheck", role]);
+    Ok(asked.err().map(|error| format!("{error:#}")))
+}
+
+fn wait_for_ready(cluster: &Cluster<'_>, service: &str, role: &str) -> anyhow::Result<()> {
+    wait_for("readiness", || match unready(cluster, service, role)? {
+        None => Ok(Some(())),
+        Some(reason) => bail!("{service}: {reason}"),
+    })
 }
 
 /// Adds desktops, and stops a worker during a rollout.

@@ -6,7 +6,7 @@ use crate::harness::Harness;
 
 #[tokio::test]
 async fn every_answer_is_counted_with_its_code() {
-    let exposition = telemetry::metric::install().unwrap();
+    let exposition = telemetry::metric::install(None).unwrap();
     let harness = Harness::new().await;
     harness.tasks().list_tasks(ListTasksRequest::default()).await.unwrap();
     harness.tasks().get_task(GetTaskRequest { task_id: "none".into() }).await.unwrap_err();

@@ -45,7 +45,7 @@ async fn unknown_paths_and_methods_are_answered_in_the_same_form() {
 /// Clients may send any method; a method must not create a metric series of its own.
 #[tokio::test]
 async fn unknown_methods_and_paths_make_no_series() {
-    let exposition = telemetry::metric::install().unwrap();
+    let exposition = telemetry::metric::install(None).unwrap();
     let harness = Harness::new().await;
     for (method, path) in
         [("BREW", "/v2/project-1/scripts"), ("GET", "/v2/project-1/brew"), ("BREW", "/brew")]

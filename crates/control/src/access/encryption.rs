@@ -1,6 +1,9 @@
 //! Secret keys at rest: AES-256-GCM under a master key that the database never sees.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use domain::{Error, Reason};
 use ring::{
@@ -21,13 +24,13 @@ struct MasterKey {
 }
 
 /// The master keys. The first one encrypts and all of them decrypt, which allows rotation. Cheap to
-/// clone.
+/// clone; clones share a replacement.
 #[derive(Clone, Default)]
-pub struct MasterKeys(Arc<Vec<MasterKey>>);
+pub struct MasterKeys(Arc<RwLock<Arc<Vec<MasterKey>>>>);
 
 impl fmt::Debug for MasterKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+        f.debug_list().entries(self.current().iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -39,13 +42,29 @@ impl MasterKeys {
     /// Parses keys of 64 hex digits each, as `openssl rand -hex 32` prints them.
     pub fn new<T: AsRef<str>>(keys: impl IntoIterator<Item = T>) -> Result<Self, Error> {
         let keys = keys.into_iter().map(|text| MasterKey::new(text.as_ref())).collect::<Result<_, _>>()?;
-        Ok(Self(Arc::new(keys)))
+        Ok(Self(Arc::new(RwLock::new(Arc::new(keys)))))
+    }
+
+    /// Replaces the keys, in this value and in all its clones.
+    pub fn replace(&self, with: &Self) {
+        let keys = with.current();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Returns whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.current().is_empty()
+    }
+
+    fn current(&self) -> Arc<Vec<MasterKey>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Encrypts a secret key. The ciphertext is bound to `access_key`, so that one key's secret
     /// cannot be stored under another.
     pub(crate) fn seal(&self, access_key: &str, secret_key: &str) -> Result<SealedSecret, Error> {
-        let master = self.first()?;
+        let keys = self.current();
+        let master = first(&keys)?;
         let bytes = master.seal(access_key.as_bytes(), secret_key.as_bytes())?;
         Ok(SealedSecret { bytes, master_key_id: master.id.clone() })
     }
@@ -53,7 +72,8 @@ impl MasterKeys {
     /// Encrypts bytes with the first key and binds them to `context`; the result begins with the id
     /// of that key. `None` without a master key, or without a source of randomness.
     pub fn wrap(&self, context: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
-        let master = self.0.first()?;
+        let keys = self.current();
+        let master = keys.first()?;
         let sealed = master.seal(context, plain).ok()?;
         Some([master.id.as_bytes(), &sealed].concat())
     }
@@ -62,27 +82,20 @@ impl MasterKeys {
     /// belong to another context.
     pub fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Option<Vec<u8>> {
         let (id, sealed) = wrapped.split_at_checked(ID_BYTES)?;
-        let master = self.0.iter().find(|key| key.id.as_bytes() == id)?;
+        let keys = self.current();
+        let master = keys.iter().find(|key| key.id.as_bytes() == id)?;
         master.open(context, sealed).ok()
     }
 
     /// Returns the id of the key that encrypts.
-    pub(super) fn first_id(&self) -> Result<&str, Error> {
-        Ok(&self.first()?.id)
-    }
-
-    fn first(&self) -> Result<&MasterKey, Error> {
-        self.0.first().ok_or_else(|| {
-            Error::new(
-                Reason::MasterKeyMissing,
-                "no master key for secret keys: set access.master_keys or access.master_key_file",
-            )
-        })
+    pub(super) fn first_id(&self) -> Result<String, Error> {
+        Ok(first(&self.current())?.id.clone())
     }
 
     /// Decrypts a secret key.
     pub(crate) fn open(&self, access_key: &str, sealed: &SealedSecret) -> Result<String, Error> {
-        let master = self.0.iter().find(|key| key.id == sealed.master_key_id).ok_or_else(|| {
+        let keys = self.current();
+        let master = keys.iter().find(|key| key.id == sealed.master_key_id).ok_or_else(|| {
             Error::internal().with_source(format!(
                 "access key {access_key} is encrypted with master key {}, which is not configured",
                 sealed.master_key_id
@@ -91,6 +104,15 @@ impl MasterKeys {
         let plain = master.open(access_key.as_bytes(), &sealed.bytes)?;
         String::from_utf8(plain).map_err(|_| failed())
     }
+}
+
+fn first(keys: &[MasterKey]) -> Result<&MasterKey, Error> {
+    keys.first().ok_or_else(|| {
+        Error::new(
+            Reason::MasterKeyMissing,
+            "no master key for secret keys: set access.master_keys or access.master_key_file",
+        )
+    })
 }
 
 impl MasterKey {
@@ -127,6 +149,18 @@ impl MasterKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replacement_reaches_all_clones() {
+        let used = keys(&['a']);
+        let clone = used.clone();
+        let sealed = clone.seal("AK", "secret").unwrap();
+        used.replace(&keys(&['b', 'a']));
+        assert_eq!(clone.open("AK", &sealed).unwrap(), "secret");
+        assert_ne!(clone.seal("AK", "secret").unwrap().master_key_id, sealed.master_key_id);
+        used.replace(&keys(&['b']));
+        assert!(clone.open("AK", &sealed).is_err(), "the old key is gone");
+    }
 
     fn keys(digits: &[char]) -> MasterKeys {
         MasterKeys::new(digits.iter().map(|digit| digit.to_string().repeat(64))).unwrap()

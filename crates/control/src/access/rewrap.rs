@@ -29,7 +29,7 @@ impl Control {
             let mut connection = self.store.acquire().await?;
             let now = self.environment.now();
             let keys =
-                credential::keys_of_other_masters(&mut connection, first_id, &after, now, KEYS_AT_ONCE)
+                credential::keys_of_other_masters(&mut connection, &first_id, &after, now, KEYS_AT_ONCE)
                     .await?;
             drop(connection);
             let Some(last) = keys.last() else { return Ok(result) };

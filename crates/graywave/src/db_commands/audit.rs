@@ -22,9 +22,9 @@ pub(crate) async fn verify_audit(
 ) -> anyhow::Result<(String, ExitStatus)> {
     let roots = arguments.ca_file.as_deref().or(settings.tls.ca_file.as_deref()).map(read_roots);
     let roots = roots.transpose()?;
-    let store = settings.store()?;
+    let store = settings.store()?.store;
     store.check_usable().await?;
-    let control: Control = roles::control(settings, store)?;
+    let control: Control = roles::control(settings, store, settings.access.master_keys()?.keys)?;
     // Without a CA no signature can be verified, so a missing one is no finding either.
     let is_lax = arguments.allow_unsigned || roots.is_none();
     let unsigned = if is_lax { Unsigned::Accepted } else { Unsigned::Refused };

@@ -37,9 +37,9 @@ pub(crate) enum DatabaseCommand {
 
 /// Runs the command and returns its output.
 pub(crate) async fn run(command: DatabaseCommand, settings: &Settings) -> anyhow::Result<String> {
-    let store = settings.store()?;
+    let store = settings.store()?.store;
     store.check_usable().await?;
-    let control = roles::control(settings, store)?;
+    let control = roles::control(settings, store, settings.access.master_keys()?.keys)?;
     match command {
         DatabaseCommand::Projects(command) => projects(&control, command).await,
         DatabaseCommand::Principals(command) => principals(&control, command).await,

@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,6 +29,7 @@ use super::{
     ready::{Ready, ReadyFormat},
 };
 use crate::{
+    address,
     config::{Settings, list_connections},
     eprint,
     roles::{
@@ -188,12 +188,12 @@ async fn over_database(
         let mut settings = settings.clone();
         settings.access.master_keys.push(credentials::load_or_make_master_key(&master_key_file)?);
         settings.access.cluster_admins.push(home.credentials.principal());
-        let control = roles::control(&settings, store.clone())?;
+        let control = roles::control(&settings, store.clone(), settings.access.master_keys()?.keys)?;
         home.credentials.import(&control).await?;
         let scheme = listeners.rest_scheme();
         let addresses = credentials::Addresses {
-            grpc: loopback(listeners.grpc.local_addr()?),
-            rest: format!("{scheme}://{}", loopback(listeners.http.local_addr()?)),
+            grpc: address::loopback(listeners.grpc.local_addr()?),
+            rest: format!("{scheme}://{}", address::loopback(listeners.http.local_addr()?)),
         };
         let _environment = credentials::EnvironmentFile::write(
             home.data_dir.join("env"),
@@ -231,12 +231,13 @@ async fn serve(
     };
 
     let mut worker_settings = settings.worker.clone();
-    worker_settings.scheduler_urls = vec![format!("http://{}", loopback(listeners.grpc.local_addr()?))];
+    worker_settings.scheduler_urls =
+        vec![format!("http://{}", address::loopback(listeners.grpc.local_addr()?))];
     worker_settings.drain_timeout_ms = DRAIN_MS;
-    let worker_url = format!("http://{}", loopback(listeners.agents.local_addr()?));
+    let worker_url = format!("http://{}", address::loopback(listeners.agents.local_addr()?));
 
     if settings.telemetry.listen.is_some() || settings.telemetry.health_listen.is_some() {
-        let ready = roles::database_answers(store);
+        let ready = roles::database_seen(store);
         health::serve(&settings.telemetry, HealthRole::Dev, ready, stop.clone()).await?;
     }
     // Stopped in order, so that each part can still reach the parts that it needs.
@@ -248,7 +249,7 @@ async fn serve(
         roles::Admin {
             control: control.clone(),
             limits: settings.admin_limits(),
-            ready: roles::database_answers(store),
+            ready: roles::database_seen(store),
         },
         roles::RoleServer {
             listener: listeners.grpc,
@@ -392,15 +393,4 @@ fn agent_config(
         ends_scripts: true,
         ..agent::Config::new(vec![worker_url.to_owned()], desktop, directory, runner)
     }
-}
-
-/// Replaces an unspecified address by the loopback address.
-fn loopback(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }

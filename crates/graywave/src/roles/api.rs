@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     certificates,
-    database::{self, bind, control, database_answers, watched},
+    database::{self, bind, control, database_seen, watched},
     health::{self, HealthRole},
     http,
 };
-use crate::config::Settings;
+use crate::{config::Settings, reload::reloading};
 
 /// Interval between deletions of expired signatures and idempotency keys.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
@@ -23,11 +23,13 @@ const FORGET_EVERY: Duration = Duration::from_secs(300);
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(settings.api.address(), "the REST API").await?;
     let tls = certificates::https(&settings.api, listener.local_addr()?)?;
-    let store = settings.store()?;
-    let control = control(settings, store.clone())?;
+    let (database, keys) = (settings.store()?, settings.access.master_keys()?);
+    let store = database.store.clone();
+    let control = control(settings, store.clone(), keys.keys.clone())?;
     database::warn_of_unverified(settings);
-    health::serve(&settings.telemetry, HealthRole::Api, database_answers(&store), stop.clone()).await?;
-    watched(&store, Box::pin(serve_api(settings, control, listener, tls, stop))).await
+    health::serve(&settings.telemetry, HealthRole::Api, database_seen(&store), stop.clone()).await?;
+    let serving = watched(&store, Box::pin(serve_api(settings, control, listener, tls, stop)));
+    reloading([Some(&database), None], &keys, serving).await
 }
 
 pub(crate) async fn serve_api(

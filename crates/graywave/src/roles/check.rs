@@ -11,7 +11,7 @@ use crate::config::Settings;
 /// Checks certificates, database URL and listen addresses. Returns the output of the command.
 pub(crate) async fn check(settings: &Settings) -> anyhow::Result<String> {
     certificates::check(&settings.tls, &settings.orders)?;
-    if !settings.database.url.is_empty() {
+    if settings.database.source().is_some() {
         settings.store()?;
     }
     settings.partition_store()?;

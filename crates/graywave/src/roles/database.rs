@@ -4,13 +4,15 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use control::{Control, DatabaseClock};
+use control::{Control, DatabaseClock, MasterKeys};
+use domain::schema::{self, SCHEMA_VERSION};
+use mtls::Source as _;
 use store::Store;
 use telemetry::metric;
 use tokio::net::TcpListener;
 
 use super::health::{self, Readiness};
-use crate::config::Settings;
+use crate::{config::Settings, reload::DatabaseSource};
 
 /// Timeout of a readiness probe.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -22,9 +24,9 @@ pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListene
 }
 
 /// Creates the use cases on a database.
-pub(crate) fn control(settings: &Settings, store: Store) -> anyhow::Result<Control> {
+pub(crate) fn control(settings: &Settings, store: Store, master_keys: MasterKeys) -> anyhow::Result<Control> {
     let clock = Arc::new(DatabaseClock::new(&store));
-    let control = Control::new(store, settings.defaults(), clock, settings.access()?);
+    let control = Control::new(store, settings.defaults(), clock, settings.access(master_keys)?);
     Ok(control.with_cluster_admins(settings.access.cluster_admins()?))
 }
 
@@ -38,16 +40,16 @@ pub(crate) fn warn_of_unverified(settings: &Settings) {
 /// Returns a warning for each URL with which a machine between this one and the database could read
 /// and change everything.
 pub(crate) fn unverified(settings: &Settings) -> Vec<String> {
-    let database = &settings.database;
-    let urls = [("database.url", &database.url), ("database.partition_url", &database.partition_url)];
-    let warning = |(key, url): (&str, &String)| {
-        let host = store::unverified_host(url)?;
+    let sources = [settings.database.source(), settings.database.partition_source()];
+    let warning = |source: DatabaseSource| {
+        let options = source.read().and_then(|address| source.build(&address)).ok()?;
+        let (host, key) = (store::unverified_host(&options)?, source.key);
         Some(format!(
-            "the connection to the database at {host} is not authenticated: add sslmode=verify-full and \
-             sslrootcert to {key}"
+            "the connection to the database at {host} is not authenticated: set database.ca_file, or add \
+             sslmode=verify-full and sslrootcert to {key}"
         ))
     };
-    urls.into_iter().filter_map(warning).collect()
+    sources.into_iter().flatten().filter_map(warning).collect()
 }
 
 /// Arguments of `graywave migrate`.
@@ -77,7 +79,7 @@ fn role_name(text: &str) -> Result<String, String> {
 /// Migrates the schema to this version, and gives the database roles their rights.
 pub(crate) async fn migrate(settings: &Settings, arguments: &MigrateArgs) -> anyhow::Result<()> {
     warn_of_unverified(settings);
-    let store = settings.store()?;
+    let store = settings.store()?.store;
     store.check_reachable().await?;
     migrate_store(&store).await?;
     if let (Some(runtime), Some(partition)) = (&arguments.runtime_role, &arguments.partition_role) {
@@ -94,16 +96,24 @@ pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
     Ok(store::partition::ensure(&mut connection, store.clock().now()).await?)
 }
 
-/// Returns a readiness check that queries the database.
-pub(crate) fn database_answers(store: &Store) -> Readiness {
+/// Returns a readiness check that waits for a database with the schema of this program.
+///
+/// Once ready, the role stays ready without the database. All roles share the database, so an
+/// orchestrator that took them out of service would help no client: clients would get refused
+/// connections instead of 503, and a budget for disruptions would protect nothing.
+pub(crate) fn database_seen(store: &Store) -> Readiness {
     let store = store.clone();
     health::readiness(move || {
         let store = store.clone();
         async move {
-            let answer = tokio::time::timeout(READY_WITHIN, store.unless_silent(store.ping())).await;
-            match answer {
-                Ok(Ok(())) => Ok(()),
-                _ => Err("the database does not answer".to_owned()),
+            let found = tokio::time::timeout(READY_WITHIN, store.unless_silent(store.schema_version())).await;
+            match found {
+                Ok(Ok(found)) if schema::fits(found, SCHEMA_VERSION) => Ok(()),
+                Ok(Ok(found)) => Err(format!(
+                    "the database has schema version {found}, and this program needs {SCHEMA_VERSION}: run \
+                     `graywave migrate`"
+                )),
+                _ => Err("the database has not answered since the start".to_owned()),
             }
         }
     })
@@ -132,5 +142,39 @@ pub(crate) async fn watched(
         served = serving => served,
         never = store.watch() => match never {},
         never = report_connections(store) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::PoolOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn role_stays_ready_while_its_database_is_away() {
+        let database = testkit::database().await.unwrap();
+        let ready = database_seen(&database.store);
+        assert_eq!(ready().await, Ok(()));
+        database.store.reconnect(&PoolOptions::new("postgres://nobody@127.0.0.1:1/nothing")).unwrap();
+        assert!(database.store.ping().await.is_err());
+        assert_eq!(ready().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn role_waits_for_a_database_with_its_schema() {
+        let database = testkit::empty_database().await.unwrap();
+        let ready = database_seen(&database.store);
+        let reason = ready().await.unwrap_err();
+        assert!(reason.contains("schema version 0") && reason.contains("graywave migrate"), "{reason}");
+        database.store.migrate().await.unwrap();
+        assert_eq!(ready().await, Ok(()));
+
+        let options = PoolOptions {
+            acquire_timeout: Duration::from_millis(100),
+            ..PoolOptions::new("postgres://nobody@127.0.0.1:1/nothing")
+        };
+        let ready = database_seen(&Store::connect(&options).unwrap());
+        assert_eq!(ready().await, Err("the database has not answered since the start".to_owned()));
     }
 }

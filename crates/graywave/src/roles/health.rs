@@ -94,7 +94,7 @@ pub(crate) async fn serve(
              needs its own address, for example 127.0.0.1:9101"
         )
     })?;
-    let routes = health_routes(role, ready).merge(metric_routes(metric::install()?));
+    let routes = health_routes(role, ready).merge(metric_routes(metric::install(settings.cell())?));
     tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
     spawn(listener, routes);
     Ok(())
@@ -146,7 +146,8 @@ mod tests {
 
     async fn ask(ready: Result<(), String>, path: &str) -> (StatusCode, String) {
         let ready = readiness(move || std::future::ready(ready.clone()));
-        let routes = health_routes(HealthRole::Api, ready).merge(metric_routes(metric::install().unwrap()));
+        let routes =
+            health_routes(HealthRole::Api, ready).merge(metric_routes(metric::install(None).unwrap()));
         let answer = routes.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();

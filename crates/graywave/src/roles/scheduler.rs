@@ -13,12 +13,12 @@ use tonic::{service::interceptor::InterceptedService, transport::Server};
 
 use super::{
     certificates,
-    database::{self, bind, control, database_answers, watched},
+    database::{self, bind, control, database_seen, watched},
     grpc::{self, Served, bounded},
     health::{self, HealthRole, Readiness},
     operators::OperatorListener,
 };
-use crate::config::Settings;
+use crate::{config::Settings, reload::reloading};
 
 /// Time for the first look at the deny-list. A scheduler that cannot read it ends, and its
 /// supervisor starts it again.
@@ -30,13 +30,15 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
     let operators = OperatorListener::bind(&settings.admin, tls.clone()).await?;
     let signer = certificates::signer(&settings.orders, tls.as_ref())?;
-    let store = settings.scheduler_store()?;
+    let (database, partitions) = (settings.scheduler_store()?, settings.partition_store()?);
+    let keys = settings.access.master_keys()?;
+    let store = database.store.clone();
     database::warn_of_unverified(settings);
-    let wrap = Arc::new(MasterKeyWrap(settings.access.master_keys()?));
+    let wrap = Arc::new(MasterKeyWrap(keys.keys.clone()));
     let engine = Scheduler::new(store.clone(), settings.scheduler.clone())
         .with_key_wrap(wrap)
         .with_signer(signer.clone())
-        .with_partition_store(settings.partition_store()?);
+        .with_partition_store(partitions.as_ref().map(|partitions| partitions.store.clone()));
     let engine = match (settings.enrolment.files()?, &tls) {
         (Some(files), Some(tls)) => {
             let enrolment = Enrolment::new(files, tls.clone(), settings.enrolment.life());
@@ -48,17 +50,18 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
         Some(tls) => engine.with_certificates(tls.clone()),
         None => engine,
     };
-    let control = control(settings, store.clone())?;
-    health::serve(&settings.telemetry, HealthRole::Scheduler, database_answers(&store), stop.clone()).await?;
+    let control = control(settings, store.clone(), keys.keys.clone())?;
+    health::serve(&settings.telemetry, HealthRole::Scheduler, database_seen(&store), stop.clone()).await?;
     if tls.is_some() {
         // Before the first connection: a denied peer must not be accepted meanwhile.
         let list = tokio::time::timeout(DENY_LIST_WITHIN, engine.load_deny_list()).await;
         list.context("the database does not answer")?.context("the deny-list cannot be read")?;
     }
     let role_server = RoleServer { listener, operators, tls: tls.clone(), signer: signer.clone() };
-    let admin = Admin { control, limits: settings.admin_limits(), ready: database_answers(&store) };
+    let admin = Admin { control, limits: settings.admin_limits(), ready: database_seen(&store) };
     let serving = Box::pin(serve_scheduler(engine, settings.retention, admin, role_server, stop));
     let serving = watched(&store, serving);
+    let serving = reloading([Some(&database), partitions.as_ref()], &keys, serving);
     Box::pin(certificates::watched(tls, signer, serving)).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Dev, directory, wait_for};
 
@@ -33,7 +33,9 @@ fn a_healthcheck_says_why_a_role_is_not_ready() {
         .env("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0")
         .env("GRAYWAVE__WORKER__SCHEDULER_URLS", "http://127.0.0.1:1")
         .env("GRAYWAVE__TELEMETRY__LISTEN", &address)
-        .stderr(Stdio::null())
+        .env("GRAYWAVE__TELEMETRY__CELL", "eu-1")
+        .env("GRAYWAVE__TELEMETRY__FORMAT", "json")
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_for("the worker's reason", || {
@@ -41,8 +43,18 @@ fn a_healthcheck_says_why_a_role_is_not_ready() {
         assert!(!ready, "{said}");
         said.contains("not ready: no scheduler answers the worker's heartbeats").then_some(())
     });
+    let (_, metrics) = get(&address, "/metrics");
+    let samples: Vec<&str> =
+        metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    assert!(!samples.is_empty() && samples.iter().all(|line| line.contains("cell=\"eu-1\"")), "{metrics}");
     worker.kill().unwrap();
-    worker.wait().unwrap();
+    let output = worker.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line["cell"] == "eu-1"), "{log}");
+    let waits =
+        |line: &&Value| line["fields"]["message"].to_string().contains("waiting: no scheduler answers");
+    assert_eq!(lines.iter().filter(waits).count(), 1, "{log}");
 }
 
 /// Returns the value of a metrics line.

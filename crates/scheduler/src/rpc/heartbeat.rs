@@ -1,6 +1,9 @@
 //! Heartbeats and deregistration of workers.
 
-use domain::limits;
+use domain::{
+    limits,
+    schema::{self, SCHEMA_VERSION},
+};
 use proto::scheduler::{DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse};
 use tonic::{Request, Response, Status};
 
@@ -22,7 +25,9 @@ pub(super) async fn handle(
     }
     let beat = service.scheduler.heartbeat(&worker_id, &address, capacity, draining, service.scheduler.now());
     let heard = service.done(beat).await?;
+    let in_database = service.done(service.scheduler.store().for_liveness().schema_version()).await?;
     Ok(Response::new(HeartbeatResponse {
+        schema_version: schema::reported(in_database, SCHEMA_VERSION),
         interval_ms: service.scheduler.config().heartbeat_ms,
         resync: heard.is_new,
         drain: heard.drain,

@@ -8,6 +8,7 @@ mod lifecycle;
 mod migration;
 mod partition;
 mod plans;
+mod reconnect;
 mod records;
 mod roles;
 mod standby;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Timestamp, ids::WorkerId};
 use sqlx::PgConnection;
-use store::{PoolOptions, Store, desktop, worker};
+use store::{NotUsable, PoolOptions, Store, desktop, worker};
 use testkit::{Submit, desktop, desktop_id, project, submit};
 
 fn now() -> Timestamp {
@@ -49,6 +50,36 @@ async fn a_schema_that_is_newer_than_the_program_is_left_as_it_is() {
                  VALUES (9999, 'of a later version', true, '\\x00', 0)";
     sqlx::query(newer).execute(&mut connection).await.unwrap();
     database.store.migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn version_of_the_schema_is_its_newest_migration() {
+    let database = testkit::database().await.unwrap();
+    assert_eq!(database.store.schema_version().await.unwrap(), domain::schema::SCHEMA_VERSION);
+    database.store.check_usable().await.unwrap();
+
+    let empty = testkit::empty_database().await.unwrap();
+    assert_eq!(empty.store.schema_version().await.unwrap(), 0);
+    assert_eq!(empty.store.check_usable().await, Err(NotUsable::NoSchema));
+    empty.store.migrate().await.unwrap();
+    assert_eq!(empty.store.schema_version().await.unwrap(), domain::schema::SCHEMA_VERSION);
+}
+
+#[tokio::test]
+async fn failed_migration_does_not_count() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET success = false").execute(&mut connection).await.unwrap();
+    assert_eq!(database.store.schema_version().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn schema_is_known_while_the_database_is_away() {
+    let database = testkit::database().await.unwrap();
+    let version = database.store.schema_version().await.unwrap();
+    let gone = PoolOptions::new("postgres://nobody@127.0.0.1:1/nothing");
+    database.store.reconnect(&gone).unwrap();
+    assert_eq!(database.store.schema_version().await.unwrap(), version);
 }
 
 #[tokio::test]

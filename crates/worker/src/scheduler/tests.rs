@@ -6,6 +6,7 @@ use std::{
     },
 };
 
+use domain::schema::SCHEMA_VERSION;
 use futures::stream::BoxStream;
 use proto::scheduler::{
     DeregisterRequest, DeregisterResponse, EnrolRequest, EnrolResponse, HeartbeatRequest, HeartbeatResponse,
@@ -14,7 +15,12 @@ use proto::scheduler::{
     UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsRequest, WatchStopsResponse,
     scheduler_service_server::{SchedulerService, SchedulerServiceServer},
 };
-use tokio::{io::copy_bidirectional, net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{
+    io::copy_bidirectional,
+    net::TcpListener,
+    sync::{oneshot, watch},
+    time::timeout,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
@@ -23,9 +29,17 @@ use crate::{Config, Ready, heartbeat, state::Worker};
 
 /// Scheduler that answers each call at once and counts heartbeats. Its stream of stops stays open
 /// and silent.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct FakeScheduler {
     heartbeats: Arc<AtomicUsize>,
+    /// Version that it reports; `None` fails each heartbeat, as without a database.
+    schema_version: watch::Sender<Option<u32>>,
+}
+
+impl Default for FakeScheduler {
+    fn default() -> Self {
+        Self { heartbeats: Arc::default(), schema_version: watch::Sender::new(Some(SCHEMA_VERSION)) }
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -40,7 +54,15 @@ impl SchedulerService for FakeScheduler {
 
     async fn heartbeat(&self, _: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
         self.heartbeats.fetch_add(1, Ordering::SeqCst);
-        Ok(Response::new(HeartbeatResponse { interval_ms: 20, ..HeartbeatResponse::default() }))
+        let schema_version = self
+            .schema_version
+            .borrow()
+            .ok_or_else(|| Status::unavailable("the database does not answer"))?;
+        Ok(Response::new(HeartbeatResponse {
+            interval_ms: 20,
+            schema_version,
+            ..HeartbeatResponse::default()
+        }))
     }
 
     async fn update_presence(&self, _: Request<UpdatePresenceRequest>) -> Answer<UpdatePresenceResponse> {
@@ -134,6 +156,42 @@ async fn heartbeats_pass_a_hung_scheduler() {
         arrived = timeout(Duration::from_secs(6), beats) => {
             assert!(arrived.is_ok(), "{:?} heartbeats in 6 seconds", scheduler.heartbeats);
         }
+    }
+}
+
+impl FakeScheduler {
+    /// Waits for further heartbeats: the worker has handled the answer to the first of them.
+    async fn answer_more(&self) {
+        let before = self.heartbeats.load(Ordering::SeqCst);
+        while self.heartbeats.load(Ordering::SeqCst) < before + 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn worker_waits_for_its_schema_and_then_stays_ready() {
+    let scheduler = FakeScheduler::default();
+    scheduler.schema_version.send_replace(Some(0));
+    let client = connect(&[serve(scheduler.clone()).await], None).unwrap();
+    let (worker, ready) = (Worker::new(Config::default(), String::new(), None), Ready::default());
+    assert!(ready.check().unwrap_err().contains("no scheduler answers"));
+    let steps = async {
+        scheduler.answer_more().await;
+        assert!(ready.check().unwrap_err().contains("no scheduler reports its schema"));
+        scheduler.schema_version.send_replace(Some(SCHEMA_VERSION));
+        scheduler.answer_more().await;
+        assert_eq!(ready.check(), Ok(()));
+        scheduler.schema_version.send_replace(None);
+        scheduler.answer_more().await;
+        assert_eq!(ready.check(), Ok(()), "it does not follow the schedulers");
+        worker.start_draining();
+        scheduler.answer_more().await;
+        assert_eq!(ready.check(), Err("the worker drains".to_owned()));
+    };
+    tokio::select! {
+        () = heartbeat::run(&worker, client, &ready) => {}
+        done = timeout(Duration::from_secs(20), steps) => done.unwrap(),
     }
 }
 
