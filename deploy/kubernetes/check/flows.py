@@ -116,9 +116,7 @@ def may(policies: list[dict], us: tuple[dict, dict], direction: str, them: Peer,
     """Whether the policies that select these pods allow the flow. Pods without a policy allow every flow."""
     namespace, labels = us
     selecting = [
-        policy
-        for policy in policies
-        if direction in policy["policyTypes"] and matches(policy["podSelector"], labels)
+        policy for policy in policies if direction in policy["policyTypes"] and matches(policy["podSelector"], labels)
     ]
     rules = [rule for policy in selecting for rule in policy.get(direction.lower(), [])]
     return not selecting or any(fits(rule, namespace, direction, them, port) for rule in rules)

@@ -17,7 +17,6 @@ KUBERNETES = Path(__file__).resolve().parent.parent
 ROOT = KUBERNETES.parent.parent
 
 
-
 @dataclass(frozen=True)
 class Cluster:
     """Directories that are applied together. `add` and `without` name components that an operator changes in a
@@ -29,8 +28,8 @@ class Cluster:
 
 
 PRODUCTION = ["overlays/production", "issuer"]
-# Each described cluster, so that every component is part of one. The base alone lacks a database and
-# is not a cluster.
+# Each described cluster, so that every component is part of one. The base alone lacks a database
+# and is not a cluster.
 CLUSTERS = {
     "dev": Cluster(["overlays/dev"]),
     "production": Cluster(PRODUCTION),
@@ -174,9 +173,7 @@ def documented_settings() -> dict[str, object]:
     text = (ROOT / "docs/configuration.md").read_text()
     block = text.split("```toml\n", 1)[1].split("```", 1)[0]
     return {
-        f"{section}.{key}": value
-        for section, values in tomllib.loads(block).items()
-        for key, value in values.items()
+        f"{section}.{key}": value for section, values in tomllib.loads(block).items() for key, value in values.items()
     }
 
 

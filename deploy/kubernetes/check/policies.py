@@ -281,7 +281,7 @@ def new_pods_wait_for_the_migration(manifests: Manifests) -> Iterator[str]:
 @policy
 def budgets_fit_what_is_lost(manifests: Manifests) -> Iterator[str]:
     """A worker that is not ready may hold agents, and not all may go. API and schedulers have no state, and must
-    not block the drain of a node when they are broken or the database is away."""
+    not block the drain of a node when they are broken or the database is down."""
     for pod in written(manifests):
         role = role_of(pod)
         wanted = {"worker": "IfHealthyBudget", "api": "AlwaysAllow", "scheduler": "AlwaysAllow"}.get(role)
@@ -534,7 +534,7 @@ def database_is_verified(manifests: Manifests) -> Iterator[str]:
     if not manifests.of("Cluster"):
         return
     authorities = {f"{item['metadata']['name']}-ca" for item in manifests.of("Cluster")}
-    for pod, container, where in containers(manifests):
+    for _, container, where in containers(manifests):
         variables = manifests.environment(container)
         if "GRAYWAVE__DATABASE__URL_FILE" in variables and "GRAYWAVE__DATABASE__CA_FILE" not in variables:
             yield f"{where}: does not verify the database"
