@@ -16,9 +16,11 @@ LAST_WORDS_SECONDS = 10
 AUTOSCALER_GRACE_SECONDS = 600
 # Time in which a hung process is killed.
 HUNG_GRACE_SECONDS = 10
-# Memory of a worker, measured: for each idle agent with TLS, and for everything else.
+# Memory of a worker: for each agent, for everything else as usual, and at most. docs/configuration.md
+# derives `worker.max_agents` from the first and the last one.
 AGENT_BYTES = 64 * 2**10
 WORKER_BYTES = 150 * 2**20
+WORKER_MAX_BYTES = 384 * 2**20
 # Objects that belong to the whole Kubernetes cluster.
 CLUSTER_KINDS = ("Namespace", "ClusterIssuer", "Bundle", "PriorityClass")
 
@@ -280,8 +282,8 @@ def new_pods_wait_for_the_migration(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def budgets_fit_what_is_lost(manifests: Manifests) -> Iterator[str]:
-    """A worker that is not ready may hold agents, and not all may go. API and schedulers have no state, and must
-    not block the drain of a node when they are broken or the database is down."""
+    """A worker that is not ready may hold agents, and not all may go. API and schedulers that are not ready do
+    nothing, and must not block the drain of a node."""
     for pod in written(manifests):
         role = role_of(pod)
         wanted = {"worker": "IfHealthyBudget", "api": "AlwaysAllow", "scheduler": "AlwaysAllow"}.get(role)
@@ -452,12 +454,12 @@ def workers_have_memory_for_their_agents(manifests: Manifests) -> Iterator[str]:
         resources = container["resources"]
         request, limit = quantity(resources["requests"]["memory"]), quantity(resources["limits"]["memory"])
         most = manifests.environment(container).get("GRAYWAVE__WORKER__MAX_AGENTS")
-        if most and limit < WORKER_BYTES + int(most) * AGENT_BYTES:
+        if most and limit < WORKER_MAX_BYTES + int(most) * AGENT_BYTES:
             yield f"{title(item)}: worker.max_agents {most} does not fit {resources['limits']['memory']}"
         agents = agents_at_target(manifests.scaler(item))
         if agents is None:
             yield f"{title(item)}: does not scale by its agents"
-        elif request < WORKER_BYTES + agents * AGENT_BYTES or limit < WORKER_BYTES + 2 * agents * AGENT_BYTES:
+        elif request < WORKER_BYTES + agents * AGENT_BYTES or limit < WORKER_MAX_BYTES + 2 * agents * AGENT_BYTES:
             yield f"{title(item)}: too little memory for {agents:.0f} agents"
 
 
