@@ -1,12 +1,14 @@
 """Rendered manifests of the clusters, and queries on them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -14,10 +16,32 @@ import yaml
 KUBERNETES = Path(__file__).resolve().parent.parent
 ROOT = KUBERNETES.parent.parent
 
-# Directories of each described cluster. The base alone lacks a database and is not a cluster.
+
+@dataclass(frozen=True)
+class Cluster:
+    """Directories that are applied together. `add` and `without` name components that an operator changes in a
+    copy of the first directory."""
+
+    directories: list[str]
+    add: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+PRODUCTION = ["overlays/production", "issuer"]
+# Each described cluster, so that every component is part of one. The base alone lacks a database
+# and is not a cluster.
 CLUSTERS = {
-    "dev": ["overlays/dev"],
-    "production": ["overlays/production", "migrate", "issuer"],
+    "dev": Cluster(["overlays/dev"]),
+    "production": Cluster(PRODUCTION),
+    "options": Cluster(
+        PRODUCTION,
+        add=("agents-metric", "collector", "cilium", "external-secrets", "passthrough", "trust-manager"),
+    ),
+    "grpc-route": Cluster(PRODUCTION, add=("grpc-route",)),
+    "openshift": Cluster(PRODUCTION, add=("openshift",), without=("csi-driver",)),
+    "recovery": Cluster(PRODUCTION, add=("recovery",)),
+    "cell a": Cluster(["examples/cells/a", "examples/cells/shared"]),
+    "cell b": Cluster(["examples/cells/b", "examples/cells/shared"]),
 }
 
 
@@ -49,8 +73,8 @@ class Manifests:
 
     def pods(self) -> list[Pod]:
         pods = []
-        for item in self.of("Deployment", "StatefulSet", "Job"):
-            template = item["spec"]["template"]
+        for item in self.of("Deployment", "StatefulSet", "CronJob"):
+            template = (item["spec"]["jobTemplate"]["spec"] if item["kind"] == "CronJob" else item["spec"])["template"]
             labels = template["metadata"]["labels"]
             pods.append(Pod(title(item), labels, template["spec"], self.replicas(item)))
         for item in self.of("Cluster"):
@@ -63,6 +87,10 @@ class Manifests:
         """Minimum number of pods: the minimum of an autoscaler, or else the replicas."""
         scaler = self.scaler(workload)
         return scaler["spec"]["minReplicas"] if scaler else workload["spec"].get("replicas", 1)
+
+    def namespace(self) -> str:
+        """Namespace of the roles."""
+        return self.of("Deployment")[0]["metadata"]["namespace"]
 
     def scaler(self, workload: dict) -> dict | None:
         target = (workload["kind"], workload["metadata"]["name"])
@@ -83,15 +111,46 @@ class Manifests:
         return variables
 
 
+class Loader(yaml.CSafeLoader):
+    """Reads times as texts, as Kubernetes does."""
+
+    yaml_implicit_resolvers = {
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for letter, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def title(item: dict) -> str:
     return f"{item['kind']} {item['metadata']['name']}"
 
 
+@cache
 def render(cluster: str) -> Manifests:
-    objects = []
-    for directory in CLUSTERS[cluster]:
-        objects += kustomize(KUBERNETES / directory)
-    return Manifests(objects)
+    """Renders a cluster. All callers share the objects; copy them before a change."""
+    described = CLUSTERS[cluster]
+    overlay, *others = [KUBERNETES / directory for directory in described.directories]
+    with tempfile.TemporaryDirectory() as directory:
+        if described.add or described.without:
+            overlay = variant(overlay, described, Path(directory).resolve() / "overlay")
+        return Manifests([item for path in (overlay, *others) for item in kustomize(path)])
+
+
+def variant(overlay: Path, cluster: Cluster, copy: Path) -> Path:
+    """Copies an overlay and changes its components, as an operator does."""
+    shutil.copytree(overlay, copy)
+    path = copy / "kustomization.yaml"
+    document = yaml.safe_load(path.read_text())
+    components = [item for item in document["components"] if Path(item).name not in cluster.without]
+    components += [f"../../components/{name}" for name in cluster.add]
+    document["components"] = [moved(item, overlay, copy) for item in components]
+    document["resources"] = [moved(item, overlay, copy) for item in document["resources"]]
+    path.write_text(yaml.safe_dump(document))
+    return copy
+
+
+def moved(reference: str, old: Path, new: Path) -> str:
+    """A reference to another directory, from a new place."""
+    return os.path.relpath(old / reference, new) if reference.startswith("..") else reference
 
 
 def kustomize(directory: Path) -> list[dict]:
@@ -101,7 +160,7 @@ def kustomize(directory: Path) -> list[dict]:
         environment = {"HOME": home, "PATH": os.environ["PATH"]}
         command = [kubectl, "kustomize", directory]
         text = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE).stdout
-    return [item for item in yaml.safe_load_all(text) if item]
+    return [item for item in yaml.load_all(text, Loader) if item]
 
 
 def workspace_version() -> str:
@@ -114,9 +173,7 @@ def documented_settings() -> dict[str, object]:
     text = (ROOT / "docs/configuration.md").read_text()
     block = text.split("```toml\n", 1)[1].split("```", 1)[0]
     return {
-        f"{section}.{key}": value
-        for section, values in tomllib.loads(block).items()
-        for key, value in values.items()
+        f"{section}.{key}": value for section, values in tomllib.loads(block).items() for key, value in values.items()
     }
 
 

@@ -12,6 +12,17 @@ POLICIES: list[Policy] = []
 
 # Seconds a role needs after SIGTERM, without a drain: last responses, a worker's deregistration.
 LAST_WORDS_SECONDS = 10
+# The cluster autoscaler kills the pods of a node that it removes after this time, by default.
+AUTOSCALER_GRACE_SECONDS = 600
+# Time in which a hung process is killed.
+HUNG_GRACE_SECONDS = 10
+# Memory of a worker: for each agent, for everything else as usual, and at most. docs/configuration.md
+# derives `worker.max_agents` from the first and the last one.
+AGENT_BYTES = 64 * 2**10
+WORKER_BYTES = 150 * 2**20
+WORKER_MAX_BYTES = 384 * 2**20
+# Objects that belong to the whole Kubernetes cluster.
+CLUSTER_KINDS = ("Namespace", "ClusterIssuer", "Bundle", "PriorityClass")
 
 
 def policy(function: Policy) -> Policy:
@@ -27,6 +38,19 @@ def containers(manifests: Manifests) -> Iterator[tuple[Pod, dict, str]]:
     for pod in manifests.pods():
         for container in pod.containers():
             yield pod, container, f"{pod.owner}, container {container['name']}"
+
+
+def role_of(pod: Pod) -> str | None:
+    """Role that the pods run: the argument of their main container."""
+    for container in (pod.spec or {}).get("containers", []):
+        return next(iter(container.get("args", [])), None)
+    return None
+
+
+def names(manifests: Manifests) -> dict[str, str]:
+    """Public names and the namespace, of the overlay."""
+    config = manifests.named("ConfigMap", "graywave-names")
+    return config["data"] if config else {}
 
 
 def written(manifests: Manifests) -> list[Pod]:
@@ -79,7 +103,8 @@ def pods_are_restricted(manifests: Manifests) -> Iterator[str]:
     """The "restricted" Pod Security Standard, and a read-only root file system."""
     for pod in written(manifests):
         context = pod.spec.get("securityContext", {})
-        if context.get("runAsNonRoot") is not True or context.get("runAsUser", 0) == 0:
+        # Without a user id, that of the image counts, or the platform assigns one.
+        if context.get("runAsNonRoot") is not True or context.get("runAsUser") == 0:
             yield f"{pod.owner}: may run as root"
         if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             yield f"{pod.owner}: no seccomp profile"
@@ -116,9 +141,9 @@ def namespace_enforces_restricted(manifests: Manifests) -> Iterator[str]:
 def all_is_in_the_namespace(manifests: Manifests) -> Iterator[str]:
     namespaces = [item["metadata"]["name"] for item in manifests.of("Namespace")]
     for item in manifests.objects:
-        if item["kind"] in ("Namespace", "ClusterIssuer"):
+        if item["kind"] in CLUSTER_KINDS:
             continue
-        if [item["metadata"].get("namespace")] != namespaces:
+        if item["metadata"].get("namespace") not in namespaces:
             yield title(item)
 
 
@@ -135,8 +160,10 @@ def root_key_is_elsewhere(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def each_worker_has_its_own_identity(manifests: Manifests) -> Iterator[str]:
-    """One stolen worker is denied alone; without cert-manager, an operator issues one for all."""
-    if not manifests.of("Certificate"):
+    """One stolen worker is denied alone. Without cert-manager's CSI driver, all share a certificate: the overlay
+    has decided so if it has one, or no certificate at all."""
+    certificates = [uri for item in manifests.of("Certificate") for uri in item["spec"].get("uris", [])]
+    if not certificates or any(uri.startswith("graywave://role/worker/") for uri in certificates):
         return
     for pod in written(manifests):
         if not any(container.get("args") == ["worker"] for container in pod.containers()):
@@ -196,6 +223,17 @@ def probes_ask_ports_that_answer(manifests: Manifests) -> Iterator[str]:
 
 
 @policy
+def hung_containers_are_killed_soon(manifests: Manifests) -> Iterator[str]:
+    """A probe's kill has the grace period of the pod otherwise, which for a worker is that of a drain."""
+    for item in manifests.of("Deployment"):
+        for container in item["spec"]["template"]["spec"]["containers"]:
+            for kind in ("startupProbe", "livenessProbe"):
+                grace = container.get(kind, {}).get("terminationGracePeriodSeconds")
+                if grace is None or grace > HUNG_GRACE_SECONDS:
+                    yield f"{title(item)}: {kind} kills after {grace or 'the grace period of the pod'}"
+
+
+@policy
 def stops_have_the_time_they_need(manifests: Manifests) -> Iterator[str]:
     """During preStop new traffic goes elsewhere; then current requests or a worker's scripts finish."""
     for item in manifests.of("Deployment"):
@@ -207,6 +245,8 @@ def stops_have_the_time_they_need(manifests: Manifests) -> Iterator[str]:
             request = int(variables.get("GRAYWAVE__API__REQUEST_TIMEOUT_MS", 0)) / 1000
             needed = sleep + drain + LAST_WORDS_SECONDS
             grace = spec.get("terminationGracePeriodSeconds", 30)
+            if grace > AUTOSCALER_GRACE_SECONDS:
+                yield f"{title(item)}: a grace of {grace} s, but the cluster autoscaler kills earlier"
             if sleep == 0:
                 yield f"{title(item)}: no preStop"
             if sleep < request:
@@ -223,6 +263,34 @@ def updates_take_nothing_away_first(manifests: Manifests) -> Iterator[str]:
         rolling = item["spec"].get("strategy", {}).get("rollingUpdate", {})
         if rolling.get("maxUnavailable") != 0 or rolling.get("maxSurge", 0) == 0:
             yield title(item)
+
+
+@policy
+def new_pods_wait_for_the_migration(manifests: Manifests) -> Iterator[str]:
+    """Roles with the database migrate first; a worker is ready when a scheduler of its version has answered."""
+    for pod in written(manifests):
+        role = role_of(pod)
+        if role in ("api", "scheduler"):
+            first = next(iter(pod.spec.get("initContainers", [])), {})
+            if first.get("args", [None])[0] != "migrate" or first["image"] != pod.spec["containers"][0]["image"]:
+                yield f"{pod.owner}: does not migrate first, with its own image"
+        elif role == "worker":
+            probe = pod.spec["containers"][0].get("readinessProbe", {})
+            if probe.get("httpGet", {}).get("path") != "/readyz":
+                yield f"{pod.owner}: is ready before a scheduler of its version is"
+
+
+@policy
+def budgets_fit_what_is_lost(manifests: Manifests) -> Iterator[str]:
+    """A worker that is not ready may hold agents, and not all may go. API and schedulers that are not ready do
+    nothing, and must not block the drain of a node."""
+    for pod in written(manifests):
+        role = role_of(pod)
+        wanted = {"worker": "IfHealthyBudget", "api": "AlwaysAllow", "scheduler": "AlwaysAllow"}.get(role)
+        for budget in manifests.of("PodDisruptionBudget"):
+            policy = budget["spec"].get("unhealthyPodEvictionPolicy", "IfHealthyBudget")
+            if wanted and matches(budget["spec"]["selector"], pod.labels) and policy != wanted:
+                yield f"{title(budget)}: {policy} instead of {wanted}"
 
 
 @policy
@@ -252,6 +320,9 @@ def pods_are_spread(manifests: Manifests) -> Iterator[str]:
         }
         for key in sorted({"topology.kubernetes.io/zone", "kubernetes.io/hostname"} - keys):
             yield f"{title(item)}: not spread over {key}"
+        priority = template["spec"].get("priorityClassName")
+        if priority and not manifests.named("PriorityClass", priority):
+            yield f"{title(item)}: no priority class {priority}"
 
 
 @policy
@@ -285,7 +356,7 @@ def services_lead_to_ports(manifests: Manifests) -> Iterator[str]:
             for port in service["spec"].get("ports", []):
                 if port["targetPort"] not in names:
                     yield f"{title(service)}: {pod.owner} has no port {port['targetPort']}"
-    for route in manifests.of("HTTPRoute"):
+    for route in manifests.of("HTTPRoute", "TLSRoute", "GRPCRoute"):
         for reference in [item for rule in route["spec"]["rules"] for item in rule["backendRefs"]]:
             service = manifests.named("Service", reference["name"])
             if not service or reference["port"] not in [port["port"] for port in service["spec"]["ports"]]:
@@ -293,6 +364,60 @@ def services_lead_to_ports(manifests: Manifests) -> Iterator[str]:
         for reference in route["spec"]["parentRefs"]:
             if not manifests.named("Gateway", reference["name"]):
                 yield f"{title(route)}: no gateway {reference['name']}"
+    for item in manifests.of("BackendTLSPolicy"):
+        for reference in item["spec"]["targetRefs"]:
+            if not manifests.named(reference["kind"], reference["name"]):
+                yield f"{title(item)}: no {reference['kind']} {reference['name']}"
+
+
+@policy
+def urls_lead_to_services(manifests: Manifests) -> Iterator[str]:
+    """Kustomize changes the names of Services, with a namePrefix for example, but not names in URLs."""
+    for _, container, where in containers(manifests):
+        variables = manifests.environment(container)
+        urls = variables.get("GRAYWAVE__WORKER__SCHEDULER_URLS", "").split(",")
+        urls += [variables.get("GRAYWAVE_AGENT_WORKER", "")]
+        for url in filter(None, urls):
+            service = manifests.named("Service", urlsplit(url).hostname)
+            if not service or urlsplit(url).port not in [port["port"] for port in service["spec"]["ports"]]:
+                yield f"{where}: {url} is no service"
+
+
+@policy
+def certificates_have_the_names_of_their_services(manifests: Manifests) -> Iterator[str]:
+    """Callers in the namespace, in other namespaces, through a forwarded port and from outside."""
+    for item in manifests.of("Certificate"):
+        name, public = item["metadata"]["name"], names(manifests)
+        issuer = item["spec"]["issuerRef"]
+        if not manifests.named(issuer["kind"], issuer["name"]):
+            yield f"{title(item)}: no {issuer['kind']} {issuer['name']}"
+        if "server auth" not in item["spec"].get("usages", []):
+            continue
+        wanted = {public.get("agents")}
+        if manifests.named("Service", name):
+            namespace = item["metadata"]["namespace"]
+            wanted = {name, f"{name}.{namespace}", f"{name}.{namespace}.svc", "localhost", public.get("admin")}
+        for missing in sorted(map(str, wanted - set(item["spec"].get("dnsNames", [])))):
+            yield f"{title(item)}: not for {missing}"
+
+
+@policy
+def public_names_are_in_one_place(manifests: Manifests) -> Iterator[str]:
+    public = names(manifests)
+    if not public:
+        return
+    if public.get("namespace") != manifests.namespace():
+        yield f"ConfigMap graywave-names: the namespace is {manifests.namespace()}"
+    for item in manifests.of("TLSRoute", "GRPCRoute", "HTTPRoute"):
+        wanted = public.get({"graywave-api": "rest", "graywave-admin": "admin"}.get(item["metadata"]["name"], "agents"))
+        # Cells share a Gateway, whose name is none of theirs.
+        if item["metadata"]["name"] != "graywave-projects" and item["spec"]["hostnames"] != [wanted]:
+            yield f"{title(item)}: {item['spec']['hostnames']} instead of {wanted}"
+    for pod in written(manifests):
+        for volume in pod.spec.get("volumes", []):
+            agents = volume.get("csi", {}).get("volumeAttributes", {}).get("csi.cert-manager.io/dns-names")
+            if agents and agents != public.get("agents"):
+                yield f"{pod.owner}: {agents} instead of {public.get('agents')}"
 
 
 @policy
@@ -319,6 +444,131 @@ def autoscalers_scale_something(manifests: Manifests) -> Iterator[str]:
 
 
 @policy
+def workers_have_memory_for_their_agents(manifests: Manifests) -> Iterator[str]:
+    """At the size at which the autoscaler adds a worker, agents fit the request; twice as many fit the limit,
+    because the loss of one of two workers doubles them."""
+    for item in manifests.of("Deployment"):
+        container = item["spec"]["template"]["spec"]["containers"][0]
+        if container["args"] != ["worker"]:
+            continue
+        resources = container["resources"]
+        request, limit = quantity(resources["requests"]["memory"]), quantity(resources["limits"]["memory"])
+        most = manifests.environment(container).get("GRAYWAVE__WORKER__MAX_AGENTS")
+        if most and limit < WORKER_MAX_BYTES + int(most) * AGENT_BYTES:
+            yield f"{title(item)}: worker.max_agents {most} does not fit {resources['limits']['memory']}"
+        agents = agents_at_target(manifests.scaler(item))
+        if agents is None:
+            yield f"{title(item)}: does not scale by its agents"
+        elif request < WORKER_BYTES + agents * AGENT_BYTES or limit < WORKER_MAX_BYTES + 2 * agents * AGENT_BYTES:
+            yield f"{title(item)}: too little memory for {agents:.0f} agents"
+
+
+def agents_at_target(scaler: dict | None) -> float | None:
+    """Agents of a worker at which the autoscaler adds another one."""
+    for metric in (scaler or {"spec": {"metrics": []}})["spec"]["metrics"]:
+        if metric.get("pods", {}).get("metric", {}).get("name") == "graywave_agents_connected":
+            return float(metric["pods"]["target"]["averageValue"])
+        # A share of the request would change with the request, which agents do not.
+        memory = metric.get("resource", {})
+        if memory.get("name") == "memory" and memory["target"]["type"] == "AverageValue":
+            return (quantity(memory["target"]["averageValue"]) - WORKER_BYTES) / AGENT_BYTES
+    return None
+
+
+@policy
+def exporters_reach_their_collector(manifests: Manifests) -> Iterator[str]:
+    """A role whose collector does not answer logs warnings, so one is named only where a rule leads to it."""
+    for pod, container, where in containers(manifests):
+        endpoint = manifests.environment(container).get("GRAYWAVE__TELEMETRY__OTLP_ENDPOINT")
+        if not endpoint or container in (pod.spec or {}).get("initContainers", []):
+            continue
+        namespace, port = urlsplit(endpoint).hostname.split(".")[1], urlsplit(endpoint).port
+        rules = [
+            rule
+            for item in manifests.of("NetworkPolicy")
+            if matches(item["spec"]["podSelector"], pod.labels)
+            for rule in item["spec"].get("egress", [])
+        ]
+        leads = any(
+            peer.get("namespaceSelector", {}).get("matchLabels", {}).get("kubernetes.io/metadata.name") == namespace
+            and port in [item["port"] for item in rule["ports"]]
+            for rule in rules
+            for peer in rule["to"]
+        )
+        if not leads:
+            yield f"{where}: no network policy leads to {endpoint}"
+
+
+@policy
+def secrets_are_files_that_change(manifests: Manifests) -> Iterator[str]:
+    """Graywave reads files again. A variable stays as at the start, and so does a file mounted by subPath."""
+    for _, container, where in containers(manifests):
+        for item in container.get("env", []):
+            if "secretKeyRef" in item.get("valueFrom", {}):
+                yield f"{where}: {item['name']} is a variable"
+        for mount in container.get("volumeMounts", []):
+            if "subPath" in mount:
+                yield f"{where}: {mount['name']} is mounted by subPath"
+
+
+@policy
+def files_are_mounted(manifests: Manifests) -> Iterator[str]:
+    """Each setting that names a file leads to a key of a mounted Secret or ConfigMap."""
+    for pod, container, where in containers(manifests):
+        volumes = {volume["name"]: volume for volume in (pod.spec or {}).get("volumes", [])}
+        mounts = {mount["mountPath"]: mount["name"] for mount in container.get("volumeMounts", [])}
+        for name, value in manifests.environment(container).items():
+            if not name.endswith("_FILE") or not value.startswith("/"):
+                continue
+            directory, file = value.rsplit("/", 1)
+            volume = volumes.get(mounts.get(directory, ""))
+            if volume is None:
+                yield f"{where}: {name} is {value}, where nothing is mounted"
+                continue
+            items = volume.get("secret", volume.get("configMap", {})).get("items")
+            if items and file not in [item["path"] for item in items]:
+                yield f"{where}: {name} is {value}, which the volume {volume['name']} does not have"
+
+
+@policy
+def database_is_verified(manifests: Manifests) -> Iterator[str]:
+    """The CA of CloudNativePG is mounted, without its key, wherever the database is used."""
+    if not manifests.of("Cluster"):
+        return
+    authorities = {f"{item['metadata']['name']}-ca" for item in manifests.of("Cluster")}
+    for _, container, where in containers(manifests):
+        variables = manifests.environment(container)
+        if "GRAYWAVE__DATABASE__URL_FILE" in variables and "GRAYWAVE__DATABASE__CA_FILE" not in variables:
+            yield f"{where}: does not verify the database"
+    for pod in written(manifests):
+        for volume in pod.spec.get("volumes", []):
+            secret = volume.get("secret", {})
+            keys = [item["key"] for item in secret.get("items", [])]
+            if secret.get("secretName") in authorities and keys != ["ca.crt"]:
+                yield f"{pod.owner}: gets the key of the database's CA"
+
+
+@policy
+def backups_lead_somewhere(manifests: Manifests) -> Iterator[str]:
+    for item in manifests.of("ScheduledBackup"):
+        if not manifests.named("Cluster", item["spec"]["cluster"]["name"]):
+            yield f"{title(item)}: no Cluster {item['spec']['cluster']['name']}"
+    for item in manifests.of("Cluster"):
+        archives = [plugin for plugin in item["spec"].get("plugins", []) if plugin.get("isWALArchiver")]
+        if not archives:
+            yield f"{title(item)}: archives nothing"
+        sources = [cluster["plugin"] for cluster in item["spec"].get("externalClusters", [])]
+        for plugin in archives + sources:
+            if not manifests.named("ObjectStore", plugin["parameters"]["barmanObjectName"]):
+                yield f"{title(item)}: no ObjectStore {plugin['parameters']['barmanObjectName']}"
+        # An archive that is not empty is refused, and overwriting it would destroy the backup.
+        default = item["metadata"]["name"]
+        written_to = {plugin["parameters"].get("serverName", default) for plugin in archives}
+        if written_to & {plugin["parameters"].get("serverName", default) for plugin in sources}:
+            yield f"{title(item)}: archives over the backup that it comes from"
+
+
+@policy
 def secrets_hold_no_secrets(manifests: Manifests) -> Iterator[str]:
     """Secrets in git must hold no real secret: only an address without a password, or a key of zeros."""
     for item in manifests.of("Secret"):
@@ -329,7 +579,7 @@ def secrets_hold_no_secrets(manifests: Manifests) -> Iterator[str]:
                 yield f"{title(item)}: {key}"
     for _, container, where in containers(manifests):
         for name in manifests.environment(container):
-            if re.search("PASSWORD|TOKENS|API__KEYS|MASTER_KEYS|DATABASE_URL|DATABASE__URL|PARTITION_URL", name):
+            if re.search("PASSWORD|TOKENS$|API__KEYS|MASTER_KEYS|DATABASE_URL|DATABASE__URL$|PARTITION_URL$", name):
                 yield f"{where}: {name} does not come from a Secret"
 
 
@@ -368,7 +618,9 @@ def settings_are_known(manifests: Manifests) -> Iterator[str]:
 @policy
 def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
     """ConfigMaps are in the manifests and in use; Secrets created elsewhere are listed by name."""
-    unread = {item["metadata"]["name"] for item in manifests.of("ConfigMap")}
+    unread = {item["metadata"]["name"] for item in manifests.of("ConfigMap")} - {"graywave-names"}
+    # Created by hand, or by trust-manager.
+    configs = {item["metadata"]["name"] for item in manifests.of("ConfigMap", "Bundle")} | {"graywave-ca"}
     made = {"graywave-master-key", "graywave-gateway-tls"}
     if manifests.of("Cluster"):
         # Created by hand: the passwords of two database roles.
@@ -378,18 +630,22 @@ def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
         parts = ["scheduler-tls", "worker-tls", "admin-tls", "signer", "issuer", "desktop-enrolment"]
         made |= {f"graywave-{part}" for part in parts}
     made |= {item["spec"]["secretName"] for item in manifests.of("Certificate")}
-    made |= {f"{item['metadata']['name']}-app" for item in manifests.of("Cluster")}
+    made |= {f"{item['metadata']['name']}-{part}" for item in manifests.of("Cluster") for part in ("app", "ca")}
+    made |= {item["spec"]["target"]["name"] for item in manifests.of("ExternalSecret")}
     made |= {item["metadata"]["name"] for item in manifests.of("Secret")}
     for pod in written(manifests):
-        wanted = [volume["secret"]["secretName"] for volume in pod.spec.get("volumes", []) if "secret" in volume]
+        volumes = pod.spec.get("volumes", [])
+        wanted = [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
+        for config in [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]:
+            unread.discard(config)
+            if config not in configs:
+                yield f"{pod.owner}: no ConfigMap {config}"
         for container in pod.containers():
             for source in container.get("envFrom", []):
                 config = source["configMapRef"]["name"]
                 unread.discard(config)
                 if not manifests.named("ConfigMap", config):
                     yield f"{pod.owner}: no ConfigMap {config}"
-            references = [item.get("valueFrom", {}).get("secretKeyRef") for item in container.get("env", [])]
-            wanted += [reference["name"] for reference in references if reference]
         for secret in sorted(set(wanted) - made):
             yield f"{pod.owner}: no Secret {secret}"
     for config in sorted(unread):
@@ -404,7 +660,7 @@ def database_has_connections_for_all(manifests: Manifests) -> Iterator[str]:
     needed = 0
     for item in manifests.of("Deployment"):
         container = item["spec"]["template"]["spec"]["containers"][0]
-        if not any(variable["name"] == "DATABASE_URL" for variable in container.get("env", [])):
+        if "GRAYWAVE__DATABASE__URL_FILE" not in manifests.environment(container):
             continue
         scaler = manifests.scaler(item)
         pods = scaler["spec"]["maxReplicas"] if scaler else manifests.replicas(item)

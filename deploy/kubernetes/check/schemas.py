@@ -1,5 +1,7 @@
 """Validates objects against Kubernetes' official schemas, and operators' objects against check/schemas."""
 
+import json
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -25,6 +27,13 @@ def findings(manifests: Manifests) -> list[str]:
 
 
 def errors(item: dict) -> list[str]:
+    return errors_of(json.dumps(item, sort_keys=True))
+
+
+# Most objects are the same in several clusters, and the validator reads its schema for each one.
+@cache
+def errors_of(text: str) -> list[str]:
+    item = json.loads(text)
     schema = OPERATORS.get(f"{item['apiVersion']} {item['kind']}")
     if schema:
         validator = jsonschema.Draft202012Validator(schema)

@@ -36,24 +36,39 @@ class Flows(unittest.TestCase):
 
     def test_a_rule_without_peers_lets_anybody_in(self):
         del self.rules("graywave-telemetry")["ingress"][0]["from"]
-        self.assertIn("world -> api:9100 is allowed but not intended", self.found())
+        self.assertIn("internet -> api:9100 is allowed but not intended", self.found())
         self.assertIn("any other pod -> worker:9100 is allowed but not intended", self.found())
 
     def test_a_rule_without_ports_is_for_all_of_them(self):
         del self.rules("graywave-worker")["ingress"][0]["ports"]
-        self.assertIn("world -> worker:1 is allowed but not intended", self.found())
-        self.assertIn("world -> worker:9100 is allowed but not intended", self.found())
+        self.assertIn("internet -> worker:1 is allowed but not intended", self.found())
+        self.assertIn("internet -> worker:9100 is allowed but not intended", self.found())
 
     def test_a_label_less_is_a_peer_more(self):
-        del self.rules("graywave-telemetry")["egress"][0]["to"][0]["podSelector"]
-        self.rules("graywave-telemetry")["egress"][0]["to"][0]["namespaceSelector"] = {}
-        self.assertIn("worker -> any other pod:4317 is allowed but not intended", self.found())
+        del self.rules("graywave-telemetry")["ingress"][0]["from"][0]["podSelector"]
+        self.rules("graywave-telemetry")["ingress"][0]["from"][0]["namespaceSelector"] = {}
+        self.assertIn("any other pod -> worker:9100 is allowed but not intended", self.found())
+
+    def test_addresses_mean_no_pods_and_only_their_network(self):
+        self.rules("graywave-admin")["ingress"][0]["from"] = [{"ipBlock": {"cidr": "0.0.0.0/0"}}]
+        self.assertEqual(
+            self.found(),
+            [
+                "internet -> scheduler:9091 is allowed but not intended",
+                "admin client -> scheduler:9091 is intended but not allowed",
+            ],
+        )
+
+    def test_dns_of_the_node_is_an_address(self):
+        to = self.rules("dns")["egress"][0]["to"]
+        to.remove(next(peer for peer in to if "ipBlock" in peer))
+        self.assertIn("api -> DNS of the node:53 is intended but not allowed", self.found())
 
     def test_without_the_denial_pods_that_no_policy_selects_may_all(self):
         for name in ("deny-all", "dns", "graywave-migrate"):
             self.manifests.objects.remove(self.manifests.named("NetworkPolicy", name))
-        self.assertIn("migrate -> world:443 is allowed but not intended", self.found())
-        self.assertIn("world -> migrate:1 is allowed but not intended", self.found())
+        self.assertIn("migrate -> internet:443 is allowed but not intended", self.found())
+        self.assertIn("internet -> migrate:1 is allowed but not intended", self.found())
         self.assertIn("api -> DNS:53 is intended but not allowed", self.found())
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import schemas
 from manifests import Manifests, render
 
-CLEAN = render("production")
+# Every kind of object.
+OBJECTS = [item for cluster in ("production", "options", "grpc-route") for item in render(cluster).objects]
+CLEAN = Manifests(OBJECTS)
 
 
 class Schemas(unittest.TestCase):
@@ -51,6 +53,15 @@ class Schemas(unittest.TestCase):
             ("PodMonitor", "graywave-database", lambda item: item["spec"].pop("selector"), "selector"),
             ("ClusterIssuer", "graywave", lambda item: item["spec"].update(ca={}), "secretName"),
             ("Certificate", "graywave-scheduler", lambda item: item["spec"].update(uris=["spiffe://worker"]), "uris"),
+            ("Certificate", "graywave-admin", lambda item: item["spec"].update(dnsNames=["PUBLIC"]), "PUBLIC"),
+            ("TLSRoute", "graywave-agents", lambda item: item["spec"].pop("hostnames"), "hostnames"),
+            ("GRPCRoute", "graywave-admin", lambda item: item["spec"].update(hostnames=["PUBLIC"]), "PUBLIC"),
+            ("BackendTLSPolicy", "graywave-admin", lambda item: item["spec"]["validation"].pop("hostname"), "hostname"),
+            ("ScheduledBackup", "graywave-database", lambda item: item["spec"].update(schedule="0 2 * *"), "schedule"),
+            ("ObjectStore", "graywave-backup", lambda item: item["spec"].update(retentionPolicy="30"), "retention"),
+            ("Bundle", "graywave-ca", lambda item: item["spec"]["sources"].append({"secrets": {}}), "secrets"),
+            ("ExternalSecret", "graywave-master-key", lambda item: item["spec"]["data"][0].clear(), "remoteRef"),
+            ("CiliumNetworkPolicy", "graywave-worker", lambda item: item["spec"].update(podSelector={}), "podSelector"),
         ]:
             with self.subTest(kind):
                 self.assertIn(word, self.found(kind, name, change))

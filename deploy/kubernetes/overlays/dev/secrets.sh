@@ -8,10 +8,11 @@ directory=${1:?the directory of the CA, for example: $0 \$HOME/graywave-dev-ca}
 part=$(mktemp -d)
 trap 'rm -rf "$part"' EXIT
 
-put() { # put SECRET FILES...: creates or updates the Secret
-    secret=$1
-    shift
-    kubectl create secret generic "$secret" --namespace graywave "$@" --dry-run=client --output yaml | kubectl apply --filename -
+apply() { # apply KIND... FILES...: creates or updates a Secret or a ConfigMap
+    kubectl create "$@" --namespace graywave --dry-run=client --output yaml | kubectl apply --filename -
+}
+put() { # put SECRET FILES...
+    apply secret generic "$@"
 }
 tls() { # tls SECRET IDENTITY...
     secret=$1
@@ -19,11 +20,17 @@ tls() { # tls SECRET IDENTITY...
     graywave ca issue --dir "$directory" "$@" --out "$part/$secret"
     put "$secret" --from-file="$part/$secret"
 }
+names() { # names SERVICE: as callers name it in the namespace, in others, and through a forwarded port
+    echo "--dns $1 --dns $1.graywave --dns $1.graywave.svc --dns localhost"
+}
 
 [ -s "$directory/ca.key" ] || graywave ca init --dir "$directory"
-tls graywave-scheduler-tls --role scheduler --name graywave-scheduler --dns graywave-scheduler --dns localhost
+apply configmap graywave-ca --from-file="$directory/ca.crt"
+# shellcheck disable=SC2046
+tls graywave-scheduler-tls --role scheduler --name graywave-scheduler $(names graywave-scheduler)
 tls graywave-worker-tls --role worker --name graywave-worker --dns graywave-agents
-tls graywave-admin-tls --server --dns graywave-admin --dns localhost
+# shellcheck disable=SC2046
+tls graywave-admin-tls --server $(names graywave-admin)
 tls graywave-signer --role signer --name graywave-signer
 graywave ca issuer --dir "$directory" --out "$part/issuer"
 put graywave-issuer --from-file=tls.crt="$part/issuer/issuer.crt" --from-file=tls.key="$part/issuer/issuer.key"
