@@ -37,6 +37,7 @@ impl Scratch {
             binaries,
             durability: Durability::None,
             max_connections: 400,
+            preload: "",
         })?;
         Ok(Self { cluster: Some(cluster), directory: Some(directory) })
     }
