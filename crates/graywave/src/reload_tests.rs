@@ -102,6 +102,6 @@ async fn changed_url_reaches_the_store_while_it_serves() {
         store::notify::send(&mut connection, store::notify::Wake::Ready).await.unwrap();
         listener.next().await.unwrap()
     };
-    let heard = reloading([Some(&database), None], &keys, serving).await;
+    let heard = Box::pin(reloading([Some(&database), None], &keys, serving)).await;
     assert_eq!(heard, store::notify::Wake::Ready);
 }

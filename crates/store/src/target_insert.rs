@@ -10,9 +10,9 @@ use crate::{
     codec::{int2, int4},
 };
 
-/// Plans of at least this size are copied. A COPY needs half the time for each target, but ends with
-/// a small message that waits up to 40 ms for the server's acknowledgement of the data: the driver
-/// leaves Nagle's algorithm on.
+/// Plans of at least this size are copied. A COPY takes half the time for each target. It ends with
+/// a small message, which waits up to 40 ms for the server to acknowledge the data, because the
+/// driver does not disable Nagle's algorithm.
 const COPY_FROM: usize = 50_000;
 /// Number of targets per INSERT: large enough to amortise it, small enough to bound its memory.
 const CHUNK: usize = 10_000;

@@ -13,6 +13,7 @@ use telemetry::{metric, trace};
 use tracing::Instrument as _;
 
 use crate::{
+    acknowledge,
     in_flight::InFlightTarget,
     order_proofs::{Answer, Part},
     outbox::{NotQueued, SharedOrder},
@@ -186,7 +187,7 @@ async fn hand_out(
     }
     let signer = signed.filter(|answer| worker.registry.shows_first(&desktop, session, answer.signer));
     place.send(signer.map(|answer| Signer { certificate: answer.certificate().to_vec() }), order);
-    worker.acks.follow_order(&desktop, &to_agent);
+    acknowledge::follow_order(worker, &desktop, &to_agent);
     metric::ORDERS.increment(1, &[]);
     Ok(())
 }

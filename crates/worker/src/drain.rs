@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::scheduler::DesktopKey;
 
-use crate::{acks, state::Worker};
+use crate::{acknowledge, state::Worker};
 
 /// Fallback interval, because the end of a report does not notify.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ pub(crate) async fn run(worker: &Worker) {
 /// closed desktops, and whether no busy desktop remains.
 pub(crate) fn send_idle_away(worker: &Worker) -> (Vec<DesktopKey>, bool) {
     // An agent without its acknowledgement reports the result again elsewhere.
-    acks::flush(worker);
+    acknowledge::flush(worker);
     let busy = worker.in_flight.busy_sessions();
     (worker.registry.close_unless(|session| busy.contains(&session)), busy.is_empty())
 }

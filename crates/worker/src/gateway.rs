@@ -129,18 +129,21 @@ fn certified(identity: &Identity, desktop: Desktop) -> Result<Desktop, Status> {
     Ok(desktop)
 }
 
+/// Checks that the worker takes agents. Waits a little for a worker that has just started.
+async fn check_worker(worker: &Worker) -> Result<(), Status> {
+    worker.admission.granted_within(ADMITTED_WITHIN).await.map_err(|reason| {
+        Status::unavailable(format!("this worker takes no agents yet: connect to another one ({reason})"))
+    })?;
+    let time = worker.knows_time_within(ADMITTED_WITHIN).await;
+    time.ok_or_else(|| Status::unavailable("this worker cannot reach a scheduler: connect to another one"))?;
+    Ok(())
+}
+
 /// Serves one connection until it ends.
 async fn serve(worker: &Worker, mut inbound: Streaming<AttachRequest>, to_agent: ToAgent, desktop: Desktop) {
     let key = DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
-    if let Err(reason) = worker.admission.granted_within(ADMITTED_WITHIN).await {
-        let refusal = format!("this worker takes no agents yet: connect to another one ({reason})");
-        return refuse(&to_agent, Status::unavailable(refusal));
-    }
-    if worker.knows_time_within(ADMITTED_WITHIN).await.is_none() {
-        return refuse(
-            &to_agent,
-            Status::unavailable("this worker cannot reach a scheduler: connect to another one"),
-        );
+    if let Err(status) = check_worker(worker).await {
+        return refuse(&to_agent, status);
     }
     let desktop = Desktop { connected_at_unix_ms: proto::unix_ms(Some(worker.clock.now())), ..desktop };
     if let Err(status) = worker.registry.check_claim(&key, &desktop) {

@@ -4,6 +4,7 @@
 //! It never accesses the database and takes no decisions. It holds only leases and connections,
 //! which a scheduler assigns to another worker if this one dies.
 
+mod acknowledge;
 mod acks;
 mod address;
 mod admission;

@@ -10,7 +10,7 @@ use proto::scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult};
 use tonic::{Code, Response, Status};
 
 use crate::{
-    acks,
+    acknowledge,
     report_queue::{Item, Waiting},
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
@@ -201,7 +201,7 @@ fn acknowledge_all(worker: &Worker, settled: Vec<Waiting>) {
         let bytes = waiting.item.bytes();
         let Item::Result { key, desktop, span, .. } = waiting.item else { continue };
         drop(span);
-        acks::acknowledge(worker, desktop, key, bytes);
+        acknowledge::acknowledge(worker, desktop, key, bytes);
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
         settle(&worker, group, ReportResponse { refused: vec![refusal], ..ReportResponse::default() }).await;
         assert_eq!(refused.try_recv().unwrap().unwrap_err().code(), Code::Unavailable);
         assert!(!worker.registry.is_connected(&desktop("refused")), "the agent attaches again");
-        acks::flush(&worker);
+        acknowledge::flush(&worker);
         assert!(matches!(other.try_recv().unwrap().unwrap().message, Some(Message::Ack(_))));
     }
 

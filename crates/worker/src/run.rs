@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::{
-    Config, Ready, acks, address, drain, enrolment, gateway, heartbeat, live_output, metrics, presence_sync,
-    pull, renew, reporter, room_watch,
+    Config, Ready, acknowledge, address, drain, enrolment, gateway, heartbeat, live_output, metrics,
+    presence_sync, pull, renew, reporter, room_watch,
     scheduler::{self, Client, with_deadline},
     started_report,
     state::Worker,
@@ -118,7 +118,7 @@ fn spawn_parts(worker: &Arc<Worker>, client: &Client, ready: Ready) -> JoinSet<(
     });
     parts.spawn({
         let worker = Arc::clone(worker);
-        async move { acks::run(&worker).await }
+        async move { acknowledge::run(&worker).await }
     });
     parts.spawn({
         let (worker, client) = both(worker, client);

@@ -235,7 +235,7 @@ fn plan_with_min_results(sizes: &[i64], place: usize, min_results: i64) -> Resul
     waves[place].fail_threshold = Some(percentage);
     let rollout = RolloutRequest { waves: Some(waves), ..RolloutRequest::default() };
     let request = ExecutionRequest { rollout: Some(rollout), ..request() };
-    request.check().unwrap().plan(candidates(10), 1)
+    request.check().unwrap().plan(&candidates(10), 1)
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn min_results_above_task_size_is_refused() {
             rollout::ThresholdRequest { percent: Some(5.0), min_results: Some(min_results), count: None };
         let rollout = RolloutRequest { fail_threshold: Some(percentage), ..RolloutRequest::default() };
         let request = ExecutionRequest { rollout: Some(rollout), ..request() };
-        request.check().unwrap().plan(candidates(10), 1)
+        request.check().unwrap().plan(&candidates(10), 1)
     };
     assert!(of_task(10).is_ok());
     let error = of_task(11).unwrap_err();

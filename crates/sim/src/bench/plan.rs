@@ -16,7 +16,7 @@ use crate::{
     system::{PROJECT, Platform},
 };
 
-/// A task over desktops that are away: its POST plans it and stores its targets.
+/// A task over offline desktops: its POST plans it and stores its targets.
 #[derive(Debug, Serialize)]
 pub(crate) struct Plan {
     pub(crate) desktops: u32,

@@ -69,7 +69,7 @@ pub(crate) async fn copy_targets(
     Ok(())
 }
 
-/// Stores desktops that were connected once, and are away.
+/// Stores offline desktops.
 pub(crate) async fn insert_desktops(
     connection: &mut PgConnection,
     project_id: &str,

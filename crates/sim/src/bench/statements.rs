@@ -19,7 +19,7 @@ pub(crate) struct Statement {
     pub(crate) statement: String,
 }
 
-/// Begins to count anew.
+/// Begins to count from zero.
 pub(crate) async fn reset(url: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()")

@@ -34,14 +34,14 @@ async fn new_address_applies_to_every_pool_without_a_restart() {
     let (store, old, new, other) = store_and_other().await;
     let mut before = Vec::new();
     for pool in [store.clone(), store.for_liveness(), store.for_lists()] {
-        before.push(name(&mut *pool.acquire().await.unwrap()).await);
+        before.push(name(&mut pool.acquire().await.unwrap()).await);
     }
     let mut begun = store.begin().await.unwrap();
     assert!(old.url.ends_with(&before[0]) && before.iter().all(|name| *name == before[0]), "{before:?}");
 
     store.reconnect(&other).unwrap();
     for pool in [store.clone(), store.for_liveness(), store.for_lists()] {
-        let name = name(&mut *pool.acquire().await.unwrap()).await;
+        let name = name(&mut pool.acquire().await.unwrap()).await;
         assert!(new.url.ends_with(&name), "{name} is not {}", new.url);
     }
     assert_eq!(name(&mut begun).await, before[0], "work in progress keeps its connection");
@@ -62,7 +62,7 @@ async fn listener_follows_the_new_address() {
     let mut listener = notify::Listener::connect(&store).await.unwrap();
     store.reconnect(&other).unwrap();
     assert_eq!(listener.next().await.unwrap(), notify::Wake::Everything, "changes may have been missed");
-    notify::send(&mut *new.store.acquire().await.unwrap(), notify::Wake::Ready).await.unwrap();
+    notify::send(&mut new.store.acquire().await.unwrap(), notify::Wake::Ready).await.unwrap();
     assert_eq!(listener.next().await.unwrap(), notify::Wake::Ready);
 }
 
@@ -70,7 +70,7 @@ async fn listener_follows_the_new_address() {
 async fn address_that_is_not_valid_changes_nothing() {
     let (store, old, _new, other) = store_and_other().await;
     assert!(store.reconnect(&PoolOptions { url: "postgres://u@host:port/db".into(), ..other }).is_err());
-    assert!(old.url.ends_with(&name(&mut *store.acquire().await.unwrap()).await));
+    assert!(old.url.ends_with(&name(&mut store.acquire().await.unwrap()).await));
 }
 
 #[tokio::test]
