@@ -116,6 +116,8 @@ impl Store {
             ("statement_timeout", options.list_timeout.as_millis().to_string().as_str()),
             // A list over a million targets sorts and hashes them.
             ("work_mem", "32MB"),
+            // The best plan of a list depends on its filters and offset.
+            ("plan_cache_mode", "force_custom_plan"),
         ]);
         let silence = Silence::default();
         let pool = |connect, number| connect_pool(connect, number, options.acquire_timeout, &silence);

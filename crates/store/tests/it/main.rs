@@ -7,6 +7,7 @@ mod enrolment;
 mod lifecycle;
 mod migration;
 mod partition;
+mod reads;
 mod records;
 mod roles;
 mod standby;
