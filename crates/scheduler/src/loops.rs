@@ -59,7 +59,7 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
             while scheduler.seal_all(scheduler.now()).await? && !stop.is_cancelled() {}
             Ok(())
         })),
-        every(period, wakes.admit.subscribe(), &stop, "projection", || {
+        every(period, by_the_clock(), &stop, "projection", || {
             store.unless_silent(scheduler.project_all(&stop))
         }),
         every(CHECK_EVERY, by_the_clock(), &stop, "projection_check", || {

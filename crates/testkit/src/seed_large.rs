@@ -29,6 +29,15 @@ pub struct LargeDatabase {
     pub newest: TaskId,
 }
 
+/// Records of all targets of ended tasks, and of the first half of the others.
+const INSERT_RECORDS: &str = "INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason,
+                 fingerprint_id)
+             SELECT k.task_id, t.ordinal, ts.script, 1, CASE WHEN t.ordinal % 50 = 49 THEN 'FAILED' ELSE 'SUCCESS' END::outcome,
+                 t.ordinal % 50, k.started_at, k.started_at + interval '1 second', 'ok', '',
+                 CASE WHEN t.ordinal % 50 = 49 THEN 1 END
+             FROM task k JOIN target t USING (task_id) JOIN task_script ts USING (task_id)
+             WHERE k.status <> 'RUNNING' OR t.ordinal < k.target_count / 2";
+
 /// Time between two tasks.
 const TASK_EVERY: TimeDelta = TimeDelta::minutes(2);
 
@@ -141,14 +150,7 @@ impl Plan<'_> {
                      CASE WHEN o < 10 THEN 1 ELSE 2 END
                  FROM seed_task, generate_series(0, {targets} - 1) AS o"
             ),
-            "INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason,
-                 fingerprint_id)
-             SELECT k.task_id, t.ordinal, ts.script, 1, CASE WHEN t.ordinal % 50 = 49 THEN 'FAILED' ELSE 'SUCCESS' END::outcome,
-                 t.ordinal % 50, k.started_at, k.started_at + interval '1 second', 'ok', '',
-                 CASE WHEN t.ordinal % 50 = 49 THEN 1 END
-             FROM task k JOIN target t USING (task_id) JOIN task_script ts USING (task_id)
-             WHERE k.status <> 'RUNNING' OR t.ordinal < k.target_count / 2"
-                .to_owned(),
+            INSERT_RECORDS.to_owned(),
             "DROP TABLE seed_task".to_owned(),
         ]
     }
