@@ -1,9 +1,9 @@
 //! The newest record of each script on each desktop, as bits of tasks: a projection off the path of
 //! execution.
 //!
-//! A trigger queues each task with its acceptance (`unprojected_task`). The projection sets all bits
-//! of the task, and clears those of earlier tasks with the same script on the same desktop. The
-//! outcome of a record plays no part, so that nothing has to be written when a target ends.
+//! A trigger queues each task with its acceptance (`unprojected_task`). The projection sets all
+//! bits of the task, and clears those of earlier tasks with the same script on the same desktop.
+//! The outcome of a record plays no part, so that nothing has to be written when a target ends.
 
 use domain::{
     Timestamp,
@@ -206,8 +206,8 @@ async fn shared(
     let masks: Vec<Mask> = sqlx::query_as(AssertSqlSafe(format!(
         "WITH shared AS MATERIALIZED (
              SELECT o.task_id, o.ordinal AS other_ordinal, t.ordinal FROM {targets} WHERE t.task_id = $1),
-         -- The scripts that each of the other tasks has in common with this one, by the place in the
-         -- earlier of both.
+         -- The scripts that each of the other tasks has in common with this one, by the place in
+         -- the earlier of both.
          common AS MATERIALIZED (
              SELECT o.task_id, s.script, s.script_count, s.is_earlier,
                     repeat('0', {TARGETS_PER_PART} * s.script_count)::varbit AS zeros
@@ -237,8 +237,8 @@ async fn shared(
     Ok(masks)
 }
 
-/// Finds the tasks that share a script with this one, with their numbers of targets: the later ones,
-/// and the earlier ones with bits.
+/// Finds the tasks that share a script with this one, with their numbers of targets: the later
+/// ones, and the earlier ones with bits.
 async fn pairs(
     connection: &mut Connection,
     project_id: &ProjectId,

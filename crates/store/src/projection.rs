@@ -1,5 +1,5 @@
-//! The work behind fast lists, off the path of execution: maintained numbers, marks of desktops, and
-//! the newest records.
+//! The work behind fast lists, off the path of execution: maintained numbers, marks of desktops,
+//! and the newest records.
 
 use domain::{Timestamp, ids::ProjectId};
 use sqlx::Connection as _;

@@ -1,7 +1,7 @@
 //! Lists of records over many tasks, by number of the page and with the total number.
 //!
-//! The place of every record is known within a task, and among the newest records: see `of_task` and
-//! `newest`. Filters by desktop, status or time need a pass over the records.
+//! The place of every record is known within a task, and among the newest records: see `of_task`
+//! and `newest`. Filters by desktop, status or time need a pass over the records.
 //!
 //! That pass finds the keys of all matching records, which gives the total number, and the keys of
 //! the page. Only the records of the page are then read with everything that they show.

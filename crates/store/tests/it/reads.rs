@@ -136,7 +136,7 @@ async fn wrong_numbers_are_found_and_repaired() {
 }
 
 #[tokio::test]
-async fn concurrent_changes_of_desktops_wait_for_nobody() {
+async fn concurrent_changes_of_desktops_take_no_common_lock() {
     let database = database().await.unwrap();
     let mut connection = connect(&database).await;
     let mut other = connect(&database).await;
