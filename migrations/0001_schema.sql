@@ -284,6 +284,9 @@ CREATE INDEX desktop_retired ON desktop (project_id, desktop_id) WHERE retired_a
 -- Targets that wait for a desktop end when it is retired or revoked.
 CREATE INDEX desktop_by_retirement ON desktop (retired_at) WHERE retired_at IS NOT NULL;
 CREATE INDEX desktop_by_revocation ON desktop (revoked_at) WHERE revoked_at IS NOT NULL;
+-- Orders of the published list, and the search by name.
+CREATE INDEX desktop_by_name ON desktop (project_id, computer_name, desktop_id) WHERE retired_at IS NULL;
+CREATE INDEX desktop_by_creation ON desktop (project_id, created_at, desktop_id) WHERE retired_at IS NULL;
 
 
 -- Tasks -----------------------------------------------------------------------------------------
@@ -777,6 +780,143 @@ CREATE TABLE task_event (
     detail   text        NOT NULL,
     PRIMARY KEY (task_id, event_id)
 );
+
+
+-- Counts and places for lists --------------------------------------------------------------------
+
+-- Lists show totals and skip to any offset without visiting the rows in between. A change of a
+-- counted row adds a row to a log, in its own transaction and without a lock that another one
+-- needs. The loop `projection` of the schedulers folds the logs. Readers add counts and log, so
+-- that every answer is exact. See store::projection.
+
+-- Rows of a project by kind and word, as of the last fold. Added and changed by the fold alone.
+CREATE TABLE project_count (
+    project_id text NOT NULL,
+    -- TASK: tasks by status. DESKTOP: connected desktops, under the word CONNECTED.
+    kind       text NOT NULL CHECK (kind IN ('TASK', 'DESKTOP')),
+    word       text NOT NULL,
+    number     int8 NOT NULL,
+    PRIMARY KEY (project_id, kind, word)
+);
+
+-- A change of such a number. Added by triggers, deleted by the fold.
+CREATE TABLE project_count_change (
+    change_id  int8 NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    project_id text NOT NULL,
+    kind       text NOT NULL,
+    word       text NOT NULL,
+    number     int8 NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+
+-- A mark in the list of the desktops in service, about every 1,000th one, in one of the list's
+-- orders. The desktops from a mark up to the next one are its own. Replaced by the fold.
+CREATE TABLE desktop_mark (
+    project_id    text        NOT NULL,
+    sort          text        NOT NULL CHECK (sort IN ('ID', 'NAME', 'CREATED')),
+    -- Sort keys of the first desktop. A key that the order has not is '-infinity' or empty; the
+    -- first mark has only such keys.
+    created_at    timestamptz NOT NULL,
+    computer_name text        NOT NULL,
+    desktop_id    text        NOT NULL,
+    -- Number of desktops, as of the last fold.
+    desktops      int4        NOT NULL CHECK (desktops >= 0),
+    PRIMARY KEY (project_id, sort, created_at, computer_name, desktop_id)
+);
+
+-- A desktop that entered or left such a list, or its place before or after a new name. Added by
+-- triggers, deleted by the fold.
+CREATE TABLE desktop_change (
+    change_id     int8        NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    project_id    text        NOT NULL,
+    created_at    timestamptz NOT NULL,
+    computer_name text        NOT NULL,
+    desktop_id    text        NOT NULL,
+    -- 1: entered; -1: left.
+    desktops      int4        NOT NULL CHECK (desktops IN (1, -1))
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE INDEX desktop_change_by_project ON desktop_change (project_id);
+
+-- One trigger for each statement, because presence is written in bulk.
+CREATE FUNCTION log_desktop_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO desktop_change (project_id, created_at, computer_name, desktop_id, desktops)
+    SELECT project_id, created_at, computer_name, desktop_id, 1 FROM added WHERE retired_at IS NULL;
+    INSERT INTO project_count_change (project_id, kind, word, number)
+    SELECT project_id, 'DESKTOP', 'CONNECTED', count(*) FROM added WHERE worker_id IS NOT NULL GROUP BY project_id;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION log_desktop_update() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO desktop_change (project_id, created_at, computer_name, desktop_id, desktops)
+    SELECT place.project_id, place.created_at, place.computer_name, place.desktop_id, place.desktops
+    FROM removed o JOIN added n USING (project_id, desktop_id), LATERAL (
+        SELECT o.project_id, o.created_at, o.computer_name, o.desktop_id, -1 AS desktops WHERE o.retired_at IS NULL
+        UNION ALL
+        SELECT n.project_id, n.created_at, n.computer_name, n.desktop_id, 1 WHERE n.retired_at IS NULL) AS place
+    WHERE (o.retired_at IS NULL, o.computer_name) <> (n.retired_at IS NULL, n.computer_name);
+    INSERT INTO project_count_change (project_id, kind, word, number)
+    SELECT project_id, 'DESKTOP', 'CONNECTED', sum(connected) FROM (
+        SELECT project_id, count(worker_id) AS connected FROM added GROUP BY project_id
+        UNION ALL
+        SELECT project_id, -count(worker_id) FROM removed GROUP BY project_id) AS both_sides
+    GROUP BY project_id HAVING sum(connected) <> 0;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION log_desktop_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO desktop_change (project_id, created_at, computer_name, desktop_id, desktops)
+    SELECT project_id, created_at, computer_name, desktop_id, -1 FROM removed WHERE retired_at IS NULL;
+    INSERT INTO project_count_change (project_id, kind, word, number)
+    SELECT project_id, 'DESKTOP', 'CONNECTED', -count(*) FROM removed WHERE worker_id IS NOT NULL GROUP BY project_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER desktop_insert_logged AFTER INSERT ON desktop REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION log_desktop_insert();
+CREATE TRIGGER desktop_update_logged AFTER UPDATE ON desktop REFERENCING OLD TABLE AS removed NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION log_desktop_update();
+CREATE TRIGGER desktop_delete_logged AFTER DELETE ON desktop REFERENCING OLD TABLE AS removed
+    FOR EACH STATEMENT EXECUTE FUNCTION log_desktop_delete();
+
+-- Which records of a task are the newest of their script on their desktop, for 1,024 targets. A
+-- part without such a record has no row. Written by the projection alone.
+CREATE TABLE newest_record (
+    project_id text        NOT NULL,
+    task_id    uuid        NOT NULL,
+    -- The part has the ordinals from `1024 * part` on.
+    part       int4        NOT NULL CHECK (part >= 0),
+    -- One bit for each record, in the order of the list: 1 if no later task of the project runs the
+    -- script on the desktop. Always 1 for a command.
+    newest     bit varying NOT NULL,
+    records    int4        NOT NULL GENERATED ALWAYS AS (bit_count(newest)) STORED,
+    PRIMARY KEY (project_id, task_id, part) INCLUDE (records)
+);
+
+-- A task whose records `newest_record` does not show yet. Added with the task, or again for a
+-- repair; deleted by the projection.
+CREATE TABLE unprojected_task (
+    task_id    uuid        PRIMARY KEY,
+    project_id text        NOT NULL,
+    -- Since when its records wait: the acceptance of the task, or the request of the repair.
+    waits_since timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE INDEX unprojected_task_by_project ON unprojected_task (project_id, task_id);
+
+CREATE FUNCTION log_task_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO project_count_change (project_id, kind, word, number) VALUES (OLD.project_id, 'TASK', OLD.status, -1);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO project_count_change (project_id, kind, word, number) VALUES (NEW.project_id, 'TASK', NEW.status, 1);
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO unprojected_task (task_id, project_id, waits_since) VALUES (NEW.task_id, NEW.project_id, NEW.created_at);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER task_row_logged AFTER INSERT OR DELETE ON task FOR EACH ROW EXECUTE FUNCTION log_task_change();
+CREATE TRIGGER task_status_logged AFTER UPDATE OF status ON task FOR EACH ROW
+    WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION log_task_change();
 
 
 -- Limits and freezes of projects ----------------------------------------------------------------

@@ -2,18 +2,10 @@
 
 use crate::process;
 
-pub(crate) fn run(desktops: u32, tries: u32) -> anyhow::Result<()> {
-    process::run(&mut process::cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "graywave",
-        "--package",
-        "graywave-sim",
-        "--bins",
-    ]))?;
-    let arguments =
-        ["run", "--quiet", "--release", "--package", "graywave-sim", "--bin", "graywave-bench", "--"];
-    let (desktops, tries) = (desktops.to_string(), tries.to_string());
-    process::run(process::cargo(&arguments).args(["--desktops", &desktops, "--tries", &tries]))
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let packages = ["graywave", "graywave-agent", "graywave-runner", "graywave-sim"];
+    let packages = packages.iter().flat_map(|package| ["--package", package]);
+    process::run(process::cargo(&["build", "--release", "--bins"]).args(packages))?;
+    let run = ["run", "--quiet", "--release", "--package", "graywave-sim", "--bin", "graywave-bench", "--"];
+    process::run(process::cargo(&run).args(arguments))
 }

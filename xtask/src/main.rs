@@ -53,15 +53,15 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Measure the whole system against the raw database in the same run; writes
+    /// Measure the whole system in scenarios, each against a yardstick in the same run; writes
     /// target/bench/report.json
+    ///
+    /// `cargo xtask bench -- --help` lists the scenarios and their options.
     Bench {
-        /// Number of desktops, each a simulated agent on the real protocol
-        #[arg(long, default_value_t = 20_000)]
-        desktops: u32,
-        /// Number of samples of the time from POST to first start
-        #[arg(long, default_value_t = 200)]
-        tries: u32,
+        /// Scenarios and options, such as `throughput --desktops 5000`; every scenario if none is
+        /// named
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Kill, stop and disconnect parts of a running cluster, and check that no result is lost and
     /// no script runs twice; writes target/chaos/report.json
@@ -185,7 +185,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test => test::run(),
         Command::Demo { keep } => demo::build_and_run(keep),
-        Command::Bench { desktops, tries } => bench::run(desktops, tries),
+        Command::Bench { arguments } => bench::run(&arguments),
         Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),

@@ -32,7 +32,7 @@ pub use basis_points::BasisPoints;
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 pub use insight::{explain, what_if};
 pub use outcome::{fingerprint, output, tally};
-pub use pagination::{cursor, page};
+pub use pagination::{cursor, newest, page, record_range};
 pub use plan::{guard, guardrails, rollout, submission};
 pub use target::{
     batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,

@@ -14,6 +14,7 @@ mod live_output;
 mod loops;
 mod metrics;
 mod presence;
+mod projection;
 mod report_permits;
 mod retention;
 mod rollout;

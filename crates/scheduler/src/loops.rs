@@ -21,6 +21,10 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// Interval of the seals of the audit.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
+/// Interval of the checks of single parts of the newest records.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// Interval at which the numbers behind lists are counted again.
+const REPAIR_EVERY: Duration = Duration::from_secs(3_600);
 /// Interval at which live output that no caller reads is deleted.
 const OUTPUTS_EVERY: Duration = Duration::from_secs(30);
 /// Interval of the gauge update, close to the usual scrape interval of collectors.
@@ -55,6 +59,15 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
             while scheduler.seal_all(scheduler.now()).await? && !stop.is_cancelled() {}
             Ok(())
         })),
+        every(period, by_the_clock(), &stop, "projection", || {
+            store.unless_silent(scheduler.project_all(&stop))
+        }),
+        every(CHECK_EVERY, by_the_clock(), &stop, "projection_check", || {
+            store.unless_silent(scheduler.check_projection(scheduler.now()))
+        }),
+        every(REPAIR_EVERY, by_the_clock(), &stop, "count_check", || {
+            store.unless_silent(scheduler.repair_counts())
+        }),
         every(OUTPUTS_EVERY, by_the_clock(), &stop, "live_output", || {
             store.unless_silent(scheduler.sweep_outputs(scheduler.now()))
         }),

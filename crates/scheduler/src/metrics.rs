@@ -2,13 +2,18 @@
 //! the same values.
 
 use domain::Timestamp;
-use store::{Error, Store, stats};
-use telemetry::metric::{AUDIT_UNSEALED_SECONDS, DESKTOPS_CONNECTED, TARGETS, TASKS_OPEN, WORKERS};
+use store::{Error, Store, projection, stats};
+use telemetry::metric::{
+    AUDIT_UNSEALED_SECONDS, DESKTOPS_CONNECTED, TARGETS, TASKS_OPEN, UNPROJECTED_SECONDS, WORKERS,
+};
 use uuid::Uuid;
 
 /// Reads the counts and sets the gauges.
 pub(crate) async fn refresh(store: &Store) -> Result<(), Error> {
-    let gauges = stats::read(&mut *store.acquire().await?).await?;
+    let mut connection = store.acquire().await?;
+    let gauges = stats::read(&mut connection).await?;
+    let backlog = projection::backlog(&mut connection).await?;
+    drop(connection);
     TASKS_OPEN.set(gauges.tasks_open, &[]);
     TARGETS.set(gauges.targets_ready, &["ready"]);
     TARGETS.set(gauges.targets_leased, &["leased"]);
@@ -18,6 +23,9 @@ pub(crate) async fn refresh(store: &Store) -> Result<(), Error> {
     WORKERS.set(gauges.workers_draining, &["true"]);
     let unsealed = gauges.oldest_unsealed.map_or(0, |entry| age_seconds(entry, store.clock().now()));
     AUDIT_UNSEALED_SECONDS.set(unsealed, &[]);
+    let now = store.clock().now();
+    let unprojected = backlog.waits_since.map_or(0, |since| (now - since).num_seconds());
+    UNPROJECTED_SECONDS.set(u64::try_from(unprojected).unwrap_or_default(), &[]);
     Ok(())
 }
 

@@ -300,6 +300,8 @@ fn list_options(options: &PoolOptions) -> Result<PgConnectOptions, Error> {
         ("statement_timeout", options.list_timeout.as_millis().to_string().as_str()),
         // A list over a million targets sorts and hashes them.
         ("work_mem", "32MB"),
+        // The best plan of a list depends on its filters and offset.
+        ("plan_cache_mode", "force_custom_plan"),
     ]))
 }
 

@@ -10,7 +10,7 @@ use domain::{
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use crate::{Connection, Error, Store};
+use crate::{Connection, Error, Store, newest_record};
 
 /// Arbitrary id of the advisory lock that allows one retention process at a time.
 const LOCK: i64 = 0x6772_6179_0002;
@@ -69,6 +69,7 @@ pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> R
     sqlx::query!("SELECT FROM wave WHERE task_id = ANY($1) ORDER BY task_id, wave FOR UPDATE", &ids)
         .execute(&mut *tx)
         .await?;
+    newest_record::delete(&mut tx, &ids).await?;
     sqlx::query!("DELETE FROM failure_group WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     // An ended task has none of these rows. The deletes are a safeguard, because no later statement
     // would find them.

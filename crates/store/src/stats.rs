@@ -32,7 +32,9 @@ pub async fn read(connection: &mut Connection) -> Result<Gauges, Error> {
                   (SELECT coalesce(sum(cardinality(ordinals)), 0)::int8 FROM batch WHERE status = 'READY') AS "ready!",
                   (SELECT coalesce(sum(cardinality(ordinals)), 0)::int8 FROM batch WHERE status = 'LEASED') AS "leased!",
                   (SELECT count(*) FROM deferred_target) AS "waiting!",
-                  (SELECT count(*) FROM desktop WHERE worker_id IS NOT NULL) AS "desktops!",
+                  (SELECT coalesce(sum(number), 0)::int8 FROM (
+                      SELECT number FROM project_count WHERE kind = 'DESKTOP'
+                      UNION ALL SELECT number FROM project_count_change WHERE kind = 'DESKTOP') AS connected) AS "desktops!",
                   (SELECT count(*) FROM worker WHERE NOT draining) AS "workers!",
                   (SELECT count(*) FROM worker WHERE draining) AS "draining!",
                   (SELECT audit_id FROM audit_unsealed ORDER BY audit_id LIMIT 1) AS oldest_unsealed"#

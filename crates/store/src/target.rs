@@ -315,7 +315,10 @@ pub async fn desktop_ids(
            FROM unnest($1::uuid[]) AS k (task_id)
            CROSS JOIN LATERAL (
                SELECT desktop_id, ordinal FROM target
-               WHERE target.task_id = k.task_id AND (NOT $2 OR wave = 1) ORDER BY ordinal LIMIT $3
+               -- The gray wave comes first in the plan.
+               WHERE target.task_id = k.task_id
+                 AND (NOT $2 OR ordinal < (SELECT size FROM wave WHERE wave.task_id = k.task_id AND wave.wave = 1))
+               ORDER BY ordinal LIMIT $3
            ) AS t
            ORDER BY k.task_id, t.ordinal"#,
         &ids,

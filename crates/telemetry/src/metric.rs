@@ -119,6 +119,10 @@ metrics! {
         "Known workers";
     AUDIT_UNSEALED_SECONDS: Kind::Gauge, "scheduler", "graywave_audit_unsealed_seconds", [],
         "Age of the oldest audit entry that waits for its seal";
+    UNPROJECTED_SECONDS: Kind::Gauge, "scheduler", "graywave_unprojected_seconds", [],
+        "Age of the oldest task whose records are missing in lists over all tasks";
+    PROJECTION_REPAIRS: Kind::Counter, "scheduler", "graywave_projection_repairs_total", [],
+        "Wrong numbers behind lists that a check found and repaired: a defect";
     DATABASE_CONNECTIONS: Kind::Gauge, "api, scheduler", "graywave_database_connections", ["state"],
         "Connections in the process's pool";
     DATABASE_WAIT_SECONDS: SECONDS, "api, scheduler", "graywave_database_wait_seconds", [],

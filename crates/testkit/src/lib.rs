@@ -15,6 +15,8 @@ mod environment;
 mod fuzz;
 mod process;
 mod rest;
+#[cfg(feature = "in-process")]
+mod seed_large;
 
 #[cfg(feature = "in-process")]
 pub use build::{Submit, desktop, desktop_id, project, submit};
@@ -30,3 +32,5 @@ pub use environment::{TestEnvironment, script_report};
 pub use fuzz::fuzz;
 pub use process::{Process, binary, directory, graywave, role};
 pub use rest::{Answer, Rest};
+#[cfg(feature = "in-process")]
+pub use seed_large::{LargeDatabase, LargeSize, seed_large};

@@ -353,7 +353,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         authenticator: result.authenticator,
     };
     let result = Box::new(result);
-    worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, span }).await;
+    worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, _span: span }).await;
 }
 
 /// Checks the results that an agent sent. Those that are not valid become UNKNOWN: the target ends

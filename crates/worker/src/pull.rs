@@ -55,6 +55,9 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             return;
         }
         let room = room(worker).await;
+        if *drain_requested.borrow() {
+            continue;
+        }
         let wait_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
         let request = PullRequest {
             worker_id: worker.worker_id.clone(),

@@ -34,7 +34,7 @@ pub(crate) enum Item {
         key: ExecutionKey,
         desktop: DesktopKey,
         result: Box<TargetResult>,
-        span: Span,
+        _span: Span,
     },
     Returned(ReturnedTarget),
 }
@@ -111,9 +111,9 @@ impl Reports {
         }
     }
 
-    /// Whether no item is queued.
+    /// Whether no item is queued or being reported.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.room.available_permits() == QUEUE_KIB as usize
     }
 
     /// Number of queued items.
@@ -162,7 +162,7 @@ mod tests {
             key: ExecutionKey::default(),
             desktop: DesktopKey::default(),
             result,
-            span: Span::none(),
+            _span: Span::none(),
         }
     }
 

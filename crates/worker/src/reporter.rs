@@ -29,9 +29,7 @@ pub(crate) async fn run(worker: &Arc<Worker>, client: Client) {
         if group.is_empty() {
             return;
         }
-        let in_flight = worker.report_in_flight();
         report(worker, &client, group).await;
-        drop(in_flight);
     }
 }
 
@@ -127,8 +125,10 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
     let failed: HashSet<String> = answer.failed_task_ids.into_iter().collect();
     let (unstored, settled): (Vec<_>, Vec<_>) =
         group.into_iter().partition(|waiting| failed.contains(waiting.item.task_id()));
+    // First, so that a drain sends them before it closes the connections of idle desktops.
+    acknowledge_all(worker, &settled);
     worker.in_flight.settle(settled.iter().filter_map(|waiting| waiting.item.reported()));
-    acknowledge_all(worker, settled);
+    drop(settled);
     let (again, given_up): (Vec<_>, Vec<_>) =
         unstored.into_iter().partition(|waiting| waiting.tries < MAX_TRIES);
     if !given_up.is_empty() {
@@ -173,13 +173,12 @@ fn without_unauthenticated(
 
 /// Requeues items after a pause, without blocking a reporter. They keep their room in the queue.
 fn report_later(worker: &Arc<Worker>, items: Vec<Waiting>, pause: Duration) {
-    let (worker, in_flight) = (Arc::clone(worker), worker.report_in_flight());
+    let worker = Arc::clone(worker);
     tokio::spawn(async move {
         tokio::time::sleep(pause).await;
         for waiting in items {
             worker.reports.send_again(waiting).await;
         }
-        drop(in_flight);
     });
 }
 
@@ -196,12 +195,11 @@ fn is_hopeless(code: Code) -> bool {
 }
 
 /// Acknowledges results on the present connections of their desktops.
-fn acknowledge_all(worker: &Worker, settled: Vec<Waiting>) {
+fn acknowledge_all(worker: &Worker, settled: &[Waiting]) {
     for waiting in settled {
-        let bytes = waiting.item.bytes();
-        let Item::Result { key, desktop, span, .. } = waiting.item else { continue };
-        drop(span);
-        acknowledge::acknowledge(worker, desktop, key, bytes);
+        if let Some((key, desktop)) = waiting.item.reported() {
+            acknowledge::acknowledge(worker, desktop.clone(), key.clone(), waiting.item.bytes());
+        }
     }
 }
 
@@ -234,7 +232,7 @@ mod tests {
             InFlightTarget { batch_id: "b".into(), desktop: desktop.clone(), session: SessionId(1) },
         );
         let result = Box::new(TargetResult { task_id: task_id.into(), ..TargetResult::default() });
-        worker.reports.send(Item::Result { key, desktop, result, span: Span::none() }).await;
+        worker.reports.send(Item::Result { key, desktop, result, _span: Span::none() }).await;
         worker.reports.next_group(|_| false).await
     }
 
@@ -264,7 +262,7 @@ mod tests {
         assert_eq!(worker.in_flight.batch_of(&key, &desktop("liar")), None);
         let result = Box::new(TargetResult { task_id: "t".into(), ..TargetResult::default() });
         let of =
-            |desktop| Item::Result { key: key.clone(), desktop, result: result.clone(), span: Span::none() };
+            |desktop| Item::Result { key: key.clone(), desktop, result: result.clone(), _span: Span::none() };
         worker.reports.send(of(desktop("liar"))).await;
         settle(&worker, worker.reports.next_group(|_| false).await, ReportResponse::default()).await;
         assert_eq!(worker.in_flight.len(), 1, "the target of the other desktop is still in flight");

@@ -1,10 +1,7 @@
 //! State that the worker's parts share.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -50,17 +47,6 @@ pub(crate) struct Worker {
     stopping: AtomicBool,
     /// Whether an operator requested a drain.
     drain_requested: watch::Sender<bool>,
-    reports_in_flight: Arc<AtomicUsize>,
-}
-
-/// Counts a report as in flight until it is dropped.
-#[derive(Debug)]
-pub(crate) struct ReportInFlight(Arc<AtomicUsize>);
-
-impl Drop for ReportInFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 impl Worker {
@@ -90,7 +76,6 @@ impl Worker {
             lease_changed: Notify::new(),
             stopping: AtomicBool::new(false),
             drain_requested: watch::Sender::new(false),
-            reports_in_flight: Arc::default(),
         }
     }
 
@@ -175,13 +160,8 @@ impl Worker {
         self.heartbeat_now.notify_one();
     }
 
-    pub(crate) fn report_in_flight(&self) -> ReportInFlight {
-        self.reports_in_flight.fetch_add(1, Ordering::SeqCst);
-        ReportInFlight(Arc::clone(&self.reports_in_flight))
-    }
-
     /// Whether all results and returns have been reported.
     pub(crate) fn has_reported(&self) -> bool {
-        self.reports.is_empty() && self.reports_in_flight.load(Ordering::SeqCst) == 0
+        self.reports.is_empty()
     }
 }

@@ -1,4 +1,6 @@
 //! Pagination of lists.
 
 pub mod cursor;
+pub mod newest;
 pub mod page;
+pub mod record_range;

@@ -153,6 +153,10 @@ async fn expired_rows_go_with_their_dependants_and_others_stay() {
                  VALUES ('{id}', '{id}', 1, 'w', '{{0}}', '{{d}}', '{{a}}', 'READY', false, false, now(), now(), now(),
                          now())"
             ),
+            format!(
+                "INSERT INTO newest_record (project_id, task_id, part, newest)
+                 SELECT project_id, task_id, 0, B'11' FROM task WHERE task_id = '{id}'"
+            ),
         ] {
             execute(&mut connection, &statement).await.unwrap();
         }
@@ -165,12 +169,14 @@ async fn expired_rows_go_with_their_dependants_and_others_stay() {
             "batch",
             "deferred_target",
             "failure_group",
+            "newest_record",
             "record",
             "target",
             "target_stop",
             "task",
             "task_event",
             "task_script",
+            "unprojected_task",
             "wave"
         ],
         "a table with task rows is missing from store::retention"

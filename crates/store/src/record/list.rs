@@ -1,6 +1,9 @@
 //! Lists of records over many tasks, by number of the page and with the total number.
 //!
-//! One pass finds the keys of all matching records, which gives the total number, and the keys of
+//! The place of every record is known within a task, and among the newest records: see `of_task`
+//! and `newest`. Filters by desktop, status or time need a pass over the records.
+//!
+//! That pass finds the keys of all matching records, which gives the total number, and the keys of
 //! the page. Only the records of the page are then read with everything that they show.
 
 use domain::{ids::ProjectId, page::Page, period::Period};
@@ -8,7 +11,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::{
     Listed, PLACE, RecordFilter, RecordRow, SELECT_RECORD, SHOWN_JOINS, STARTED_AT, STORED, UNENDED,
-    WITHOUT_OUTPUT, push_desktops, push_filter, push_scripts,
+    WITHOUT_OUTPUT, newest, of_task, push_desktops, push_filter, push_scripts,
 };
 use crate::{Connection, Error};
 
@@ -20,6 +23,12 @@ pub async fn list(
     filter: &RecordFilter,
     page: Page,
 ) -> Result<(i64, Vec<RecordRow>), Error> {
+    if let Some(task_id) = filter.task_id.filter(|_| of_task::is_known(filter)) {
+        return of_task::list(connection, project_id, task_id, filter, page).await;
+    }
+    if newest::is_known(filter) {
+        return newest::list(connection, project_id, filter, page).await;
+    }
     let mut query = matching(project_id, filter);
     query.push(
         ", page AS MATERIALIZED (SELECT * FROM matching ORDER BY task_id DESC, ordinal, script OFFSET ",
@@ -143,7 +152,7 @@ fn push_newest(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
              WHERE ts.script_id IS NOT NULL",
     );
     push_desktops(query, filter);
-    push_scripts(query, filter);
+    push_scripts(query, &RecordFilter { script_names: Vec::new(), ..filter.clone() });
     query.push(" GROUP BY t.desktop_id, ts.script_id)");
 }
 

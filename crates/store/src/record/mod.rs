@@ -3,6 +3,8 @@
 
 mod insert;
 mod list;
+mod newest;
+mod of_task;
 
 use domain::{
     Timestamp,
@@ -230,6 +232,21 @@ fn push_from(query: &mut QueryBuilder<Postgres>) {
     });
 }
 
+/// Selects the records whose keys the common table expression `page` has, in the order of a list.
+fn push_shown(query: &mut QueryBuilder<Postgres>) {
+    query.push(SELECT_RECORD);
+    query.push(format!(
+        ", {STARTED_AT} AS started_at, {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result
+         FROM page m JOIN task k ON k.task_id = m.task_id
+         JOIN target t ON t.task_id = m.task_id AND t.ordinal = m.ordinal
+         JOIN task_script ts ON ts.task_id = m.task_id AND ts.script = m.script"
+    ));
+    for join in SHOWN_JOINS {
+        query.push(join);
+    }
+    query.push(" ORDER BY k.task_id DESC, t.ordinal, ts.script");
+}
+
 /// Pushes the conditions of a filter, each with AND.
 fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
     if let Some(task_id) = filter.task_id {
@@ -237,15 +254,10 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
     }
     push_desktops(query, filter);
     push_scripts(query, filter);
-    if !filter.script_names.is_empty() {
-        query.push(" AND ts.name = ANY(").push_bind(filter.script_names.clone()).push(")");
-    }
+    push_of_task(query, filter);
     if let Some(status) = &filter.status {
         query.push(format!(" AND coalesce(r.outcome::text, {PLACE} || '/' || k.status) = ANY("));
         query.push_bind(combinations(status)).push(")");
-    }
-    if !filter.pool_ids.is_empty() {
-        query.push(" AND k.resource_group_id = ANY(").push_bind(filter.pool_ids.clone()).push(")");
     }
     if let Some(is_first_order) = filter.is_first_order {
         query.push(if is_first_order {
@@ -254,13 +266,12 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
             " AND NOT (k.gray AND t.wave = 1)"
         });
     }
-    if let Some(runs_command) = filter.runs_command {
-        query.push(if runs_command { " AND k.command IS NOT NULL" } else { " AND k.command IS NULL" });
-    }
     if let Some(wave) = filter.wave {
         query.push(" AND t.wave = ").push_bind(int2(wave));
     }
     if let Some((ordinal, script)) = filter.after {
+        // The first condition uses the index; the second one spans two tables.
+        query.push(" AND t.ordinal >= ").push_bind(int4(ordinal));
         query.push(" AND (t.ordinal, ts.script) > (").push_bind(int4(ordinal)).push(", ");
         query.push_bind(int2(script)).push(")");
     }
@@ -276,10 +287,24 @@ fn push_desktops(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
     }
 }
 
+/// Pushes the conditions on the script alone.
 fn push_scripts(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
     if let Some(script_ids) = &filter.script_ids {
         let ids: Vec<Uuid> = script_ids.iter().map(|id| id.0).collect();
         query.push(" AND ts.script_id = ANY(").push_bind(ids).push(")");
+    }
+    if !filter.script_names.is_empty() {
+        query.push(" AND ts.name = ANY(").push_bind(filter.script_names.clone()).push(")");
+    }
+}
+
+/// Pushes the conditions on the task alone, but for its id.
+fn push_of_task(query: &mut QueryBuilder<Postgres>, filter: &RecordFilter) {
+    if !filter.pool_ids.is_empty() {
+        query.push(" AND k.resource_group_id = ANY(").push_bind(filter.pool_ids.clone()).push(")");
+    }
+    if let Some(runs_command) = filter.runs_command {
+        query.push(if runs_command { " AND k.command IS NOT NULL" } else { " AND k.command IS NULL" });
     }
 }
 

@@ -18,6 +18,7 @@ use super::{RetryOf, Selection};
 use crate::{
     Connection, Error,
     codec::{count, push_period, text_id, word},
+    project_count,
 };
 
 /// A task in a list.
@@ -113,6 +114,25 @@ pub struct TaskFilter {
     pub period: Period,
 }
 
+impl TaskFilter {
+    /// Returns the selected statuses; `None` if anything but the status matters.
+    fn of_status(&self) -> Option<&[TaskStatus]> {
+        let Self { task_ids, script_id, script_name, statuses, runs_command, pool_ids, .. } = self;
+        let Self { has_pool, reason, ticket, before, id_prefix, created_by, created_from, .. } = self;
+        let is_of_status = task_ids.is_none()
+            && script_id.is_none()
+            && [script_name, reason, ticket, created_by].iter().all(|text| text.is_none())
+            && runs_command.is_none()
+            && has_pool.is_none()
+            && pool_ids.is_none()
+            && before.is_none()
+            && id_prefix.is_none()
+            && created_from.is_none()
+            && self.period == Period::default();
+        is_of_status.then(|| statuses.as_deref().unwrap_or(&TaskStatus::ALL))
+    }
+}
+
 /// Lists one page of tasks, newest first, with the total number.
 pub async fn list(
     connection: &mut Connection,
@@ -120,10 +140,10 @@ pub async fn list(
     filter: &TaskFilter,
     page: Page,
 ) -> Result<(i64, Vec<TaskRow>), Error> {
-    let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*) FROM task k WHERE k.project_id = ");
-    push_filter(&mut counting, project_id, filter);
-    let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
-
+    let count = total(connection, project_id, filter).await?;
+    if page.offset >= count {
+        return Ok((count, Vec::new()));
+    }
     let mut listing = QueryBuilder::<Postgres>::new(SELECT_TASK);
     listing.push(" WHERE k.project_id = ");
     push_filter(&mut listing, project_id, filter);
@@ -134,6 +154,20 @@ pub async fn list(
         .push_bind(page.limit);
     let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
     Ok((count, rows.into_iter().map(TaskRow::try_from).collect::<Result<_, _>>()?))
+}
+
+/// Counts the tasks that match a filter: from maintained numbers if only the status matters.
+async fn total(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &TaskFilter,
+) -> Result<i64, Error> {
+    if let Some(statuses) = filter.of_status() {
+        return project_count::tasks(connection, project_id, statuses).await;
+    }
+    let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*) FROM task k WHERE k.project_id = ");
+    push_filter(&mut counting, project_id, filter);
+    Ok(counting.build_query_scalar().fetch_one(connection).await?)
 }
 
 /// Lists tasks, newest first, starting after `filter.before`.

@@ -8,6 +8,7 @@ mod lifecycle;
 mod migration;
 mod partition;
 mod plans;
+mod reads;
 mod reconnect;
 mod records;
 mod roles;

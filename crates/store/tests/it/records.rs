@@ -63,6 +63,12 @@ async fn insert_tasks(store: &Store) {
             };
             statements += &format!("INSERT INTO task_script VALUES ('{id}', {script}, {pinned});");
         }
+        for (wave, first, size) in [(1, 0, 1), (2, 1, desktops.len() - 1)] {
+            statements += &format!(
+                "INSERT INTO wave (task_id, wave, status, first_ordinal, size)
+                 VALUES ('{id}', {wave}, 'CLOSED', {first}, {size});"
+            );
+        }
         for (ordinal, desktop) in desktops.iter().enumerate() {
             let wave = if ordinal == 0 { 1 } else { 2 };
             statements +=
