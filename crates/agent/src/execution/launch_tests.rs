@@ -41,6 +41,7 @@ fn terms() -> Terms {
         env: vec![("GRAYWAVE_TASK_ID".into(), "t-1".into())],
         timeout: Duration::from_secs(60),
         run_as_user: None,
+        powershell: None,
         kill_left_processes: false,
     }
 }
@@ -71,7 +72,10 @@ async fn ended(supervised: &mut Supervised) -> Ended {
 #[tokio::test]
 async fn script_has_its_environment_and_a_directory_of_its_own() {
     let content = "echo $GRAYWAVE_TASK_ID ${GRAYWAVE_EXECUTION%%-*} $PATH; cat; ls; stat -c %a . $0";
-    let wanted = format!("t-1 launch {}\nscript.sh\n700\n700\n", crate::execution::environment::PATH);
+    let wanted = format!(
+        "t-1 launch {}\nscript.sh\n700\n700\n",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    );
     assert_eq!(rig().run(content).await.output, wanted);
 }
 

@@ -38,9 +38,15 @@ impl RunnerProgram {
 
     /// The agent's binary that is built together with the unit tests.
     #[cfg(test)]
+    #[cfg(unix)]
     pub(crate) fn of_tests() -> Self {
         let test = env::current_exe().unwrap();
-        let agent = test.ancestors().nth(2).unwrap().join("graywave-agent");
+        let agent = test
+            .ancestors()
+            .nth(2)
+            .unwrap()
+            .join("graywave-agent")
+            .with_extension(env::consts::EXE_EXTENSION);
         assert!(agent.is_file(), "build the agent first: {}", agent.display());
         Self::contained(&agent)
     }

@@ -83,6 +83,7 @@ impl Session {
     }
 
     /// Ends the stream with a status.
+    #[cfg_attr(windows, expect(dead_code, reason = "only a test on Unix needs it"))]
     pub(crate) async fn refuse(&self, status: Status) {
         self.responses.send(Err(status)).await.unwrap();
     }

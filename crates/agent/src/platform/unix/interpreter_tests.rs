@@ -1,14 +1,10 @@
 use super::*;
 
-fn script(script_type: &str, content: &str) -> Script {
-    Script { script_type: script_type.into(), content: content.into(), ..Script::default() }
-}
-
 #[track_caller]
 fn check_shell(content: &str, program: &str, args: &[&str]) {
-    let found = of(&script("SHELL", content), "").unwrap();
+    let found = shell(content).unwrap();
     assert_eq!(
-        (found.program.as_str(), found.args),
+        (found.path.as_str(), found.args),
         (program, args.iter().map(|&arg| arg.to_owned()).collect())
     );
 }
@@ -26,7 +22,7 @@ fn shebang_line_gives_interpreter_and_at_most_one_argument() {
 
 #[test]
 fn an_interpreter_that_cannot_run_is_a_reason() {
-    let reason = |content: &str| of(&script("SHELL", content), "").unwrap_err();
+    let reason = |content: &str| shell(content).unwrap_err();
     assert_eq!(reason("#!/no/such x"), "the interpreter \"/no/such\" is not installed");
     assert_eq!(reason("#!/etc/passwd"), "the interpreter \"/etc/passwd\" is not installed");
     assert_eq!(reason("#!/bin"), "the interpreter \"/bin\" is not installed");
@@ -34,28 +30,34 @@ fn an_interpreter_that_cannot_run_is_a_reason() {
 }
 
 #[test]
-fn other_types_are_refused() {
-    assert_eq!(of(&script("BAT", "dir"), "").unwrap_err(), "BAT scripts run only on Windows");
-    assert_eq!(of(&script("PERL", ""), "").unwrap_err(), "unknown script type \"PERL\"");
-}
-
-#[test]
 fn powershell_is_looked_for_on_the_path() {
     let dir = tempfile::tempdir().unwrap();
     let path = format!("/no/such:{}", dir.path().display());
-    assert_eq!(powershell(&path).unwrap_err(), "PowerShell is not installed");
-    assert_eq!(powershell("").unwrap_err(), "PowerShell is not installed");
+    assert_eq!(powershell_on(None, &path).unwrap_err(), "PowerShell is not installed");
+    assert_eq!(powershell_on(None, "").unwrap_err(), "PowerShell is not installed");
     for name in ["powershell", "pwsh"] {
         let program = dir.path().join(name);
         fs::write(&program, "").unwrap();
         assert_ne!(
-            powershell(&path).map(|found| found.program),
+            powershell_on(None, &path).map(|found| found.path),
             Ok(program.display().to_string()),
             "not executable"
         );
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-        let found = powershell(&path).unwrap();
-        assert_eq!((found.program, found.file_name), (program.display().to_string(), "script.ps1"));
+        let found = powershell_on(None, &path).unwrap();
+        assert_eq!(found.path, program.display().to_string());
         assert_eq!(found.args.last().map(String::as_str), Some("-File"));
     }
+}
+
+#[test]
+fn configured_powershell_must_be_installed() {
+    let reason = powershell(Some(Path::new("/no/such/pwsh"))).unwrap_err();
+    assert_eq!(reason, "PowerShell is not installed as /no/such/pwsh");
+    assert_eq!(powershell(Some(Path::new("/bin/sh"))).unwrap().path, "/bin/sh");
+}
+
+#[test]
+fn batch_files_are_refused() {
+    assert_eq!(batch("script.bat").unwrap_err(), "BAT scripts run only on Windows");
 }

@@ -1,6 +1,4 @@
-//! The runner's binary as a process.
-
-#![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
+//! Shell scripts on Linux.
 
 mod containment;
 mod live_output;
@@ -49,6 +47,7 @@ fn execution(name: &str, script: &str) -> Execution {
         id: format!("{name}-{}", std::process::id()),
         program: "/bin/sh".into(),
         args: Vec::new(),
+        raw_args: None,
         script_file: run_dir.file("script.sh"),
         work_dir,
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
