@@ -149,13 +149,29 @@ impl ServiceCommand {
         match self {
             Self::Install => {
                 let options = std::env::args_os().skip(1).take_while(|argument| argument != SERVICE);
-                let arguments = options.chain([SERVICE, "run"].map(OsString::from)).collect();
+                // The variables of the caller may differ from those of the service.
+                let data_dir_option = [OsString::from("--data-dir"), data_dir.into()];
+                let run = [SERVICE, "run"].map(OsString::from);
+                let without_data_dir = without_option(options, "--data-dir");
+                let arguments = without_data_dir.chain(data_dir_option).chain(run).collect();
                 agent::install_service(arguments, data_dir).context("registering the service failed")
             }
             Self::Uninstall => agent::uninstall_service().context("removing the service failed"),
             Self::Run => anyhow::bail!("only the service control manager runs the service"),
         }
     }
+}
+
+/// Arguments without an option and its value.
+fn without_option(arguments: impl Iterator<Item = OsString>, option: &str) -> impl Iterator<Item = OsString> {
+    let with_value = format!("{option}=");
+    let mut is_value = false;
+    arguments.filter(move |argument| {
+        let is_left_out = std::mem::take(&mut is_value);
+        let text = argument.to_string_lossy();
+        is_value = !is_left_out && text == option;
+        !is_left_out && !is_value && !text.starts_with(&with_value)
+    })
 }
 
 /// TLS files: all three, the CA file alone for an agent that enrols, or none if the worker is on
@@ -348,6 +364,13 @@ mod tests {
         }
         let unnamed = Args::parse_from(["graywave-agent", "status"]).data_dir();
         assert_eq!(unnamed.ok(), agent::default_data_dir());
+    }
+
+    #[test]
+    fn option_is_left_out_with_its_value() {
+        let arguments = ["--a", "1", "--b", "2", "--b=3", "--c"].map(OsString::from);
+        let left: Vec<_> = without_option(arguments.into_iter(), "--b").collect();
+        assert_eq!(left, ["--a", "1", "--c"]);
     }
 
     #[test]

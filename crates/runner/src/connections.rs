@@ -54,8 +54,8 @@ impl<S: Write> Connections<S> {
         Ok(())
     }
 
-    /// Reads each connection with `read`, and sends requested output. `read` returns `None` if there
-    /// is nothing, and no bytes at the end of the connection. Returns the last other request.
+    /// Reads each connection with `read`, and sends requested output. `read` returns `None` if
+    /// there is nothing, and no bytes at the end of the connection. Returns the last other request.
     pub(crate) fn read(
         &mut self,
         mut read: impl FnMut(&mut S) -> Option<Vec<u8>>,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{platform, text};
+use crate::text;
 
 #[cfg(test)]
 #[path = "output_tests.rs"]
@@ -68,13 +68,10 @@ impl Output {
     /// Text in UTF-8 without NUL, decoded as this machine's programs write. Removed output is
     /// marked, cuts lie between characters, and invalid bytes are replaced. Binary output is
     /// reported by its size alone: as text it would be three times as long.
-    pub(crate) fn into_text(self) -> String {
-        self.into_text_of(platform::LOCAL_TEXT)
-    }
-
-    /// Decodes the output: UTF-8, else, on a machine with a code page, UTF-16LE or the code page.
-    /// Decided once for all of the output.
-    fn into_text_of(self, code_page: Option<text::CodePage>) -> String {
+    ///
+    /// On a machine with a code page, the encoding is UTF-8, else UTF-16LE, else the code page. It
+    /// is decided once for all of the output.
+    pub(crate) fn into_text(self, code_page: Option<text::CodePage>) -> String {
         let Self { mut head, tail, total, .. } = self;
         let tail = Vec::from(tail);
         let cut = total - (head.len() + tail.len()) as u64;

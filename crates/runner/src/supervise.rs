@@ -93,7 +93,7 @@ fn execute(spec: &Spec, host: &mut Host) -> Ended {
         containment: host.containment(),
         left_processes,
         left_processes_count,
-        output: output.into_text(),
+        output: output.into_text(platform::LOCAL_TEXT),
     }
 }
 

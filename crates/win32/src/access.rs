@@ -7,15 +7,22 @@ use windows_sys::Win32::{
     Security::{
         ACL,
         Authorization::{
-            ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1, SE_FILE_OBJECT,
-            SetNamedSecurityInfoW,
+            ConvertStringSecurityDescriptorToSecurityDescriptorW, GetNamedSecurityInfoW, SDDL_REVISION_1,
+            SE_FILE_OBJECT, SetNamedSecurityInfoW,
         },
-        DACL_SECURITY_INFORMATION, GetSecurityDescriptorDacl, PROTECTED_DACL_SECURITY_INFORMATION,
-        PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES,
+        DACL_SECURITY_INFORMATION, GetSecurityDescriptorDacl, OWNER_SECURITY_INFORMATION,
+        PROTECTED_DACL_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES,
     },
 };
 
-use crate::{account::Token, check, length, wide};
+use crate::{
+    account::{Token, sid_text},
+    check, length, wide,
+};
+
+/// Security identifiers of the system's account and of the group of administrators.
+const SYSTEM: &str = "S-1-5-18";
+const ADMINISTRATORS: &str = "S-1-5-32-544";
 
 /// Security descriptor.
 #[derive(Debug)]
@@ -75,6 +82,42 @@ impl Drop for Descriptor {
         // SAFETY: the memory is from the local heap, and this is its only owner.
         let _is_null = unsafe { LocalFree(self.0) };
     }
+}
+
+/// Fails if a directory belongs to another user than the system, administrators or the user of this
+/// process: its owner could give the rights back.
+///
+/// # Errors
+///
+/// Of the kind `PermissionDenied` for another owner, and if the owner cannot be read.
+pub fn check_owner(path: &Path) -> io::Result<()> {
+    let (mut owner, mut descriptor) = (null_mut(), null_mut());
+    let name = wide(path);
+    // SAFETY: the path ends with a zero, and the pointers are written on success.
+    let code = unsafe {
+        GetNamedSecurityInfoW(
+            name.as_ptr(),
+            SE_FILE_OBJECT,
+            OWNER_SECURITY_INFORMATION,
+            &raw mut owner,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if code != 0 {
+        return Err(io::Error::from_raw_os_error(code.cast_signed()));
+    }
+    // Frees the memory of the owner too.
+    let _descriptor = Descriptor(descriptor);
+    // SAFETY: the owner is valid as long as the descriptor.
+    let owner = unsafe { sid_text(owner) }?;
+    if [SYSTEM, ADMINISTRATORS, &Token::own()?.sid()?].contains(&owner.as_str()) {
+        return Ok(());
+    }
+    let message = format!("{} belongs to another user ({owner})", path.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
 /// Takes a directory and everything below it from all users but the system, administrators and the

@@ -104,16 +104,8 @@ impl Token {
     ///
     /// If the token cannot be read.
     pub fn sid(&self) -> io::Result<String> {
-        self.with_sid(|sid| {
-            let mut text = null_mut();
-            // SAFETY: the identifier is valid, and the pointer is written on success.
-            check(unsafe { ConvertSidToStringSidW(sid, &raw mut text) })?;
-            // SAFETY: the text ends with a zero.
-            let copy = unsafe { text_at(text) };
-            // SAFETY: the memory is from the local heap, and this is its only owner.
-            let _is_null = unsafe { LocalFree(text.cast()) };
-            Ok(copy)
-        })
+        // SAFETY: the identifier is valid.
+        self.with_sid(|sid| unsafe { sid_text(sid) })
     }
 
     /// Name of the user, as `DOMAIN\name`.
@@ -230,6 +222,22 @@ fn session_text(id: u32, kind: WTS_INFO_CLASS) -> Option<String> {
     // SAFETY: the memory is from this API, and nothing refers to it any more.
     unsafe { WTSFreeMemory(text.cast()) };
     Some(copy)
+}
+
+/// Security identifier as text.
+///
+/// # Safety
+///
+/// `sid` must point to a security identifier.
+pub(crate) unsafe fn sid_text(sid: PSID) -> io::Result<String> {
+    let mut text = null_mut();
+    // SAFETY: the caller promises the identifier, and the pointer is written on success.
+    check(unsafe { ConvertSidToStringSidW(sid, &raw mut text) })?;
+    // SAFETY: the text ends with a zero.
+    let copy = unsafe { text_at(text) };
+    // SAFETY: the memory is from the local heap, and this is its only owner.
+    let _is_null = unsafe { LocalFree(text.cast()) };
+    Ok(copy)
 }
 
 /// Text before the first zero.

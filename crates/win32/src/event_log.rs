@@ -47,7 +47,7 @@ pub fn install_source(name: &str) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// If there is none, or the user may not remove it.
+/// If there is no such source, or the user may not remove it.
 pub fn uninstall_source(name: &str) -> io::Result<()> {
     Ok(LOCAL_MACHINE.remove_tree(format!(r"{SOURCES}\{name}"))?)
 }

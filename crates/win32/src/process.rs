@@ -1,4 +1,4 @@
-//! Processes.
+//! Processes: their start, their end, and their description.
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +26,9 @@ use crate::{account::Token, check, length, wide};
 
 /// Maximum length of the path of a program.
 const MAX_PATH_UNITS: usize = 1_024;
+
+/// Desktop that a logged-on user sees. A process of a service has another one.
+const USER_DESKTOP: &str = r"winsta0\default";
 
 /// Process to start.
 #[derive(Debug)]
@@ -70,6 +73,10 @@ impl Start<'_> {
         startup.StartupInfo.hStdOutput = output.as_raw_handle();
         startup.StartupInfo.hStdError = output.as_raw_handle();
         startup.lpAttributeList = attributes.list;
+        let mut visible_desktop = wide(USER_DESKTOP);
+        if self.user.is_some() {
+            startup.StartupInfo.lpDesktop = visible_desktop.as_mut_ptr();
+        }
         let program = self.program.to_string_lossy();
         let (application, directory) = (wide(self.program), wide(self.directory));
         let mut line = wide(format!("{} {}", quote(&program), self.arguments));

@@ -12,9 +12,12 @@ use super::{
 use crate::platform::{control_pair, detach};
 
 #[cfg(test)]
-#[cfg(unix)]
 #[path = "launch_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "launch_unix_tests.rs"]
+mod unix_tests;
 
 /// Starts the runner of a prepared script. The error is the reason why it could not start. Blocks;
 /// call it in a runtime.

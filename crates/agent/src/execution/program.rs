@@ -38,7 +38,6 @@ impl RunnerProgram {
 
     /// The agent's binary that is built together with the unit tests.
     #[cfg(test)]
-    #[cfg(unix)]
     pub(crate) fn of_tests() -> Self {
         let test = env::current_exe().unwrap();
         let agent = test

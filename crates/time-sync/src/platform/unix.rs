@@ -1,4 +1,4 @@
-//! Unix.
+//! Clock of Unix.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Windows.
+//! Clock of Windows.
 
 use std::{
     sync::LazyLock,

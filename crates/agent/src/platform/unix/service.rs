@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// Data directory if none is named: there is none.
+/// Data directory without `--data-dir`: there is no default.
 pub fn default_data_dir() -> Option<PathBuf> {
     None
 }

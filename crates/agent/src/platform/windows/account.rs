@@ -7,7 +7,7 @@ use win32::account::{Session, Token, sessions};
 
 /// Name of the agent's own account, which is the system for a service.
 const SYSTEM: &str = "system";
-/// Name of the user that is logged on, whoever it is.
+/// Name of any user that is logged on.
 const LOGGED_ON: &str = "session";
 
 /// Variables without which most programs do not start, for a machine that gives no environment.

@@ -14,9 +14,11 @@ use win32::access;
 const SHARE_CONTENT: u32 = 1 | 2;
 
 /// Creates a directory with those above it, for the system, administrators and the agent's user. An
-/// existing one gets the same list.
+/// existing one gets the same list, unless it belongs to another user: every user may create
+/// directories in that of the program data.
 pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
+    access::check_owner(dir)?;
     access::restrict_directory(dir)
 }
 

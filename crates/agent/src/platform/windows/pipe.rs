@@ -84,8 +84,8 @@ pub(crate) fn control_pair() -> io::Result<(ControlStream, Stdio)> {
     Ok((ControlStream::Server(server), passed.into()))
 }
 
-/// Takes the connection of a client that has connected already, without a wait. Otherwise the server
-/// would never read.
+/// Takes the connection of a client that has connected already, without a wait. Otherwise the
+/// server would never read.
 fn take_connection(server: &NamedPipeServer) -> io::Result<()> {
     match pin!(server.connect()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(connected) => connected,

@@ -21,7 +21,7 @@ const MAX_REPORTED: usize = 8;
 const DELETE: u32 = 0x0001_0000;
 /// Permits to open a directory: `FILE_FLAG_BACKUP_SEMANTICS`.
 const OPEN_DIRECTORY: u32 = 0x0200_0000;
-/// `ERROR_SHARING_VIOLATION`.
+/// Error of a path that another process uses: `ERROR_SHARING_VIOLATION`.
 const IN_USE: i32 = 32;
 
 /// Directory of working directories.

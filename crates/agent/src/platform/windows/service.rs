@@ -25,7 +25,7 @@ const STARTED: u32 = 1;
 const STOPPED: u32 = 2;
 const FAILED: u32 = 3;
 
-/// Data directory if none is named: `%ProgramData%\Graywave`.
+/// Data directory without `--data-dir`: `%ProgramData%\Graywave`.
 pub fn default_data_dir() -> Option<PathBuf> {
     env::var_os("ProgramData").map(|directory| Path::new(&directory).join("Graywave"))
 }

@@ -42,7 +42,7 @@ pub(crate) fn reserve(file: &File, bytes: u64) {
     let (Ok(()) | Err(_)) = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
 }
 
-/// Code page of programs that write no UTF-8: there is none.
+/// Code page of programs that write no UTF-8: every program writes UTF-8.
 pub(crate) const LOCAL_TEXT: Option<CodePage> = None;
 
 /// Id of this boot of the machine; `None` if it is unknown.

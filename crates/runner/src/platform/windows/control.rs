@@ -12,7 +12,6 @@ use std::{
 
 use win32::pipe::{Pipe, PipeListener, is_pipe};
 
-use super::host::Message;
 use crate::{Event, Files, Output, connections::Connections};
 
 /// Connections of agents. The first one is standard input, if the agent passed a pipe there.
@@ -27,6 +26,15 @@ pub(super) struct Connected {
     /// Name among the connections of this runner.
     number: u64,
     pipe: Pipe,
+}
+
+/// Message of a thread to the runner.
+#[derive(Debug)]
+pub(super) enum Message {
+    Event(Event),
+    Output(Vec<u8>),
+    Connected(Connected),
+    Received(Received),
 }
 
 /// What a thread received on a connection: no bytes at its end.
@@ -48,7 +56,8 @@ impl Write for Connected {
 }
 
 impl Control {
-    /// Creates the pipe, writes its name into the run directory, and accepts connections on threads.
+    /// Creates the pipe, writes its name into the run directory, and accepts connections on
+    /// threads.
     ///
     /// The name has a random part, and only the agent can read the directory: no other process can
     /// create a pipe of this name before.

@@ -11,7 +11,7 @@ use std::{
 
 use win32::{account::Token, console, job::Job, process};
 
-use super::control::{Connected, Control, Received};
+use super::control::{Control, Message};
 use crate::{Claim, Containment, End, Event, LeftProcess, MARK, MAX_LEFT_PROCESSES, Output, Spec, User};
 
 /// Size of one read.
@@ -28,15 +28,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(2);
 const KILLED_CODE: u32 = 1;
 /// The system's part of each console. It ends by itself.
 const CONSOLE_HOST: &str = r"\conhost.exe";
-
-/// Message of a thread.
-#[derive(Debug)]
-pub(super) enum Message {
-    Event(Event),
-    Output(Vec<u8>),
-    Connected(Connected),
-    Received(Received),
-}
 
 /// The runner's process and its script.
 #[derive(Debug)]
