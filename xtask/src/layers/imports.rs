@@ -6,7 +6,7 @@ use super::metadata::Metadata;
 
 /// Each crate with the workspace crates it may import. Dev-dependencies may always use `testkit`
 /// and `sim`.
-const ALLOWED: [(&str, &[&str]); 20] = [
+const ALLOWED: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("time-sync", &[]),
     ("mtls", &[]),
