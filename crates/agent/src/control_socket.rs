@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that an agent has to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Serves local requests until the agent stops. Without the socket the agent works too, so a
 /// failure is only logged. The open connections close with the agent.
 pub(crate) async fn serve(data_dir: PathBuf, stop: CancellationToken, end_scripts: CancellationToken) {
@@ -37,7 +40,15 @@ pub(crate) async fn serve(data_dir: PathBuf, stop: CancellationToken, end_script
     };
     let mut clients = Vec::new();
     loop {
-        let Ok(mut client) = listener.accept().await else { continue };
+        let mut client = match listener.accept().await {
+            Ok(client) => client,
+            Err(error) => {
+                // Without free descriptors, for example: the next call fails at once too.
+                tracing::debug!(%error, "accepting a local request failed");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         match timeout(REQUEST_TIMEOUT, client.read_u8()).await {
             Ok(Ok(STOP)) => stop.cancel(),
             Ok(Ok(STOP_NOW)) => {

@@ -12,8 +12,8 @@ use std::{
 
 use windows_sys::Win32::{
     Foundation::{
-        ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_PIPE_CONNECTED, HANDLE, INVALID_HANDLE_VALUE,
-        WAIT_OBJECT_0,
+        ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_NO_DATA, ERROR_PIPE_CONNECTED, HANDLE,
+        INVALID_HANDLE_VALUE, WAIT_OBJECT_0,
     },
     Storage::FileSystem::{
         FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, FILE_TYPE_PIPE, GetFileType, PIPE_ACCESS_DUPLEX,
@@ -157,23 +157,34 @@ impl PipeListener {
         Ok(Self { name, descriptor, next })
     }
 
-    /// Waits for a client.
+    /// Waits for a client. One that leaves at once is passed over.
     ///
     /// # Errors
     ///
     /// If the next instance cannot be created.
     pub fn accept(&mut self) -> io::Result<Pipe> {
+        loop {
+            let connected = self.connect();
+            let next = create(&self.name, &self.descriptor, 0)?;
+            let handle = std::mem::replace(&mut self.next, next);
+            match connected {
+                Ok(()) => return Ok(Pipe { handle }),
+                Err(error) if error.raw_os_error() == Some(ERROR_NO_DATA.cast_signed()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn connect(&self) -> io::Result<()> {
         let mut operation = Operation::new()?;
         let raw = self.next.as_raw_handle();
         // SAFETY: handle and operation are valid until `finish` returns.
-        let connected = check(unsafe { ConnectNamedPipe(raw, from_mut(&mut operation.overlapped)) });
-        match connected {
+        let begun = check(unsafe { ConnectNamedPipe(raw, from_mut(&mut operation.overlapped)) });
+        match begun {
             // The client came before the call: no operation has begun.
-            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_CONNECTED.cast_signed()) => {}
-            begun => drop(operation.finish(raw, begun, INFINITE)?),
+            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_CONNECTED.cast_signed()) => Ok(()),
+            begun => operation.finish(raw, begun, INFINITE).map(drop),
         }
-        let next = create(&self.name, &self.descriptor, 0)?;
-        Ok(Pipe { handle: std::mem::replace(&mut self.next, next) })
     }
 }
 
@@ -237,5 +248,55 @@ impl Operation {
         // the operation and its buffer.
         check(unsafe { GetOverlappedResult(handle, &raw const self.overlapped, &raw mut count, 1) })?;
         Ok(usize::try_from(count).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn name(test: &str) -> String {
+        format!(r"\\.\pipe\graywave-win32-{test}-{}", std::process::id())
+    }
+
+    /// Connects, and waits while all instances are in use.
+    fn connect(name: &str) -> Pipe {
+        loop {
+            if let Ok(pipe) = Pipe::connect(name) {
+                return pipe;
+            }
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn client_that_leaves_at_once_does_not_end_the_listener() {
+        let name = name("leaves");
+        let mut listener = PipeListener::bind(&name).unwrap();
+        drop(connect(&name));
+        let second = thread::spawn(move || {
+            let pipe = connect(&name);
+            pipe.write_all(b"second").unwrap();
+            pipe
+        });
+        let pipe = listener.accept().unwrap();
+        let mut bytes = [0; 16];
+        // Where the first client is accepted, it has left: its end is read.
+        let pipe = if pipe.read(&mut bytes).unwrap() == 0 { listener.accept().unwrap() } else { pipe };
+        drop(second.join().unwrap());
+        assert!(bytes.starts_with(b"second") || pipe.read(&mut bytes).unwrap() == 6);
+        assert!(bytes.starts_with(b"second"));
+    }
+
+    #[test]
+    fn reader_that_does_not_read_does_not_block_the_writer() {
+        let name = name("deaf");
+        let mut listener = PipeListener::bind(&name).unwrap();
+        let _deaf = connect(&name);
+        let pipe = listener.accept().unwrap();
+        let bytes = vec![0; 4 * BUFFER_BYTES as usize];
+        pipe.write_all(&bytes).unwrap_err();
     }
 }

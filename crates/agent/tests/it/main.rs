@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
 mod fake_worker;
+mod powershell;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -28,12 +29,17 @@ struct Agent {
 }
 
 fn start(worker: &FakeWorker, data_dir: &Path) -> Agent {
+    start_with(worker, data_dir, |_| {})
+}
+
+fn start_with(worker: &FakeWorker, data_dir: &Path, change: impl FnOnce(&mut Config)) -> Agent {
     let desktop = agent::this_machine("p1".to_owned(), "d1".to_owned());
     // No worker listens at the first URL: the agent dials the next one.
     let urls = vec!["http://127.0.0.1:1".to_owned(), worker.url.clone()];
     let mut config = Config::new(urls, desktop, data_dir.to_owned(), runner());
     config.reconnect_min = Duration::from_millis(1);
     config.reconnect_max = Duration::from_millis(5);
+    change(&mut config);
     let stop = CancellationToken::new();
     Agent { running: tokio::spawn(agent::run(config, stop.clone())), stop }
 }

@@ -43,7 +43,7 @@ fn command(data_dir: &Path, arguments: &[&str]) -> (bool, String) {
 async fn eventually(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(60), "timed out waiting for {what}");
+        assert!(started.elapsed() < Duration::from_secs(120), "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -17,7 +17,7 @@ use runner::{ENDED, End, Ended, Files, OutputReply, OutputRequest, RunDir, RunSt
 use tempfile::TempDir;
 use win32::pipe::{Pipe, PipeListener};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);
 /// Variable with the behaviour of this binary as a program.
 const ACT: &str = "GRAYWAVE_TEST_ACT";
 /// Variable with the file that a program locks while it lives.

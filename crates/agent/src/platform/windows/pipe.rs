@@ -129,8 +129,10 @@ impl LocalListener {
     }
 
     pub(crate) async fn accept(&mut self) -> io::Result<ControlStream> {
-        self.next.connect().await?;
+        let connected = self.next.connect().await;
+        // An instance whose client left at once is of no more use.
         let next = ServerOptions::new().create(&self.name)?;
-        Ok(ControlStream::Server(std::mem::replace(&mut self.next, next)))
+        let server = std::mem::replace(&mut self.next, next);
+        connected.map(|()| ControlStream::Server(server))
     }
 }

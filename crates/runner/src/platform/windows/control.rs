@@ -8,11 +8,15 @@ use std::{
     path::Path,
     sync::mpsc::SyncSender,
     thread,
+    time::Duration,
 };
 
 use win32::pipe::{Pipe, PipeListener, is_pipe};
 
 use crate::{Event, Files, Output, connections::Connections};
+
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connections of agents. The first one is standard input, if the agent passed a pipe there.
 #[derive(Debug)]
@@ -73,7 +77,11 @@ impl Control {
         let sender = sender.clone();
         thread::Builder::new().name("accept".to_owned()).spawn(move || {
             for number in 1.. {
-                let Ok(pipe) = listener.accept() else { return };
+                let Ok(pipe) = listener.accept() else {
+                    // Without free handles, for example.
+                    thread::sleep(ACCEPT_PAUSE);
+                    continue;
+                };
                 // A failed connection is the agent's to repeat.
                 let Ok(connected) = begin(number, pipe, sender.clone()) else { continue };
                 if sender.send(Message::Connected(connected)).is_err() {
