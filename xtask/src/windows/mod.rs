@@ -13,9 +13,6 @@ use wine::Wine;
 /// Packages whose tests run under Wine.
 const PACKAGES: [&str; 3] = ["graywave-win32", "graywave-runner", "graywave-agent"];
 
-/// Command of the tests but those in documents, which have a compiler of their own.
-const TEST: [&str; 5] = ["test", "--lib", "--bins", "--tests", "--examples"];
-
 /// Installs what is missing, and runs everything. Fails on a machine without the toolchain.
 pub(crate) fn run() -> anyhow::Result<()> {
     toolchain::install()?;
@@ -38,8 +35,8 @@ pub(crate) fn run_if_possible() -> anyhow::Result<()> {
 fn test() -> anyhow::Result<()> {
     let toolchain = Toolchain::new();
     let wine = Wine::new(&toolchain.directory)?;
-    process::run(&mut wine.runs_tests(toolchain.cargo(&TEST, &PACKAGES)))?;
-    process::run(&mut toolchain.cargo(&["build"], &["graywave-runner", "graywave-agent"]))?;
+    process::run(&mut wine.runs_tests(toolchain.cargo("test", &PACKAGES)))?;
+    process::run(&mut toolchain.cargo("build", &["graywave-runner", "graywave-agent"]))?;
     let programs = Programs::of(&toolchain, &wine)?;
     scenario::run(&wine, &programs)
 }

@@ -54,10 +54,9 @@ impl Toolchain {
     }
 
     /// Command of cargo on some packages.
-    pub(super) fn cargo(&self, command: &[&str], packages: &[&str]) -> Command {
+    pub(super) fn cargo(&self, command: &str, packages: &[&str]) -> Command {
         let mut cargo = process::program_of_cargo(CARGO);
-        cargo.args(command);
-        cargo.args(["--quiet", "--locked", "--target", TARGET, "-Zbuild-std=std,panic_unwind,test"]);
+        cargo.args([command, "--quiet", "--locked", "--target", TARGET, "-Zbuild-std=std,panic_unwind,test"]);
         cargo.args(packages.iter().flat_map(|package| ["--package", package]));
         for name in FOREIGN {
             cargo.env_remove(name);
