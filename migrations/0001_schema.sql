@@ -195,7 +195,7 @@ CREATE TABLE desktop (
     -- Name, version and kernel of the operating system. Empty: unknown.
     os_version             text        NOT NULL DEFAULT '',
     -- How the agent tracks the processes of scripts. NULL: unknown.
-    containment            text        CHECK (containment IN ('CGROUP', 'MARK')),
+    containment            text        CHECK (containment IN ('CGROUP', 'JOB', 'MARK')),
     -- As the agent sees it.
     ip_address             text        NOT NULL,
     -- Empty: no pool.
@@ -727,7 +727,7 @@ CREATE TABLE record (
     -- Number of the signal that ended the script; NULL: it ended otherwise.
     signal         int2    CHECK (signal > 0),
     -- How the agent tracked the script's processes; NULL if the script never started.
-    containment    text    CHECK (containment IN ('CGROUP', 'MARK')),
+    containment    text    CHECK (containment IN ('CGROUP', 'JOB', 'MARK')),
     -- Processes that were alive after the end of the script: an array of {"pid", "command", "user",
     -- "survived_kill"}, at most 16. NULL: none is named.
     left_processes jsonb,

@@ -86,7 +86,7 @@ pub(crate) fn debootstrap() -> anyhow::Result<()> {
 }
 
 /// Installs Debian packages as root; otherwise says how.
-fn apt(name: &str, packages: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn apt(name: &str, packages: &[&str]) -> anyhow::Result<()> {
     if !pgcluster::apt::can_install() {
         bail!(
             "{name} is not installed: run `apt-get install {}` as root, then run this command again",

@@ -25,6 +25,7 @@ mod sim;
 mod sources;
 mod style;
 mod test;
+mod windows;
 
 use std::{
     path::{Path, PathBuf},
@@ -161,6 +162,9 @@ enum Command {
     Layers,
     /// Check comments, messages, docs and commit subjects against the rules of CONTRIBUTING.md
     Style,
+    /// Build the agent for Windows, run its tests and those of the runner under Wine, and roll
+    /// batch files out to desktops of both systems; installs the toolchain where it is missing
+    Windows,
     /// Run the tests of crate `store` on the downloaded Postgres 18
     Postgres18,
     /// Regenerate the descriptions of the checked queries in .sqlx, on a private Postgres
@@ -203,6 +207,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),
         Command::Style => style::run(),
+        Command::Windows => windows::run(),
         Command::Postgres18 => test::on_downloaded_postgres(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }

@@ -27,8 +27,15 @@ fn is_of_a_package(name: &OsStr) -> bool {
 /// Cargo of this process, in the top directory of the workspace and with the environment of a
 /// terminal.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(crate::root());
+    let mut command = program_of_cargo(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+/// Another cargo, under the same conditions.
+pub(crate) fn program_of_cargo(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(crate::root());
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_a_package(name)) {
         command.env_remove(name);
     }

@@ -36,6 +36,8 @@ pub struct Config {
     pub runner: RunnerProgram,
     /// User that runs scripts whose order names none; `None` for the agent's own.
     pub run_as_user: Option<String>,
+    /// PowerShell; `None` for the one of the system.
+    pub powershell: Option<PathBuf>,
     /// Whether scripts end with the agent; otherwise they go on under their runners.
     pub ends_scripts: bool,
     /// Minimum pause before a reconnect.
@@ -85,6 +87,7 @@ impl Config {
             max_parallel: 4,
             runner,
             run_as_user: None,
+            powershell: None,
             ends_scripts: false,
             reconnect_min: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(30),

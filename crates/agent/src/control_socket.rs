@@ -1,23 +1,22 @@
-//! Local requests to a running agent, over a Unix socket in its data directory.
+//! Local requests to a running agent, over a socket that its data directory names.
 
 use std::{
-    fs, io,
-    os::fd::{AsRawFd as _, OwnedFd},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rustix::fs::{Mode, OFlags, open};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{UnixListener, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::data_dir::set_aside;
+use crate::{
+    data_dir::set_aside,
+    platform::{LocalListener, connect_local},
+};
 
-const FILE: &str = "control";
 /// Requests: to stop, and to end running scripts before.
 const STOP: u8 = b's';
 const STOP_NOW: u8 = b'n';
@@ -26,10 +25,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that an agent has to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Serves local requests until the agent stops. Without the socket the agent works too, so a
 /// failure is only logged. The open connections close with the agent.
 pub(crate) async fn serve(data_dir: PathBuf, stop: CancellationToken, end_scripts: CancellationToken) {
-    let listener = match bind(&data_dir) {
+    let mut listener = match LocalListener::bind(&data_dir, set_aside) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(%error, "creating the control socket failed; `graywave-agent stop` will not work");
@@ -38,7 +40,15 @@ pub(crate) async fn serve(data_dir: PathBuf, stop: CancellationToken, end_script
     };
     let mut clients = Vec::new();
     loop {
-        let Ok((mut client, _)) = listener.accept().await else { continue };
+        let mut client = match listener.accept().await {
+            Ok(client) => client,
+            Err(error) => {
+                // Without free descriptors, for example: the next call fails at once too.
+                tracing::debug!(%error, "accepting a local request failed");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         match timeout(REQUEST_TIMEOUT, client.read_u8()).await {
             Ok(Ok(STOP)) => stop.cancel(),
             Ok(Ok(STOP_NOW)) => {
@@ -59,30 +69,11 @@ pub(crate) async fn serve(data_dir: PathBuf, stop: CancellationToken, end_script
 ///
 /// When no agent runs there, or it has not stopped within a minute.
 pub async fn stop_agent(data_dir: &Path, now: bool) -> io::Result<()> {
-    let (_dir, path) = short_path(data_dir)?;
-    let mut agent = UnixStream::connect(path).await?;
+    let mut agent = connect_local(data_dir).await?;
     agent.write_all(&[if now { STOP_NOW } else { STOP }]).await?;
     match timeout(STOP_TIMEOUT, agent.read_u8()).await {
         // The end of the connection is the end of the agent.
         Ok(_) => Ok(()),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the agent has not stopped within 60 s")),
     }
-}
-
-fn bind(data_dir: &Path) -> io::Result<UnixListener> {
-    let path = data_dir.join(FILE);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => set_aside(&path)?,
-        _ => {}
-    }
-    let (_dir, short) = short_path(data_dir)?;
-    UnixListener::bind(short)
-}
-
-/// A path of the socket that is short: the length of a socket's path is limited. Valid while the
-/// descriptor is open.
-fn short_path(data_dir: &Path) -> io::Result<(OwnedFd, String)> {
-    let dir = open(data_dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let path = format!("/proc/self/fd/{}/{FILE}", dir.as_raw_fd());
-    Ok((dir, path))
 }

@@ -5,19 +5,20 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File, Permissions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, ErrorKind, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use rustix::io::Errno;
-
-use crate::Error;
+use crate::{Error, platform};
 
 #[cfg(test)]
 #[path = "data_dir_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "data_dir_unix_tests.rs"]
+mod unix_tests;
 
 /// Directory of the run directories, below the data directory.
 pub(crate) const RUNS_DIR: &str = "runs";
@@ -45,22 +46,14 @@ impl DirLock {
             move |source| Error::DataDir { path, source }
         };
         create_private_dir(dir).map_err(failed(dir))?;
-        let locked_dir = File::open(dir).map_err(failed(dir))?;
-        let locked_dir = match locked_dir.try_lock() {
-            Ok(()) => Some(locked_dir),
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
-            Err(TryLockError::Error(error)) => {
-                tracing::debug!(
-                    %error,
-                    "this file system cannot lock a directory; using the lock file alone"
-                );
-                None
-            }
-        };
+        let locked_dir = platform::lock_directory(dir).map_err(|error| match error {
+            TryLockError::WouldBlock => Error::Locked(dir.to_owned()),
+            TryLockError::Error(source) => failed(dir)(source),
+        })?;
         let path = dir.join("lock");
         let open = || {
             restore_own_file(&path)?;
-            File::options().create(true).truncate(false).write(true).open(&path)
+            platform::open_lock_file(&path)
         };
         let file = open().map_err(failed(&path))?;
         match file.try_lock() {
@@ -92,30 +85,9 @@ impl Drop for DirLock {
 /// Creates a directory for the agent's user only, and grants that user all permissions if it exists
 /// without them.
 pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    make_usable(dir);
+    platform::create_private_dir(dir)?;
+    platform::make_usable(dir);
     Ok(())
-}
-
-/// Grants the owner of a directory all permissions. A failure shows at the next use of the
-/// directory.
-pub(crate) fn make_usable(dir: &Path) {
-    if let Ok(metadata) = fs::metadata(dir)
-        && metadata.is_dir()
-    {
-        add_permissions(dir, &metadata, 0o700);
-    }
-}
-
-/// Adds missing permissions; a failure is only logged.
-fn add_permissions(path: &Path, metadata: &fs::Metadata, wanted: u32) {
-    let mode = metadata.permissions().mode();
-    if mode & wanted != wanted
-        && let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode | wanted))
-    {
-        // An entry of another owner, or on a read-only mount, may still be usable.
-        tracing::warn!(path = %path.display(), %error, "restoring permissions failed");
-    }
 }
 
 /// Follows links to an entry; `None` if the path does not exist. A broken link is set aside.
@@ -123,14 +95,10 @@ fn metadata_of(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         // After another error, such as EACCES or EIO, the link may lead to a valid file.
-        Err(error) if leads_nowhere(&error) && path.is_symlink() => set_aside(path).map(|()| None),
+        Err(error) if platform::leads_nowhere(&error) && path.is_symlink() => set_aside(path).map(|()| None),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn leads_nowhere(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
 /// Makes a path free or a regular file that its owner can read and write, as far as possible.
@@ -140,7 +108,7 @@ pub(crate) fn restore_file(path: &Path) -> io::Result<()> {
         // Opening a pipe would even block.
         return set_aside(path);
     }
-    add_permissions(path, &metadata, 0o600);
+    platform::add_permissions(path, &metadata);
     Ok(())
 }
 
@@ -193,11 +161,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let replaced = (|| {
         file.write_all(bytes)?;
         file.sync_all()?;
-        if fs::rename(&new, path).is_err() {
-            restore_file(path)?;
-            fs::rename(&new, path)?;
-        }
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        platform::replace_file(&new, path, &file, restore_file)
     })();
     if replaced.is_err() {
         drop(fs::remove_file(&new));
@@ -214,7 +178,7 @@ fn create_new_version(path: &Path) -> io::Result<(PathBuf, File)> {
         let new = path.with_extension(extension);
         // Removes the file of an interrupted attempt, which may have another mode.
         drop(fs::remove_file(&new));
-        match File::options().write(true).create_new(true).mode(0o600).open(&new) {
+        match platform::new_private_file(&new) {
             Ok(file) => return Ok((new, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => last = error,
             Err(error) => return Err(error),

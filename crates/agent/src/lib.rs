@@ -15,6 +15,7 @@ mod facts;
 mod identity;
 mod journal;
 mod orders;
+mod platform;
 mod scratch;
 mod status;
 
@@ -33,6 +34,9 @@ pub use connection::is_attached;
 pub use control_socket::stop_agent;
 pub use error::Error;
 pub use execution::RunnerProgram;
+pub use platform::{
+    default_data_dir, install_service, run_as_init, run_service, stop_requested, uninstall_service,
+};
 pub use status::{Status, status};
 
 /// Target of the log event for each attach, so that a process with many agents can filter it.
@@ -47,7 +51,7 @@ pub const ATTACHED_LOG: &str = "agent::attached";
 /// or another agent uses the directory.
 pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
-    execution::look_up();
+    platform::look_up();
     let endpoints = connection::endpoints(&config)?;
     let clock = Clock::new();
     let dir = config.data_dir.clone();

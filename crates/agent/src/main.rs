@@ -1,18 +1,27 @@
 //! The program `graywave-agent`.
 
-mod init;
-
 use std::{
+    ffi::OsString,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use agent::{Enrolment, RunnerProgram, Token};
 use anyhow::Context as _;
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use telemetry::BoxMakeWriter;
 use tokio_util::sync::CancellationToken;
+
+/// Name in logs and traces.
+const NAME: &str = "graywave-agent";
+/// Subcommand of services.
+const SERVICE: &str = "service";
+/// Number of log files that are kept.
+const LOG_FILES: usize = 7;
+/// Time that a service has to stop. The service control manager waits for 25 seconds.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// Run on a desktop: dial a worker, execute each ordered script at most once, and report the
 /// results.
@@ -63,6 +72,9 @@ struct Args {
     /// root
     #[arg(long, value_name = "USER", env = "GRAYWAVE_AGENT_RUN_AS")]
     run_as: Option<String>,
+    /// PowerShell program, such as pwsh [default: powershell.exe of Windows, pwsh elsewhere]
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_POWERSHELL")]
+    powershell: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Maximum number of orders that run at the same time
@@ -74,6 +86,10 @@ struct Args {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     max_parallel: u16,
+    /// Directory of log files, one for each day, 7 at most [default: standard error; for a service,
+    /// log in the data directory]
+    #[arg(long, value_name = "DIR", env = "GRAYWAVE_AGENT_LOG_DIR")]
+    log_dir: Option<PathBuf>,
     /// OTLP/gRPC endpoint for spans of traced orders, as http://host:4317; without it no spans are
     /// sent
     #[arg(long, value_name = "URL", env = "GRAYWAVE_AGENT_OTLP_ENDPOINT")]
@@ -93,6 +109,19 @@ enum Command {
         #[arg(long)]
         now: bool,
     },
+    /// Register the agent as a service of Windows, with the options before this word
+    #[command(subcommand, hide = cfg!(unix))]
+    Service(ServiceCommand),
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ServiceCommand {
+    /// Register the service, or change its options; it starts with the machine
+    Install,
+    /// Remove the service; its data directory stays
+    Uninstall,
+    /// Run as the service; the service control manager calls this
+    Run,
 }
 
 impl Command {
@@ -109,9 +138,40 @@ impl Command {
             Self::Stop { now } => agent::stop_agent(data_dir, *now)
                 .await
                 .with_context(|| format!("stopping the agent of {} failed", data_dir.display()))?,
+            Self::Service(command) => command.run(data_dir)?,
         }
         Ok(())
     }
+}
+
+impl ServiceCommand {
+    fn run(&self, data_dir: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Install => {
+                let options = std::env::args_os().skip(1).take_while(|argument| argument != SERVICE);
+                // The variables of the caller may differ from those of the service.
+                let data_dir_option = [OsString::from("--data-dir"), data_dir.into()];
+                let run = [SERVICE, "run"].map(OsString::from);
+                let without_data_dir = without_option(options, "--data-dir");
+                let arguments = without_data_dir.chain(data_dir_option).chain(run).collect();
+                agent::install_service(arguments, data_dir).context("registering the service failed")
+            }
+            Self::Uninstall => agent::uninstall_service().context("removing the service failed"),
+            Self::Run => anyhow::bail!("only the service control manager runs the service"),
+        }
+    }
+}
+
+/// Arguments without an option and its value.
+fn without_option(arguments: impl Iterator<Item = OsString>, option: &str) -> impl Iterator<Item = OsString> {
+    let with_value = format!("{option}=");
+    let mut is_value = false;
+    arguments.filter(move |argument| {
+        let is_left_out = std::mem::take(&mut is_value);
+        let text = argument.to_string_lossy();
+        is_value = !is_left_out && text == option;
+        !is_left_out && !is_value && !text.starts_with(&with_value)
+    })
 }
 
 /// TLS files: all three, the CA file alone for an agent that enrols, or none if the worker is on
@@ -165,7 +225,8 @@ fn tag(text: &str) -> Result<(String, String), String> {
 impl Args {
     /// The data directory, which every command needs.
     fn data_dir(&self) -> anyhow::Result<PathBuf> {
-        self.data_dir.clone().context("no data directory: set --data-dir or GRAYWAVE_AGENT_DATA_DIR")
+        let data_dir = self.data_dir.clone().or_else(agent::default_data_dir);
+        data_dir.context("no data directory: set --data-dir or GRAYWAVE_AGENT_DATA_DIR")
     }
 
     fn into_config(self) -> anyhow::Result<agent::Config> {
@@ -183,6 +244,7 @@ impl Args {
         let mut config = agent::Config::new(self.workers, desktop, data_dir, RunnerProgram::find()?);
         config.max_parallel = usize::from(self.max_parallel);
         config.run_as_user = self.run_as;
+        config.powershell = self.powershell;
         config.tls = tls;
         config.enrolment = enrolment;
         config.proxies = mtls::ProxySettings::from_env();
@@ -195,9 +257,16 @@ fn main() -> ExitCode {
     if let Some(code) = runner::main_if_asked() {
         return code;
     }
-    let outcome = match init::run_as_init() {
+    let outcome = match agent::run_as_init() {
         Some(ended) => ended.map_err(anyhow::Error::from),
-        None => run(Args::parse()).map(|()| ExitCode::SUCCESS),
+        None => {
+            let args = Args::parse();
+            let ended = match args.command {
+                Some(Command::Service(ServiceCommand::Run)) => run_service(args),
+                _ => run(args),
+            };
+            ended.map(|()| ExitCode::SUCCESS)
+        }
     };
     outcome.unwrap_or_else(|error| {
         drop(writeln!(io::stderr(), "error: {error:#}"));
@@ -205,29 +274,75 @@ fn main() -> ExitCode {
     })
 }
 
+/// Runs the agent as a service, with log files in its data directory.
+fn run_service(mut args: Args) -> anyhow::Result<()> {
+    if args.log_dir.is_none() {
+        args.log_dir = Some(args.data_dir()?.join("log"));
+    }
+    let main = move |stop: CancellationToken, set_running: &dyn Fn()| {
+        // The network may come later: the agent dials until it does.
+        set_running();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let ended = runtime.context("starting the runtime failed").and_then(|runtime| {
+            let late = async {
+                stop.cancelled().await;
+                tokio::time::sleep(STOP_LIMIT).await;
+            };
+            let outcome = runtime.block_on(async {
+                tokio::select! {
+                    ended = Box::pin(serve(args, stop.clone())) => ended,
+                    () = late => Err(anyhow::anyhow!("the agent has not stopped within {STOP_LIMIT:?}")),
+                }
+            });
+            // A blocking write may still run, and the journal bears its loss.
+            runtime.shutdown_background();
+            outcome
+        });
+        // With its causes.
+        ended.map_err(|error| format!("{error:#}"))
+    };
+    agent::run_service(main).context("connecting to the service control manager failed")
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(command) = &args.command {
         return command.run(&args.data_dir()?).await;
     }
-    let otlp_endpoint = args.otlp_endpoint.clone();
-    let telemetry = telemetry::Config { otlp_endpoint, ..telemetry::Config::default() };
-    let telemetry = telemetry::init(&telemetry, "graywave-agent")?;
     let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).context("installing the SIGTERM handler failed")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("installing the SIGINT handler failed")?;
+    let requested = agent::stop_requested().context("installing the signal handlers failed")?;
     let on_signal = stop.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        requested.await;
         tracing::info!("stopping");
         on_signal.cancel();
     });
+    Box::pin(serve(args, stop)).await
+}
+
+/// Runs the agent until `stop` is cancelled.
+async fn serve(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let telemetry =
+        telemetry::Config { otlp_endpoint: args.otlp_endpoint.clone(), ..telemetry::Config::default() };
+    let telemetry = match &args.log_dir {
+        Some(directory) => telemetry::init_to(&telemetry, NAME, log_files(directory)?, false)?,
+        None => telemetry::init(&telemetry, NAME)?,
+    };
     let outcome = Box::pin(agent::run(args.into_config()?, stop)).await;
     telemetry.shutdown().await;
     Ok(outcome?)
+}
+
+/// Log files of a directory. The oldest ones are removed.
+fn log_files(directory: &Path) -> anyhow::Result<BoxMakeWriter> {
+    let files = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .filename_prefix(NAME)
+        .filename_suffix("log")
+        .max_log_files(LOG_FILES)
+        .build(directory);
+    let files = files.with_context(|| format!("creating log files in {} failed", directory.display()))?;
+    Ok(BoxMakeWriter::new(files))
 }
 
 #[cfg(test)]
@@ -247,7 +362,23 @@ mod tests {
             let args = Args::parse_from(line.split_whitespace());
             assert_eq!(args.data_dir().unwrap(), Path::new("/d"), "{line}");
         }
-        assert!(Args::parse_from(["graywave-agent", "status"]).data_dir().is_err());
+        let unnamed = Args::parse_from(["graywave-agent", "status"]).data_dir();
+        assert_eq!(unnamed.ok(), agent::default_data_dir());
+    }
+
+    #[test]
+    fn option_is_left_out_with_its_value() {
+        let arguments = ["--a", "1", "--b", "2", "--b=3", "--c"].map(OsString::from);
+        let left: Vec<_> = without_option(arguments.into_iter(), "--b").collect();
+        assert_eq!(left, ["--a", "1", "--c"]);
+    }
+
+    #[test]
+    fn options_may_precede_the_registration_of_a_service() {
+        let line = "graywave-agent --worker https://w:9443 --ca-file ca.pem service install";
+        let args = Args::parse_from(line.split_whitespace());
+        assert!(matches!(args.command, Some(Command::Service(ServiceCommand::Install))));
+        assert_eq!(args.workers, ["https://w:9443"]);
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub enum End {
 pub enum Containment {
     /// A cgroup of its own.
     Cgroup,
+    /// A job object of its own, on Windows.
+    Job,
     /// Descent from the runner, and a mark in the environment.
     Mark,
 }
@@ -71,6 +73,7 @@ impl Containment {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cgroup => "CGROUP",
+            Self::Job => "JOB",
             Self::Mark => "MARK",
         }
     }

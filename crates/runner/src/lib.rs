@@ -9,7 +9,9 @@
 //! So a free lock without a claim proves that the script never started, and a claim without a
 //! result proves that the runner was killed or the machine stopped.
 
+mod connections;
 mod ended;
+mod event;
 mod files;
 mod live_output;
 mod output;
@@ -17,16 +19,18 @@ mod platform;
 mod run_dir;
 mod spec;
 mod supervise;
+mod text;
 
-use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
 pub use ended::{Containment, End, Ended, LeftProcess, MAX_LEFT_PROCESSES};
+pub(crate) use event::Event;
 pub use files::{Claim, Files};
 pub use live_output::{OutputReply, OutputRequest};
 pub(crate) use output::Output;
 pub use platform::{boot_id, contain_processes, kill_processes, running_ids};
 pub use run_dir::{RunDir, RunState};
-pub use spec::{Spec, User};
+pub use spec::{SessionUser, Spec, UnixUser, User};
 
 /// Environment variable that marks every process of one execution; its value is the id of the run.
 pub const MARK: &str = "GRAYWAVE_EXECUTION";
@@ -51,8 +55,8 @@ pub fn main_if_asked() -> Option<ExitCode> {
 /// Runs the execution in the run directory that the arguments name; the exit code is 0 once its
 /// result is written.
 ///
-/// A failure is also written to the file `error` of the run directory: the runner has no output of
-/// its own, since it outlives the terminal that started the agent.
+/// A failure is also in the file `error` of the run directory: the runner has no output of its own,
+/// since it outlives the terminal that started the agent.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(code) = platform::run_as(&arguments) {
@@ -60,12 +64,5 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let [run_dir] = arguments.as_slice() else { return ExitCode::from(2) };
     let run_dir = Path::new(run_dir);
-    match supervise::run(run_dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The working directory is the run directory. Best effort: the disk may be the cause.
-            drop(fs::write(Files::ERROR, error.to_string()));
-            ExitCode::FAILURE
-        }
-    }
+    if supervise::run(run_dir).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

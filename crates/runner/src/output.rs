@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::text;
+
 #[cfg(test)]
 #[path = "output_tests.rs"]
 mod tests;
@@ -63,25 +65,50 @@ impl Output {
         (offset, bytes.take(limit).copied().collect())
     }
 
-    /// Text in UTF-8 without NUL. Removed output is marked, cuts lie between characters, and
-    /// invalid bytes are replaced. Binary output is reported by its size alone: as text it would be
-    /// three times as long.
-    pub(crate) fn into_text(self) -> String {
+    /// Text in UTF-8 without NUL, decoded as this machine's programs write. Removed output is
+    /// marked, cuts lie between characters, and invalid bytes are replaced. Binary output is
+    /// reported by its size alone: as text it would be three times as long.
+    ///
+    /// On a machine with a code page, the encoding is UTF-8, else UTF-16LE, else the code page. It
+    /// is decided once for all of the output.
+    pub(crate) fn into_text(self, code_page: Option<text::CodePage>) -> String {
         let Self { mut head, tail, total, .. } = self;
-        let mut tail = Vec::from(tail);
-        if is_binary(&head) || is_binary(&tail) {
-            return format!("[binary output of {total} bytes, not shown]\n");
+        let tail = Vec::from(tail);
+        let cut = total - (head.len() + tail.len()) as u64;
+        let is_binary = is_binary(&head) || is_binary(&tail);
+        if cut == 0 {
+            head.extend(tail);
+            return match text::decode(&head, code_page) {
+                Some(text) => text,
+                None if is_binary => binary(total),
+                None => lossy(&head),
+            };
         }
-        let kept = (head.len() + tail.len()) as u64;
-        let marker = (total > kept).then(|| {
-            head.truncate(head.len() - split_end(&head));
-            tail.drain(..split_start(&tail));
-            let cut = total - (head.len() + tail.len()) as u64;
-            format!("\n[... {cut} bytes cut ...]\n")
-        });
-        let bytes = [head.as_slice(), marker.unwrap_or_default().as_bytes(), tail.as_slice()].concat();
-        String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
+        let is_odd = (total - tail.len() as u64) % 2 == 1;
+        if let Some((head, tail)) = text::decode_parts(&head, &tail, is_odd, code_page) {
+            return format!("{head}{}{tail}", marker(cut));
+        }
+        if is_binary {
+            return binary(total);
+        }
+        let (head_end, tail_start) = (split_end(&head), split_start(&tail));
+        let cut = cut + (head_end + tail_start) as u64;
+        let head = head.get(..head.len() - head_end).unwrap_or_default();
+        let tail = tail.get(tail_start..).unwrap_or_default();
+        lossy(&[head, marker(cut).as_bytes(), tail].concat())
     }
+}
+
+fn binary(total: u64) -> String {
+    format!("[binary output of {total} bytes, not shown]\n")
+}
+
+fn marker(cut: u64) -> String {
+    format!("\n[... {cut} bytes cut ...]\n")
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }
 
 /// Number of bytes at the end that begin a character and do not complete it.

@@ -6,7 +6,7 @@ fn text(head_bytes: usize, tail_bytes: usize, bytes: &[u8]) -> String {
         output.push(part);
         assert!(output.head.len() <= head_bytes && output.tail.len() <= tail_bytes);
     }
-    output.into_text()
+    output.into_text(None)
 }
 
 #[test]

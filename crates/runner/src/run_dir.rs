@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Claim, Ended, Files, Spec};
+use crate::{Claim, Ended, Files, Spec, platform};
 
 #[cfg(test)]
 #[path = "run_dir_tests.rs"]
@@ -88,9 +88,10 @@ impl RunDir {
     /// Creates the claim and syncs the directory; fails if there is one. Call it under the lock.
     pub(crate) fn claim(&self, claim: &Claim) -> io::Result<()> {
         let json = serde_json::to_vec(claim)?;
-        File::create_new(self.file(Files::CLAIM))?.write_all(&json)?;
+        let mut file = File::create_new(self.file(Files::CLAIM))?;
+        file.write_all(&json)?;
         // The existence of the file is the claim, so only its name must survive a power loss.
-        sync_dir(&self.path)
+        platform::sync_new_file(&file, &self.path)
     }
 
     /// Writes a result, syncs it, and renames it into place.
@@ -179,27 +180,10 @@ impl RunDir {
     }
 
     /// Reserves space for the largest result: a script may fill the disk. Best effort.
-    #[cfg(unix)]
     pub(crate) fn reserve_result(&self, output_bytes: usize) {
-        use rustix::fs::{FallocateFlags, fallocate};
         let bytes = MAX_HEADER_BYTES + 3 * output_bytes as u64;
         if let Ok(file) = File::create_new(self.file(Files::NEW_RESULT)) {
-            let (Ok(()) | Err(_)) = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes);
+            platform::reserve(&file, bytes);
         }
     }
-
-    /// Reserves nothing on this platform.
-    #[cfg(not(unix))]
-    pub(crate) fn reserve_result(&self, _output_bytes: usize) {}
-}
-
-#[cfg(unix)]
-fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// A directory cannot be opened as a file on this platform; its entries are journaled.
-#[cfg(not(unix))]
-fn sync_dir(_path: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -1,17 +1,16 @@
 //! Life of a runner: claim, script, result, drain.
 
 use std::{
-    env,
-    fs::File,
+    fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    End, Ended, MAX_LEFT_PROCESSES, Output, RunDir, Spec,
-    platform::{Event, Host},
+    End, Ended, Event, Files, MAX_LEFT_PROCESSES, Output, RunDir, Spec,
+    platform::{self, Host},
 };
 
 /// Time to wait for the lock.
@@ -34,19 +33,23 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 /// Numbers of SIGHUP, SIGINT, SIGKILL and SIGTERM, which end the processes of a machine that stops.
 const TERMINATING: [i32; 4] = [1, 2, 9, 15];
 
-/// Runs the execution in the run directory.
+/// Runs the execution in the run directory. A failure is also written to the file `error` of it.
 pub(crate) fn run(path: &Path) -> io::Result<()> {
-    // Later paths are relative: a script may take the permissions of a directory above, or rename
-    // it.
-    env::set_current_dir(path)?;
-    let dir = RunDir::new(PathBuf::from("."));
-    let _lock = lock(&dir)?;
+    let dir = RunDir::new(platform::enter(path)?);
+    run_in(&dir).inspect_err(|error| {
+        // Best effort: the disk may be the cause.
+        drop(fs::write(dir.file(Files::ERROR), error.to_string()));
+    })
+}
+
+fn run_in(dir: &RunDir) -> io::Result<()> {
+    let _lock = lock(dir)?;
     let spec = dir.read_spec()?;
-    let mut host = Host::new(&spec)?;
+    let mut host = Host::new(&spec, dir.path())?;
     dir.reserve_result(spec.output_head_bytes + spec.output_tail_bytes);
     dir.claim(&host.claim())?;
     let ended = execute(&spec, &mut host);
-    store(&dir, ended)?;
+    store(dir, ended)?;
     host.announce_end();
     host.drain(DRAIN_PAUSE)
 }
@@ -90,7 +93,7 @@ fn execute(spec: &Spec, host: &mut Host) -> Ended {
         containment: host.containment(),
         left_processes,
         left_processes_count,
-        output: output.into_text(),
+        output: output.into_text(platform::LOCAL_TEXT),
     }
 }
 
@@ -140,7 +143,10 @@ fn unless_machine_stops(end: End, host: &mut Host, output: &mut Output) -> End {
 fn looks_terminated(end: &End) -> bool {
     match end {
         End::Signaled { signal } => TERMINATING.contains(signal),
-        End::Exited { code } => TERMINATING.contains(&(code - 128)),
+        End::Exited { code } => {
+            code.checked_sub(128).is_some_and(|signal| TERMINATING.contains(&signal))
+                || platform::TERMINATED_CODES.contains(code)
+        }
         _ => false,
     }
 }
@@ -182,4 +188,17 @@ fn store(dir: &RunDir, mut ended: Ended) -> io::Result<()> {
 
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_exit_code_of_32_bits_is_judged() {
+        for (code, expected) in [(i32::MIN, false), (i32::MAX, false), (0, false), (143, true), (3010, false)]
+        {
+            assert_eq!(looks_terminated(&End::Exited { code }), expected, "{code}");
+        }
+    }
 }

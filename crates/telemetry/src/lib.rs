@@ -29,6 +29,7 @@ use tracing_subscriber::{
 
 use export::Throttled;
 use log_format::WithIds;
+pub use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Time limit for exporting pending spans at shutdown.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -116,14 +117,23 @@ pub struct Telemetry {
 /// Starts logging and tracing for the process. Must be called inside the runtime, which the
 /// exporter uses.
 pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry> {
+    init_to(config, service, BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal())
+}
+
+/// Like [`init`], with another destination of the log. `ansi` permits colours.
+pub fn init_to(
+    config: &Config,
+    service: &'static str,
+    log: BoxMakeWriter,
+    ansi: bool,
+) -> anyhow::Result<Telemetry> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(text) => text,
         Err(_) => config.log.clone(),
     };
     let filter = EnvFilter::try_new(&filter)
         .with_context(|| format!("telemetry.log {filter:?} is not a valid filter"))?;
-    let ansi = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    let lines = tracing_subscriber::fmt::layer().with_writer(log).with_ansi(ansi);
     let (format, cell) = (config.format, config.cell().map(str::to_owned));
     let lines = match format {
         Format::Text => {

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod offset;
+mod platform;
 mod uptime;
 
 use std::{

@@ -6,7 +6,7 @@ use super::metadata::Metadata;
 
 /// Each crate with the workspace crates it may import. Dev-dependencies may always use `testkit`
 /// and `sim`.
-const ALLOWED: [(&str, &[&str]); 20] = [
+const ALLOWED: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("time-sync", &[]),
     ("mtls", &[]),
@@ -21,8 +21,9 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("admin", &["control", "domain", "mtls", "proto", "telemetry"]),
     ("scheduler", &["domain", "engine", "mtls", "store", "proto", "telemetry"]),
     ("worker", &["time-sync", "domain", "mtls", "server", "proto", "telemetry"]),
-    ("runner", &[]),
-    ("agent", &["time-sync", "mtls", "proto", "runner", "telemetry"]),
+    ("win32", &[]),
+    ("runner", &["win32"]),
+    ("agent", &["time-sync", "mtls", "proto", "runner", "telemetry", "win32"]),
     ("cli", &["domain", "mtls", "proto", "telemetry"]),
     (
         "graywave",

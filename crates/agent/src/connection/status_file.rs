@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::data_dir::{make_usable, set_aside};
+use crate::{data_dir::set_aside, platform::make_usable};
 
 const FILE: &str = "attached";
 

@@ -1,60 +1,68 @@
-//! Interpreter of a script, or the reason why it cannot run.
+//! Files of a script, and the program that runs them, or the reason why it cannot run.
 
-use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::path::Path;
 
 use proto::types::Script;
+
+use crate::platform::{self, Program};
 
 #[cfg(test)]
 #[path = "interpreter_tests.rs"]
 mod tests;
 
-/// Program, its arguments before the script's file, and the name that the file must have.
+/// Byte order mark, without which Windows PowerShell reads a file in the code page of the machine.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// Starts the script of PowerShell beside it. Output is UTF-8, and the script's own text stays
+/// untouched: a prologue in it would break `param` and `using`. An uncaught error ends this file
+/// too, with code 1.
+const POWERSHELL_START: &str = "\
+try { [Console]::OutputEncoding = $OutputEncoding = New-Object System.Text.UTF8Encoding $false } catch { }
+$global:LASTEXITCODE = 0
+& (Join-Path $PSScriptRoot 'script.ps1')
+exit $LASTEXITCODE
+";
+
+/// Files of a script, and the program that runs them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Interpreter {
-    pub(crate) program: String,
-    pub(crate) args: Vec<String>,
-    pub(crate) file_name: &'static str,
+    pub(crate) program: Program,
+    /// Files of the working directory with their names; the program runs the first one.
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
 }
 
-/// Finds the interpreter of the script, by name in these directories; the error is the reason for
-/// the rejection.
-pub(crate) fn of(script: &Script, path: &str) -> Result<Interpreter, String> {
+/// Finds the interpreter of the script; the error is the reason for the rejection. `powershell` is
+/// the configured one.
+pub(crate) fn of(script: &Script, powershell: Option<&Path>) -> Result<Interpreter, String> {
+    let content = script.content.as_str();
     match script.script_type.as_str() {
-        "SHELL" => shell(&script.content),
-        "POWERSHELL" => powershell(path),
-        "BAT" => Err("BAT scripts run only on Windows".to_owned()),
+        "SHELL" => Ok(Interpreter {
+            program: platform::shell(content)?,
+            files: vec![("script.sh", content.as_bytes().to_vec())],
+        }),
+        "POWERSHELL" => Ok(Interpreter {
+            program: platform::powershell(powershell)?,
+            files: vec![
+                ("start.ps1", POWERSHELL_START.as_bytes().to_vec()),
+                ("script.ps1", with_byte_order_mark(content)),
+            ],
+        }),
+        "BAT" => Ok(Interpreter {
+            program: platform::batch("script.bat")?,
+            files: vec![("script.bat", with_windows_line_ends(content))],
+        }),
         other => Err(format!("unknown script type {other:?}")),
     }
 }
 
-/// Interpreter named by the first line, parsed like the kernel does, or `/bin/sh`. The agent does
-/// not execute the file itself, because its file system may be mounted noexec.
-fn shell(content: &str) -> Result<Interpreter, String> {
-    let named = content.lines().next().and_then(|line| line.strip_prefix("#!")).map_or("", str::trim);
-    let (program, argument) = named.split_once([' ', '\t']).unwrap_or((named, ""));
-    let program = if program.is_empty() { "/bin/sh" } else { program };
-    if !program.starts_with('/') {
-        return Err(format!("the interpreter {program:?} is not an absolute path"));
-    }
-    if !is_executable(Path::new(program)) {
-        return Err(format!("the interpreter {program:?} is not installed"));
-    }
-    let argument = argument.trim_start();
-    let args = if argument.is_empty() { Vec::new() } else { vec![argument.to_owned()] };
-    Ok(Interpreter { program: program.into(), args, file_name: "script.sh" })
+fn with_byte_order_mark(content: &str) -> Vec<u8> {
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+    [BYTE_ORDER_MARK, content].concat().into_bytes()
 }
 
-fn powershell(path: &str) -> Result<Interpreter, String> {
-    let program = ["pwsh", "powershell"]
-        .iter()
-        .flat_map(|name| env::split_paths(path).map(move |dir| dir.join(name)))
-        .find(|program| is_executable(program))
-        .and_then(|program| program.into_os_string().into_string().ok())
-        .ok_or("PowerShell is not installed")?;
-    let args = ["-NoProfile", "-NonInteractive", "-File"].map(str::to_owned).to_vec();
-    Ok(Interpreter { program, args, file_name: "script.ps1" })
-}
-
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+/// Text of a batch file: its interpreter fails to find labels in a file with other line ends, and
+/// takes a byte order mark for a part of the first command.
+fn with_windows_line_ends(content: &str) -> Vec<u8> {
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+    content.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes()
 }

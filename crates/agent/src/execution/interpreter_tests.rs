@@ -4,58 +4,38 @@ fn script(script_type: &str, content: &str) -> Script {
     Script { script_type: script_type.into(), content: content.into(), ..Script::default() }
 }
 
-#[track_caller]
-fn check_shell(content: &str, program: &str, args: &[&str]) {
-    let found = of(&script("SHELL", content), "").unwrap();
+#[test]
+fn unknown_type_is_refused() {
+    assert_eq!(of(&script("PERL", ""), None).unwrap_err(), "unknown script type \"PERL\"");
+}
+
+#[test]
+fn batch_file_has_the_line_ends_of_windows() {
     assert_eq!(
-        (found.program.as_str(), found.args),
-        (program, args.iter().map(|&arg| arg.to_owned()).collect())
+        with_windows_line_ends("\u{feff}@echo off\necho 1\r\n\r\n:a"),
+        b"@echo off\r\necho 1\r\n\r\n:a"
     );
 }
 
 #[test]
-fn shebang_line_gives_interpreter_and_at_most_one_argument() {
-    check_shell("", "/bin/sh", &[]);
-    check_shell("echo 1", "/bin/sh", &[]);
-    check_shell("\n#!/bin/cat", "/bin/sh", &[]);
-    check_shell("#!\necho 1", "/bin/sh", &[]);
-    check_shell("#!/bin/cat", "/bin/cat", &[]);
-    check_shell("#! /bin/sh\t-e  \r\necho 1", "/bin/sh", &["-e"]);
-    check_shell("#!/usr/bin/env -S sh -e\n", "/usr/bin/env", &["-S sh -e"]);
+fn script_of_powershell_stays_untouched_behind_its_mark() {
+    let marked = "\u{feff}param($a)\n'grün'";
+    assert_eq!(with_byte_order_mark("param($a)\n'grün'"), marked.as_bytes());
+    assert_eq!(with_byte_order_mark(marked), marked.as_bytes());
 }
 
 #[test]
-fn an_interpreter_that_cannot_run_is_a_reason() {
-    let reason = |content: &str| of(&script("SHELL", content), "").unwrap_err();
-    assert_eq!(reason("#!/no/such x"), "the interpreter \"/no/such\" is not installed");
-    assert_eq!(reason("#!/etc/passwd"), "the interpreter \"/etc/passwd\" is not installed");
-    assert_eq!(reason("#!/bin"), "the interpreter \"/bin\" is not installed");
-    assert_eq!(reason("#!sh"), "the interpreter \"sh\" is not an absolute path");
-}
-
-#[test]
-fn other_types_are_refused() {
-    assert_eq!(of(&script("BAT", "dir"), "").unwrap_err(), "BAT scripts run only on Windows");
-    assert_eq!(of(&script("PERL", ""), "").unwrap_err(), "unknown script type \"PERL\"");
-}
-
-#[test]
-fn powershell_is_looked_for_on_the_path() {
+fn powershell_starts_the_file_beside_its_script() {
     let dir = tempfile::tempdir().unwrap();
-    let path = format!("/no/such:{}", dir.path().display());
-    assert_eq!(powershell(&path).unwrap_err(), "PowerShell is not installed");
-    assert_eq!(powershell("").unwrap_err(), "PowerShell is not installed");
-    for name in ["powershell", "pwsh"] {
-        let program = dir.path().join(name);
-        fs::write(&program, "").unwrap();
-        assert_ne!(
-            powershell(&path).map(|found| found.program),
-            Ok(program.display().to_string()),
-            "not executable"
-        );
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-        let found = powershell(&path).unwrap();
-        assert_eq!((found.program, found.file_name), (program.display().to_string(), "script.ps1"));
-        assert_eq!(found.args.last().map(String::as_str), Some("-File"));
-    }
+    let program = dir.path().join(if cfg!(windows) { "pwsh.exe" } else { "pwsh" });
+    let wanted = format!("PowerShell is not installed as {}", program.display());
+    assert_eq!(of(&script("POWERSHELL", ""), Some(&program)).unwrap_err(), wanted);
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let found = of(&script("POWERSHELL", "1"), Some(&program)).unwrap();
+    assert_eq!(found.program.path, program.display().to_string());
+    assert_eq!(found.program.args.last().map(String::as_str), Some("-File"));
+    let names: Vec<&str> = found.files.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["start.ps1", "script.ps1"]);
+    let start = String::from_utf8(found.files[0].1.clone()).unwrap();
+    assert!(start.is_ascii() && start.contains(names[1]), "{start}");
 }

@@ -1,24 +1,23 @@
 //! Start of a runner.
 
-use std::{
-    io,
-    os::{fd::OwnedFd, unix::net},
-    process::Stdio,
-    sync::PoisonError,
-    time::Duration,
-};
+use std::{io, process::Stdio, sync::PoisonError, time::Duration};
 
-use tokio::{net::UnixStream, process::Command};
+use tokio::process::Command;
 
 use super::{
     prepare::{DESKTOP_ID, Prepared, SCRIPT_FILES},
     program::RunnerProgram,
     supervised::Supervised,
 };
+use crate::platform::{control_pair, detach};
 
 #[cfg(test)]
 #[path = "launch_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "launch_unix_tests.rs"]
+mod unix_tests;
 
 /// Starts the runner of a prepared script. The error is the reason why it could not start. Blocks;
 /// call it in a runtime.
@@ -29,8 +28,7 @@ pub(crate) fn launch(prepared: Prepared, program: &RunnerProgram) -> Result<Supe
     };
     let Prepared { run_dir, mut work_dir, spec } = prepared;
     let start = || {
-        let (control, passed) = net::UnixStream::pair()?;
-        control.set_nonblocking(true)?;
+        let (control, passed) = control_pair()?;
         let mut command = Command::new(&program.program);
         command
             .args(&program.arguments)
@@ -40,13 +38,13 @@ pub(crate) fn launch(prepared: Prepared, program: &RunnerProgram) -> Result<Supe
             .env_clear()
             .env(runner::MARK, &spec.id)
             .envs(spec.env.iter().filter(|(name, _)| name == DESKTOP_ID).map(|(name, value)| (name, value)))
-            .stdin(OwnedFd::from(passed))
+            .stdin(passed)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .current_dir("/");
+            .stderr(Stdio::null());
+        detach(&mut command);
         let _no_open_script_file = SCRIPT_FILES.write().unwrap_or_else(PoisonError::into_inner);
         let process = command.spawn()?;
-        Ok((UnixStream::from_std(control)?, process))
+        Ok((control, process))
     };
     let (control, process) = start().map_err(failed)?;
     work_dir.set_in_use(true);

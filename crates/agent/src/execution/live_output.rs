@@ -5,11 +5,10 @@ use std::{io, time::Duration};
 use runner::{OutputReply, OutputRequest, RunDir};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
     time::timeout,
 };
 
-use super::supervised::connect;
+use crate::platform::{ControlStream, connect};
 
 /// Time limit of one answer. A runner that writes its result to a full disk answers later.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -21,7 +20,7 @@ const MAX_CONTENT_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct LiveOutput {
     run_dir: RunDir,
-    stream: Option<UnixStream>,
+    stream: Option<ControlStream>,
 }
 
 impl LiveOutput {

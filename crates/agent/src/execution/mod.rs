@@ -1,7 +1,5 @@
 //! Execution of one script by its runner.
 
-mod account;
-mod environment;
 mod interpreter;
 mod judge;
 mod launch;
@@ -11,7 +9,6 @@ mod program;
 mod runs;
 mod supervised;
 
-pub(crate) use account::look_up;
 pub(crate) use judge::{StopCause, append_survivors, judge};
 pub(crate) use launch::launch;
 pub(crate) use live_output::LiveOutput;

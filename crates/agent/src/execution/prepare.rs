@@ -1,10 +1,8 @@
 //! Preparation of a script: everything that can fail before its start is journaled.
 
 use std::{
-    fs::{File, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown},
-    path::Path,
+    io,
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -15,8 +13,11 @@ use proto::{
 };
 use runner::{RunDir, Spec};
 
-use super::{account, environment, interpreter, runs::Runs};
-use crate::scratch::{Scratch, WorkDir};
+use super::{interpreter, runs::Runs};
+use crate::{
+    platform,
+    scratch::{Scratch, WorkDir},
+};
 
 /// Prevents a fork while a script's file is open for writing.
 ///
@@ -38,6 +39,8 @@ pub(crate) struct Terms {
     pub(crate) timeout: Duration,
     /// User of the order, or the configured one; `None` for the agent's own.
     pub(crate) run_as_user: Option<String>,
+    /// Configured PowerShell.
+    pub(crate) powershell: Option<PathBuf>,
     pub(crate) kill_left_processes: bool,
 }
 
@@ -65,21 +68,27 @@ pub(crate) fn prepare(
     scratch: &Arc<Scratch>,
     runs: &Runs,
 ) -> Result<Prepared, String> {
-    let interpreter = interpreter::of(script, environment::PATH)?;
-    let account = account::account(terms.run_as_user.as_deref())?;
+    let interpreter = interpreter::of(script, terms.powershell.as_deref())?;
+    let account = platform::account(terms.run_as_user.as_deref())?;
     let write = || -> io::Result<Prepared> {
-        let owner = account.user.as_ref().map(|user| (user.uid, user.gid));
+        let owner = account.user.as_ref();
         let work_dir = scratch.create(&terms.id, owner)?;
-        let script_file = work_dir.path().join(interpreter.file_name);
-        write_script(&script_file, &script.content, owner)?;
+        let files: Vec<_> =
+            interpreter.files.iter().map(|(name, content)| (work_dir.path().join(name), content)).collect();
+        for (path, content) in &files {
+            let _no_fork = SCRIPT_FILES.read().unwrap_or_else(PoisonError::into_inner);
+            platform::write_script(path, content, owner)?;
+        }
+        let script_file = files.into_iter().next().map(|(path, _)| path).unwrap_or_default();
         let run_dir = runs.create(&terms.id, order)?;
         let spec = Spec {
             id: terms.id.clone(),
-            program: interpreter.program.clone(),
-            args: interpreter.args.clone(),
+            program: interpreter.program.path.clone(),
+            args: interpreter.program.args.clone(),
+            raw_args: interpreter.program.raw_args.clone(),
             script_file,
             work_dir: work_dir.path().to_owned(),
-            env: environment::of(&account, terms.env.clone()),
+            env: platform::environment(&account, terms.env.clone()),
             timeout_ms: u64::try_from(terms.timeout.as_millis()).unwrap_or(u64::MAX),
             user: account.user.clone(),
             kill_left_processes: terms.kill_left_processes,
@@ -90,17 +99,4 @@ pub(crate) fn prepare(
         Ok(Prepared { run_dir, work_dir, spec })
     };
     write().map_err(|error| format!("writing the script's files failed: {error}"))
-}
-
-/// Writes a file that its owner may execute: a script may run `exec "$0"`.
-fn write_script(path: &Path, content: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
-    let _no_fork = SCRIPT_FILES.read().unwrap_or_else(PoisonError::into_inner);
-    let mut file = File::options().create_new(true).write(true).mode(0o700).open(path)?;
-    // Independent of the umask.
-    file.set_permissions(Permissions::from_mode(0o700))?;
-    file.write_all(content.as_bytes())?;
-    match owner {
-        Some((uid, gid)) => chown(path, Some(uid), Some(gid)),
-        None => Ok(()),
-    }
 }

@@ -40,7 +40,12 @@ impl RunnerProgram {
     #[cfg(test)]
     pub(crate) fn of_tests() -> Self {
         let test = env::current_exe().unwrap();
-        let agent = test.ancestors().nth(2).unwrap().join("graywave-agent");
+        let agent = test
+            .ancestors()
+            .nth(2)
+            .unwrap()
+            .join("graywave-agent")
+            .with_extension(env::consts::EXE_EXTENSION);
         assert!(agent.is_file(), "build the agent first: {}", agent.display());
         Self::contained(&agent)
     }

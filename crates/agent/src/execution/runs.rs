@@ -2,9 +2,8 @@
 //! acknowledged.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs,
     io::{self, ErrorKind},
-    os::unix::fs::DirBuilderExt as _,
     path::{self, Path, PathBuf},
 };
 
@@ -13,8 +12,9 @@ use proto::{agent::Order, order_signing::sha256};
 use runner::RunDir;
 
 use crate::{
-    data_dir::{RUNS_DIR, make_usable, restore_private_dir},
+    data_dir::{RUNS_DIR, restore_private_dir},
     journal::Key,
+    platform::{create_private_subdirectory, make_usable},
 };
 
 /// File in a run directory: the order of the script, for an agent that starts in mid-run.
@@ -61,7 +61,7 @@ impl Runs {
     /// Creates a run directory with the encoded order of its script. Blocks.
     pub(crate) fn create(&self, id: &str, order: &[u8]) -> io::Result<RunDir> {
         let dir = self.dir(id);
-        let create = || DirBuilder::new().mode(0o700).create(dir.path());
+        let create = || create_private_subdirectory(dir.path());
         if let Err(error) = create() {
             if error.kind() == ErrorKind::AlreadyExists && dir.path().is_dir() {
                 self.set_aside_if_void(id, error)?;

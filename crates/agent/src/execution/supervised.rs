@@ -1,20 +1,18 @@
 //! A runner, as its agent sees it.
 
-use std::{fs::File, io, os::fd::AsRawFd as _, path::Path, time::Duration};
+use std::{fs::File, io, path::Path, time::Duration};
 
-use runner::{Claim, END, ENDED, Ended, Files, LeftProcess, RunDir, RunState, STOP};
-use rustix::fs::{Mode, OFlags, open};
+use runner::{Claim, END, ENDED, Ended, LeftProcess, RunDir, RunState, STOP};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
     process::Child,
     time::{Instant, sleep, sleep_until},
 };
 
 use super::runs::Runs;
 use crate::{
-    data_dir::make_usable,
     journal::blocking,
+    platform::{ControlStream, connect, make_usable},
     scratch::{Scratch, WorkDir},
 };
 
@@ -32,7 +30,7 @@ pub(crate) struct Supervised {
     /// Working directory; `None` if it is lost.
     pub(super) work_dir: Option<WorkDir>,
     pub(super) timeout: Duration,
-    pub(super) control: Option<UnixStream>,
+    pub(super) control: Option<ControlStream>,
     /// Process of a runner that this agent started.
     pub(super) process: Option<Child>,
 }
@@ -220,7 +218,7 @@ impl Supervised {
 }
 
 /// Waits for a message of the runner; true if the connection is closed.
-async fn ended(control: &mut Option<UnixStream>) -> bool {
+async fn ended(control: &mut Option<ControlStream>) -> bool {
     let Some(control) = control else { return true };
     !matches!(control.read_u8().await, Ok(ENDED))
 }
@@ -237,10 +235,4 @@ async fn blocking_state(run_dir: &RunDir) -> io::Result<RunState> {
         state => state,
     })
     .await
-}
-
-/// Connects to the runner's socket by a short path: the length of a socket's path is limited.
-pub(super) async fn connect(run_dir: &RunDir) -> io::Result<UnixStream> {
-    let dir = open(run_dir.path(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    UnixStream::connect(format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), Files::SOCKET)).await
 }

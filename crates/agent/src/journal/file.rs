@@ -68,7 +68,8 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
-    file: File,
+    /// `None` after a failed compaction.
+    file: Option<File>,
     len: u64,
     compact_at: u64,
     book: JournalState,
@@ -86,7 +87,7 @@ impl Journal {
         }
         let (file, len) = rewrite(dir, &book)?;
         let compact_at = COMPACT_BYTES.max(len.saturating_mul(2));
-        let inner = Inner { dir: dir.to_owned(), file, len, compact_at, book, behind: false };
+        let inner = Inner { dir: dir.to_owned(), file: Some(file), len, compact_at, book, behind: false };
         Ok(Self { inner: Mutex::new(inner) })
     }
 
@@ -124,7 +125,7 @@ impl Journal {
     /// Makes the next write fail like a full disk.
     #[cfg(test)]
     pub(crate) fn fill_disk(&self) {
-        self.inner().file = File::options().write(true).open("/dev/full").unwrap();
+        self.inner().file = Some(crate::platform::full_disk());
     }
 }
 
@@ -134,8 +135,8 @@ impl Inner {
             self.compact()?;
         }
         let line = encode(event)?;
-        let written =
-            self.file.write_all(&line).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let written = file.write_all(&line).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
         match &written {
             Ok(()) => self.len += line.len() as u64,
             // After a failed write or sync, the content of the file is unknown.
@@ -146,7 +147,10 @@ impl Inner {
 
     fn compact(&mut self) -> io::Result<()> {
         self.behind = true;
-        (self.file, self.len) = rewrite(&self.dir, &self.book)?;
+        // Windows does not replace a file that is open.
+        self.file = None;
+        let (file, len) = rewrite(&self.dir, &self.book)?;
+        (self.file, self.len) = (Some(file), len);
         self.compact_at = COMPACT_BYTES.max(self.len.saturating_mul(2));
         self.behind = false;
         Ok(())

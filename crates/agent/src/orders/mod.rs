@@ -12,6 +12,7 @@ mod stop_point;
 mod traces;
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 pub(crate) use inbox::{Answer, Orders};

@@ -303,6 +303,7 @@ impl Shared {
             env: of_order.into_iter().chain(of_script).collect(),
             timeout: timeout_of(order),
             run_as_user: user.or(self.run_as_user.as_ref()).cloned(),
+            powershell: self.powershell.clone(),
             kill_left_processes: order.kill_left_processes,
         })
     }

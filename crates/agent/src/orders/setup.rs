@@ -40,6 +40,7 @@ pub(crate) fn new(
         runs: Runs::new(&config.data_dir),
         runner: config.runner.clone(),
         run_as_user: config.run_as_user.clone(),
+        powershell: config.powershell.clone(),
         leaving: TaskTracker::new(),
         active: Mutex::new(HashMap::new()),
         traces: Traces::default(),

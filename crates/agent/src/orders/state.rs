@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) runner: RunnerProgram,
     /// User that runs scripts whose order names none; `None` for the agent's own.
     pub(super) run_as_user: Option<String>,
+    /// Configured PowerShell.
+    pub(super) powershell: Option<PathBuf>,
     /// Runners that drain output, and working directories that wait for them.
     pub(super) leaving: TaskTracker,
     /// Queued and running orders with their stop positions.

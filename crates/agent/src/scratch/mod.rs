@@ -3,9 +3,7 @@
 //! Each script runs in `DATA_DIR/scripts/run-*`. It may put any entries there and damage the
 //! directories above, so both are opened by descriptor and checked each time.
 
-mod directory;
 mod names;
-mod removal;
 mod remover;
 mod work_dir;
 

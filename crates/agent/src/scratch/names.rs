@@ -2,21 +2,13 @@
 
 use std::{
     collections::HashSet,
-    ffi::{CString, OsStr, OsString},
-    os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
-    path::{Path, PathBuf},
+    ffi::{OsStr, OsString},
+    io,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::{
-    fs::{Mode, OFlags, open},
-    io::Errno,
-};
-
-use super::directory::{self, MountCheck};
+use crate::platform::ScriptsDir;
 
 /// Directories below the data directory that may hold working directories. The first usable one is
 /// taken: a script can put a file, a link or a mount in the place of any of them.
@@ -65,13 +57,13 @@ impl Names {
         self.used().remove(name);
     }
 
-    pub(super) fn open_scripts_dir(&self, scripts: &str) -> Result<OwnedFd, Errno> {
-        open_scripts_dir(open_data_dir(&self.data_dir)?.as_fd(), scripts)
+    pub(super) fn open_scripts_dir(&self, scripts: &str) -> io::Result<ScriptsDir> {
+        ScriptsDir::open(&self.data_dir, scripts)
     }
 
     /// Whether an entry is a working directory that no script of this agent uses.
     pub(super) fn is_leftover(&self, name: &OsStr) -> bool {
-        let bytes = name.as_bytes();
+        let bytes = name.as_encoded_bytes();
         let is_ours = bytes.starts_with(PREFIX.as_bytes()) || is_unremovable(name);
         is_ours && !self.used().contains(name)
     }
@@ -79,16 +71,5 @@ impl Names {
 
 /// Whether a working directory could not be removed before.
 pub(crate) fn is_unremovable(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(UNREMOVABLE_PREFIX.as_bytes())
-}
-
-/// Opens the data directory. The operator chooses its path, so links and mounts on the way are
-/// allowed.
-pub(super) fn open_data_dir(path: &Path) -> Result<OwnedFd, Errno> {
-    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
-pub(super) fn open_scripts_dir(data_dir: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
-    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-    directory::open(data_dir, &name, MountCheck::Openat2)
+    name.as_encoded_bytes().starts_with(UNREMOVABLE_PREFIX.as_bytes())
 }

@@ -3,28 +3,23 @@
 use std::{
     collections::{HashSet, VecDeque},
     convert::Infallible,
-    ffi::{CString, OsStr, OsString},
-    fs,
-    os::{fd::AsFd as _, unix::ffi::OsStrExt as _},
+    ffi::{OsStr, OsString},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    fs::{Dir, RenameFlags, renameat_with},
-    io::Errno,
-};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    names::{Names, SCRIPTS_DIRS, is_unremovable},
-    removal,
+use super::names::{Names, SCRIPTS_DIRS, is_unremovable};
+use crate::{
+    data_dir::RUNS_DIR,
+    platform::{Remains, occupied},
 };
-use crate::data_dir::RUNS_DIR;
 
 /// Maximum number of concurrent removals, each on its own thread. They are not runtime threads,
 /// because a runtime waits for its blocking work at shutdown.
@@ -71,6 +66,7 @@ enum Job {
     Leftovers(CancellationToken),
     /// Occupies a thread until a message is sent; panics if the sender is dropped.
     #[cfg(test)]
+    #[cfg(unix)]
     Hold(std::sync::mpsc::Receiver<()>),
 }
 
@@ -99,6 +95,7 @@ impl Remover {
 
     /// Occupies a thread until a message is sent; its job panics if the sender is dropped.
     #[cfg(test)]
+    #[cfg(unix)]
     pub(super) fn hold(&self) -> std::sync::mpsc::Sender<()> {
         let (sender, receiver) = std::sync::mpsc::channel();
         self.push(Job::Hold(receiver));
@@ -150,6 +147,7 @@ impl Queue {
             }
             Job::Leftovers(closed) => self.remove_leftovers(&closed),
             #[cfg(test)]
+            #[cfg(unix)]
             Job::Hold(released) => released.recv().unwrap(),
         }
     }
@@ -165,13 +163,10 @@ impl Queue {
     }
 
     fn remove(&self, scripts: &'static str, name: &OsStr) {
-        let removed = || {
-            let dir = self.names.open_scripts_dir(scripts)?;
-            let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
-            Ok(removal::remove(dir.as_fd(), &name, Instant::now() + REMOVAL_TIMEOUT))
-        };
+        let dir = self.names.open_scripts_dir(scripts);
+        let removed = dir.and_then(|dir| dir.remove(name, Instant::now() + REMOVAL_TIMEOUT));
         let scripts_dir = self.names.data_dir.join(scripts);
-        match removed() {
+        match removed {
             Ok(remains) => {
                 report(&scripts_dir, name, &remains);
                 if remains.count > 0 {
@@ -179,7 +174,7 @@ impl Queue {
                 }
             }
             // The script has removed the parent directory itself.
-            Err(Errno::NOENT) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 let path = scripts_dir.join(name);
                 tracing::warn!(path = %path.display(), %error, "removing a working directory failed");
@@ -193,11 +188,8 @@ impl Queue {
         if scripts == RUNS_DIR || is_unremovable(name) {
             return;
         }
-        let renamed = || {
-            let dir = self.names.open_scripts_dir(scripts)?;
-            renameat_with(&dir, name, &dir, Names::unremovable(name), RenameFlags::NOREPLACE)
-        };
-        if let Err(error) = renamed() {
+        let dir = self.names.open_scripts_dir(scripts);
+        if let Err(error) = dir.and_then(|dir| dir.rename(name, &Names::unremovable(name))) {
             tracing::debug!(%error, name = %name.display(), "renaming a working directory failed");
         }
     }
@@ -210,7 +202,7 @@ impl Queue {
             let path = self.names.data_dir.join(scripts);
             let leftovers = match self.leftovers(scripts) {
                 Ok(leftovers) => leftovers,
-                Err(Errno::NOENT) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => {
                     tracing::warn!(
                         path = %path.display(), %error,
@@ -240,20 +232,15 @@ impl Queue {
     }
 
     /// Names of the working directories that earlier agents left.
-    fn leftovers(&self, scripts: &'static str) -> Result<Vec<OsString>, Errno> {
-        let mut names = Vec::new();
-        for entry in Dir::new(self.names.open_scripts_dir(scripts)?)? {
-            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-            if self.names.is_leftover(&name) {
-                names.push(name);
-            }
-        }
+    fn leftovers(&self, scripts: &'static str) -> io::Result<Vec<OsString>> {
+        let mut names = self.names.open_scripts_dir(scripts)?.names()?;
+        names.retain(|name| self.names.is_leftover(name));
         Ok(names)
     }
 }
 
 /// Logs entries that could not be removed.
-fn report(scripts_dir: &Path, name: &OsStr, remains: &removal::Remains) {
+fn report(scripts_dir: &Path, name: &OsStr, remains: &Remains) {
     for (path, error) in &remains.reported {
         let path = scripts_dir.join(path);
         tracing::warn!(path = %path.display(), %error, "removing an entry of a working directory failed");
@@ -265,18 +252,4 @@ fn report(scripts_dir: &Path, name: &OsStr, remains: &removal::Remains) {
             "removing a working directory failed"
         );
     }
-}
-
-/// Names of entries in a directory that contain the working directory of a process.
-fn occupied(scripts_dir: &Path) -> HashSet<OsString> {
-    let Ok(scripts_dir) = scripts_dir.canonicalize() else { return HashSet::new() };
-    let Ok(processes) = fs::read_dir("/proc") else { return HashSet::new() };
-    let name_of = |cwd: PathBuf| {
-        let below = cwd.strip_prefix(&scripts_dir).ok()?;
-        below.components().next().map(|name| name.as_os_str().to_owned())
-    };
-    processes
-        .flatten()
-        .filter_map(|process| name_of(fs::read_link(process.path().join("cwd")).ok()?))
-        .collect()
 }

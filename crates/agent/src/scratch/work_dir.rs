@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     io,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{self, Path, PathBuf},
     sync::{
         Arc,
@@ -11,25 +10,19 @@ use std::{
     },
 };
 
-use rustix::{
-    fs::{AtFlags, Gid, Mode, RenameFlags, Uid, chownat, fchmod, mkdirat, renameat_with},
-    io::Errno,
-};
+use runner::User;
 use tokio::sync::oneshot;
 
 use super::{
-    names::{Names, SCRIPTS_DIRS, open_data_dir, open_scripts_dir},
+    names::{Names, SCRIPTS_DIRS},
     remover::{Done, Remover, Sweep},
 };
-use crate::data_dir::{RUNS_DIR, make_usable};
+use crate::{data_dir::RUNS_DIR, platform};
 
 #[cfg(test)]
+#[cfg(unix)]
 #[path = "work_dir_tests.rs"]
 mod tests;
-
-/// Mode of the directories above a working directory whose script runs as another user, who must
-/// pass through and read nothing.
-const PASSABLE: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
 
 /// Creates and removes working directories.
 #[derive(Debug)]
@@ -87,20 +80,20 @@ impl Scratch {
         self.remover.remove(RUNS_DIR, id.into(), None);
     }
 
-    /// Creates the working directory of a run, for this user and group if they differ from the
-    /// agent's. Blocks.
+    /// Creates the working directory of a run, for this user if it differs from the agent's.
+    /// Blocks.
     ///
     /// # Errors
     ///
     /// Also if the run has a working directory.
-    pub(crate) fn create(self: &Arc<Self>, id: &str, owner: Option<(u32, u32)>) -> io::Result<WorkDir> {
-        make_usable(&self.names.data_dir);
-        let data_dir = open_data_dir(&self.names.data_dir)?;
+    pub(crate) fn create(self: &Arc<Self>, id: &str, owner: Option<&User>) -> io::Result<WorkDir> {
+        let data_dir = &self.names.data_dir;
+        platform::make_usable(data_dir);
         let name = Names::of_run(id);
         self.names.use_name(&name);
-        let mut last = Errno::NOENT;
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
         for (place, scripts) in SCRIPTS_DIRS.into_iter().enumerate() {
-            match create_in(data_dir.as_fd(), scripts, &name, owner) {
+            match platform::create_run_directory(data_dir, scripts, &name, owner) {
                 Ok(()) => {
                     if self.used.swap(place, Ordering::Relaxed) != place && place > 0 {
                         let path = self.names.data_dir.join(scripts);
@@ -111,7 +104,7 @@ impl Scratch {
                     }
                     return Ok(self.work_dir(scripts, name));
                 }
-                Err(error) if is_obstacle(error) => last = error,
+                Err(error) if platform::is_obstacle(&error) => last = error,
                 Err(error) => {
                     last = error;
                     break;
@@ -119,7 +112,7 @@ impl Scratch {
             }
         }
         self.names.release_name(&name);
-        Err(last.into())
+        Err(last)
     }
 
     /// Opens the working directory that an earlier agent created for a run; `None` without one.
@@ -138,54 +131,6 @@ impl Scratch {
         let path = self.names.data_dir.join(scripts).join(&name);
         WorkDir { scratch: Arc::clone(self), scripts, name, path, in_use: false, done: None }
     }
-}
-
-fn create_in(
-    data_dir: BorrowedFd<'_>,
-    scripts: &str,
-    name: &OsString,
-    owner: Option<(u32, u32)>,
-) -> Result<(), Errno> {
-    let mut dir = open_scripts_dir(data_dir, scripts);
-    if dir.as_ref().err() == Some(&Errno::NOENT) {
-        mkdirat(data_dir, scripts, Mode::RWXU)?;
-        dir = open_scripts_dir(data_dir, scripts);
-    }
-    let dir = dir?;
-    mkdirat(&dir, name, Mode::RWXU)?;
-    match owner {
-        Some(owner) => give_to(data_dir, &dir, name, owner),
-        None => Ok(()),
-    }
-}
-
-/// Gives a working directory to the user of its script. Everything else in the data directory stays
-/// unreadable for that user.
-fn give_to(
-    data_dir: BorrowedFd<'_>,
-    dir: &OwnedFd,
-    name: &OsString,
-    (uid, gid): (u32, u32),
-) -> Result<(), Errno> {
-    fchmod(data_dir, PASSABLE)?;
-    fchmod(dir, PASSABLE)?;
-    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    chownat(dir, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// Whether another directory may work despite this error.
-fn is_obstacle(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::ACCESS
-            | Errno::EXIST
-            | Errno::LOOP
-            | Errno::NOTDIR
-            | Errno::OPNOTSUPP
-            | Errno::PERM
-            | Errno::ROFS
-            | Errno::XDEV
-    )
 }
 
 impl WorkDir {
@@ -215,9 +160,9 @@ impl WorkDir {
         let names = &self.scratch.names;
         let dir = names.open_scripts_dir(self.scripts)?;
         names.use_name(&aside);
-        if let Err(error) = renameat_with(&dir, &self.name, &dir, &aside, RenameFlags::NOREPLACE) {
+        if let Err(error) = dir.rename(&self.name, &aside) {
             names.release_name(&aside);
-            return Err(error.into());
+            return Err(error);
         }
         names.release_name(&self.name);
         self.path.set_file_name(&aside);

@@ -51,7 +51,7 @@ pub(crate) struct NativeDesktop {
     os_type: String,
     /// Name, version and kernel of the operating system.
     os_version: Option<String>,
-    /// How the agent tracks the processes of scripts: CGROUP or MARK.
+    /// How the agent tracks the processes of scripts: CGROUP, JOB or MARK.
     containment: Option<&'static str>,
     ip_address: Option<String>,
     desktop_pool_id: Option<String>,

@@ -54,8 +54,8 @@ pub(crate) struct NativeRecord {
     signal: Option<u8>,
     /// Absolute path of the program that ran the script; `null` if the script never started.
     interpreter: Option<String>,
-    /// How the agent tracked the script's processes: CGROUP or MARK; `null` if the script never
-    /// started.
+    /// How the agent tracked the script's processes: CGROUP, JOB or MARK; `null` if the script
+    /// never started.
     containment: Option<&'static str>,
     /// Processes that were alive after the end of the script, at most 16.
     left_processes: Vec<NativeLeftProcess>,

@@ -6,6 +6,7 @@ use std::{
         fd::AsFd as _,
         unix::{net::UnixStream, process::CommandExt as _},
     },
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -25,7 +26,7 @@ use signal_hook::{
 };
 
 use super::{cgroup::Cgroup, control::Control, kill, user};
-use crate::{Claim, Containment, End, LeftProcess, MARK, Output, Spec, platform::Event};
+use crate::{Claim, Containment, End, Event, LeftProcess, MARK, Output, Spec};
 
 /// Maximum wait for the end of the script's own process after its kill.
 const KILL_GRACE: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// Leaves the agent's session, adopts orphans of the script, and listens for the agent.
-    pub(crate) fn new(spec: &Spec) -> io::Result<Self> {
+    pub(crate) fn new(spec: &Spec, _run_dir: &Path) -> io::Result<Self> {
         match setsid() {
             // The leader of a group, as under a debugger, cannot begin a session.
             Ok(_) | Err(Errno::PERM) => {}

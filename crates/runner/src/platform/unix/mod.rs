@@ -8,15 +8,42 @@ mod processes;
 mod user;
 
 use std::{
-    fs,
-    path::Path,
+    env,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 pub(crate) use host::Host;
+use rustix::fs::{FallocateFlags, fallocate};
 pub(crate) use user::run_as;
 
-use crate::{Containment, LeftProcess};
+use crate::{Containment, LeftProcess, text::CodePage};
+
+/// Exit codes of a process that the machine ended. The shell's codes of signals are recognised
+/// elsewhere.
+pub(crate) const TERMINATED_CODES: [i32; 0] = [];
+
+/// Makes a run directory the working directory, and returns its path there. A script may take the
+/// permissions of a directory above, or rename it.
+pub(crate) fn enter(run_dir: &Path) -> io::Result<PathBuf> {
+    env::set_current_dir(run_dir)?;
+    Ok(PathBuf::from("."))
+}
+
+/// Makes the name of a new, closed file durable.
+pub(crate) fn sync_new_file(_file: &File, dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Reserves space for a file without a change of its length. Best effort.
+pub(crate) fn reserve(file: &File, bytes: u64) {
+    let (Ok(()) | Err(_)) = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
+}
+
+/// Code page of programs that write no UTF-8: every program writes UTF-8.
+pub(crate) const LOCAL_TEXT: Option<CodePage> = None;
 
 /// Id of this boot of the machine; `None` if it is unknown.
 pub fn boot_id() -> Option<String> {

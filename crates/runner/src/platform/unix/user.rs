@@ -10,7 +10,7 @@ use std::{
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-use crate::{RUNNER_ARGUMENT, User};
+use crate::{RUNNER_ARGUMENT, UnixUser, User};
 
 /// First argument of the process that becomes another user and executes a program.
 const AS_ARGUMENT: &str = "__as";
@@ -20,6 +20,9 @@ const NOT_EXECUTABLE: u8 = 126;
 /// Command that executes a program as another user, through this same executable: the standard
 /// library cannot set supplementary groups.
 pub(super) fn command(user: &User, program: &str) -> io::Result<Command> {
+    let User::Unix(user) = user else {
+        return Err(io::Error::other("a user of another system"));
+    };
     let mut command = Command::new("/proc/self/exe");
     if env::args_os().nth(1).is_some_and(|argument| argument == RUNNER_ARGUMENT) {
         command.arg(RUNNER_ARGUMENT);
@@ -35,7 +38,7 @@ pub(crate) fn run_as(arguments: &[OsString]) -> Option<ExitCode> {
     if first != AS_ARGUMENT {
         return None;
     }
-    let error = match user.to_str().map(serde_json::from_str::<User>) {
+    let error = match user.to_str().map(serde_json::from_str::<UnixUser>) {
         Some(Ok(user)) => match become_user(&user) {
             Ok(()) => Command::new(program).args(rest).exec(),
             Err(error) => error,
@@ -46,7 +49,7 @@ pub(crate) fn run_as(arguments: &[OsString]) -> Option<ExitCode> {
     Some(ExitCode::from(NOT_EXECUTABLE))
 }
 
-fn become_user(user: &User) -> io::Result<()> {
+fn become_user(user: &UnixUser) -> io::Result<()> {
     let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
     setgroups(&groups)?;
     setgid(Gid::from_raw(user.gid))?;

@@ -12,11 +12,8 @@ use proto::{
 };
 use rustix::process::geteuid;
 
-use crate::{
-    agent_process::{AgentHome, eventually, leave_out},
-    fake_worker::FakeWorker,
-    order, start,
-};
+use super::agent_process::{AgentHome, eventually, leave_out};
+use crate::{fake_worker::FakeWorker, order, start};
 
 /// Whether a command can be executed and succeeds.
 fn succeeds(command: &[&str]) -> bool {

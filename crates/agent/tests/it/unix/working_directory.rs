@@ -7,8 +7,8 @@ use std::{
 
 use proto::agent::Order;
 
+use super::agent_process::{AgentHome, AgentProcess, eventually, mounts_are_permitted, names};
 use crate::{
-    agent_process::{AgentHome, AgentProcess, eventually, mounts_are_permitted, names},
     fake_worker::{FakeWorker, Session},
     order,
 };

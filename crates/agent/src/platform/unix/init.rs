@@ -17,7 +17,11 @@ use signal_hook::{
 ///
 /// The kernel gives every orphan of the container to process 1, and a process that nobody waits for
 /// stays in the process table.
-pub(crate) fn run_as_init() -> Option<io::Result<ExitCode>> {
+///
+/// # Errors
+///
+/// If the child cannot be started.
+pub fn run_as_init() -> Option<io::Result<ExitCode>> {
     (getpid() == Pid::INIT).then(init)
 }
 

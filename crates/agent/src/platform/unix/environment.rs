@@ -7,13 +7,13 @@ use std::{env, path::Path};
 use super::account::Account;
 
 /// PATH of scripts: the directories of the Filesystem Hierarchy Standard.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Locale if the agent has none: UTF-8 without a language.
 const DEFAULT_LANG: &str = "C.UTF-8";
 
 /// All variables of a script but the mark of its execution, which the runner adds.
-pub(super) fn of(account: &Account, order: Vec<(String, String)>) -> Vec<(String, String)> {
+pub(crate) fn environment(account: &Account, order: Vec<(String, String)>) -> Vec<(String, String)> {
     let lang = env::var("LANG").ok().filter(|lang| !lang.is_empty());
     let mut variables = vec![
         ("HOME", account.home.clone()),
@@ -42,7 +42,7 @@ mod tests {
     fn variables_of_the_agent_are_not_inherited() {
         let account =
             Account { name: "ada".into(), home: "/home/ada".into(), shell: "/bin/sh".into(), user: None };
-        let variables = of(&account, vec![("GRAYWAVE_TASK_ID".to_owned(), "t".to_owned())]);
+        let variables = environment(&account, vec![("GRAYWAVE_TASK_ID".to_owned(), "t".to_owned())]);
         let mut names: Vec<_> =
             variables.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "TZ").collect();
         names.sort_unstable();

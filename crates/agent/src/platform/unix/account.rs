@@ -70,12 +70,12 @@ fn named(name: &str) -> Result<Account, String> {
     });
     let (user, groups) =
         lookup.entry(LOOKUP_TIMEOUT).ok_or_else(|| format!("cannot run as user {name:?}: no such user"))?;
-    let ids = runner::User {
+    let ids = runner::UnixUser {
         uid: user.uid.as_raw(),
         gid: user.gid.as_raw(),
         groups: groups.into_iter().map(Gid::as_raw).collect(),
     };
-    Ok(Account { user: Some(ids), ..of_agent(Some(user), None) })
+    Ok(Account { user: Some(runner::User::Unix(ids)), ..of_agent(Some(user), None) })
 }
 
 fn of_agent(entry: Option<User>, inherited_home: Option<String>) -> Account {

@@ -1,8 +1,9 @@
 //! The table of docs/scripts.md, checked row by row on a real agent.
 
-use crate::{agent_process::AgentHome, fake_worker::FakeWorker, order};
+use super::agent_process::AgentHome;
+use crate::{fake_worker::FakeWorker, order};
 
-const PAGE: &str = include_str!("../../../../docs/scripts.md");
+const PAGE: &str = include_str!("../../../../../docs/scripts.md");
 
 /// Rows with a check: subject, script, and output with its lines joined by spaces.
 fn rows() -> Vec<(&'static str, String, &'static str)> {

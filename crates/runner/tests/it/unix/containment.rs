@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use runner::{Containment, End};
 
-use crate::{eventually, execution, succeeds};
+use super::{eventually, execution, succeeds};
 
 /// Command that no other process of this machine has.
 fn unique_sleep(number: u32) -> String {

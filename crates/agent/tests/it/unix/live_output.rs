@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::{fake_worker::FakeWorker, fifo, key, order, start};
+use super::fifo;
+use crate::{fake_worker::FakeWorker, key, order, start};
 
 #[tokio::test]
 async fn output_is_sent_while_the_script_runs() {

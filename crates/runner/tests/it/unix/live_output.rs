@@ -9,7 +9,7 @@ use std::{
 
 use runner::{Files, OutputReply, OutputRequest};
 
-use crate::{Execution, SOON, execution};
+use super::{Execution, SOON, execution};
 
 /// Connection of an agent beside the one that supervises the script.
 fn connect(execution: &Execution) -> UnixStream {

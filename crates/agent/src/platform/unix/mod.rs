@@ -1,0 +1,31 @@
+//! Unix: descriptors, permissions, sockets and signals.
+
+mod account;
+mod directory;
+mod environment;
+mod facts;
+mod files;
+mod init;
+mod interpreter;
+mod process;
+mod removal;
+mod scripts_dir;
+mod service;
+mod socket;
+
+pub(crate) use account::{account, look_up};
+pub(crate) use environment::environment;
+pub(crate) use facts::{host_name, is_noexec, os_version};
+#[cfg(test)]
+pub(crate) use files::full_disk;
+pub(crate) use files::{
+    add_permissions, create_private_dir, create_private_subdirectory, leads_nowhere, lock_directory,
+    make_usable, new_private_file, open_lock_file, replace_file, write_script,
+};
+pub use init::run_as_init;
+pub(crate) use interpreter::{batch, powershell, shell};
+pub(crate) use process::detach;
+pub use process::stop_requested;
+pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};
+pub use service::{default_data_dir, install_service, run_service, uninstall_service};
+pub(crate) use socket::{ControlStream, LocalListener, connect, connect_local, control_pair};

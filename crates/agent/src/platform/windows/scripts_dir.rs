@@ -1,0 +1,186 @@
+//! A directory of working directories.
+
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::windows::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use runner::User;
+use win32::access;
+
+use crate::platform::Remains;
+
+/// Maximum number of unremovable entries reported by name.
+const MAX_REPORTED: usize = 8;
+/// Right to remove: `DELETE`.
+const DELETE: u32 = 0x0001_0000;
+/// Permits to open a directory: `FILE_FLAG_BACKUP_SEMANTICS`.
+const OPEN_DIRECTORY: u32 = 0x0200_0000;
+/// Error of a path that another process uses: `ERROR_SHARING_VIOLATION`.
+const IN_USE: i32 = 32;
+
+/// Directory of working directories.
+#[derive(Debug)]
+pub(crate) struct ScriptsDir(PathBuf);
+
+impl ScriptsDir {
+    /// Opens the directory below a data directory. A link or a mount in its place is an error.
+    pub(crate) fn open(data_dir: &Path, name: &str) -> io::Result<Self> {
+        let path = data_dir.join(name);
+        let metadata = fs::symlink_metadata(&path)?;
+        if metadata.file_type().is_symlink() || !metadata.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Self(path))
+    }
+
+    /// Renames an entry; fails if there is one of the new name.
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        let to = self.0.join(to);
+        if fs::symlink_metadata(&to).is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(self.0.join(from), to)
+    }
+
+    /// Names of all entries.
+    pub(crate) fn names(self) -> io::Result<Vec<OsString>> {
+        fs::read_dir(self.0)?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    /// Removes an entry with everything below it, at most until the deadline. Blocks.
+    pub(crate) fn remove(&self, name: &OsStr, deadline: Instant) -> io::Result<Remains> {
+        let mut remains = Remains::default();
+        remove(&self.0, Path::new(name), deadline, &mut remains);
+        Ok(remains)
+    }
+}
+
+/// Removes an entry and what is below it, and goes on after a failure. Links are removed, not
+/// followed.
+fn remove(scripts_dir: &Path, below: &Path, deadline: Instant, remains: &mut Remains) {
+    let path = scripts_dir.join(below);
+    let removed = match fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.file_type().is_symlink_dir() => fs::remove_dir(&path),
+        Ok(metadata) if metadata.is_dir() => remove_directory(scripts_dir, below, deadline, remains),
+        Ok(metadata) => remove_file(&path, &metadata),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            remains.count += 1;
+            if remains.reported.len() < MAX_REPORTED {
+                remains.reported.push((below.to_owned(), error));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn remove_directory(
+    scripts_dir: &Path,
+    below: &Path,
+    deadline: Instant,
+    remains: &mut Remains,
+) -> io::Result<()> {
+    let path = scripts_dir.join(below);
+    let before = remains.count;
+    for entry in fs::read_dir(&path)? {
+        if Instant::now() >= deadline {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        remove(scripts_dir, &below.join(entry?.file_name()), deadline, remains);
+    }
+    // The entries that remain are reported, and keep the directory.
+    if remains.count > before { Ok(()) } else { fs::remove_dir(&path) }
+}
+
+fn remove_file(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+    let mut permissions = metadata.permissions();
+    if permissions.readonly() {
+        #[expect(clippy::permissions_set_readonly_false, reason = "an attribute on Windows, no mode")]
+        permissions.set_readonly(false);
+        fs::set_permissions(path, permissions)?;
+    }
+    fs::remove_file(path)
+}
+
+/// Creates a working directory, and the directory above it where that is missing. Another user gets
+/// the rights of this directory alone: the system lets every user pass through those above.
+pub(crate) fn create_run_directory(
+    data_dir: &Path,
+    scripts: &str,
+    name: &OsStr,
+    owner: Option<&User>,
+) -> io::Result<()> {
+    let dir = match ScriptsDir::open(data_dir, scripts) {
+        Err(error) if error.kind() == ErrorKind::NotFound && data_dir.is_dir() => {
+            fs::create_dir(data_dir.join(scripts))?;
+            ScriptsDir::open(data_dir, scripts)?
+        }
+        opened => opened?,
+    };
+    let path = dir.0.join(name);
+    fs::create_dir(&path)?;
+    match owner {
+        Some(User::Session(user)) => access::share_directory(&path, &user.sid),
+        _ => Ok(()),
+    }
+}
+
+/// Whether another directory may work despite this error.
+pub(crate) fn is_obstacle(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::PermissionDenied)
+}
+
+/// Names of entries in a directory in which a process works: the system does not let them be
+/// removed.
+pub(crate) fn occupied(scripts_dir: &Path) -> HashSet<OsString> {
+    let is_occupied = |path: &Path| {
+        let opened = File::options().access_mode(DELETE).custom_flags(OPEN_DIRECTORY).open(path);
+        opened.is_err_and(|error| error.raw_os_error() == Some(IN_USE))
+    };
+    let entries = fs::read_dir(scripts_dir).into_iter().flatten().flatten();
+    entries.filter(|entry| is_occupied(&entry.path())).map(|entry| entry.file_name()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_below_a_directory_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("scripts/run-x/a/b");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), "").unwrap();
+        let mut permissions = fs::metadata(deep.join("file")).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(deep.join("file"), permissions).unwrap();
+        let scripts = ScriptsDir::open(dir.path(), "scripts").unwrap();
+        let later = Instant::now() + std::time::Duration::from_secs(60);
+        let remains = scripts.remove(OsStr::new("run-x"), later).unwrap();
+        assert_eq!(remains.count, 0, "{remains:?}");
+        assert_eq!(scripts.names().unwrap(), Vec::<OsString>::new());
+    }
+
+    #[test]
+    fn file_in_use_remains_and_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("scripts/run-x")).unwrap();
+        let path = dir.path().join("scripts/run-x/used");
+        let used = File::options().create_new(true).write(true).share_mode(0).open(&path).unwrap();
+        let scripts = ScriptsDir::open(dir.path(), "scripts").unwrap();
+        let later = Instant::now() + std::time::Duration::from_secs(60);
+        let remains = scripts.remove(OsStr::new("run-x"), later).unwrap();
+        assert_eq!(remains.reported[0].0, Path::new("run-x").join("used"));
+        assert_eq!(remains.count, 1);
+        drop(used);
+        assert_eq!(scripts.remove(OsStr::new("run-x"), later).unwrap().count, 0);
+    }
+}
