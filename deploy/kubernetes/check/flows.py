@@ -59,13 +59,20 @@ PRODUCTION = ROLES | {
 COLLECTOR = {(role, "collector", 4317) for role in SERVERS}
 PASSTHROUGH = {("gateway", "scheduler", 9091), ("gateway", "worker", 9443)}
 WITHOUT_PASSTHROUGH = {("private network", "worker", 9443), ("internet", "worker", 9443)}
+OPENSHIFT = {flow for flow in PRODUCTION if flow[2] != 53} | {(pod, "DNS of OpenShift", 5353) for pod in PODS}
+# The component has an address in the private network.
+EXTERNAL_POSTGRES = {flow for flow in ROLES if "database" not in flow[:2]} | {
+    (pod, "private network", 5432) for pod in ("api", "scheduler", "migrate")
+}
 MEANT = {
     "dev": DEV,
     "production": PRODUCTION,
     "options": (PRODUCTION | COLLECTOR | PASSTHROUGH) - WITHOUT_PASSTHROUGH,
     "grpc-route": PRODUCTION | {("gateway", "scheduler", 9091)},
-    "openshift": {flow for flow in PRODUCTION if flow[2] != 53} | {(pod, "DNS of OpenShift", 5353) for pod in PODS},
+    "openshift": OPENSHIFT,
+    "openshift without driver": OPENSHIFT,
     "recovery": PRODUCTION,
+    "external-postgres": EXTERNAL_POSTGRES,
     "cell a": PRODUCTION,
     "cell b": PRODUCTION,
 }

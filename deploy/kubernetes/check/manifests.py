@@ -1,6 +1,7 @@
 """Rendered manifests of the clusters, and queries on them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,10 @@ CLUSTERS = {
         add=("agents-metric", "collector", "cilium", "external-secrets", "passthrough", "trust-manager"),
     ),
     "grpc-route": Cluster(PRODUCTION, add=("grpc-route",)),
-    "openshift": Cluster(PRODUCTION, add=("openshift",), without=("csi-driver",)),
+    "openshift": Cluster(PRODUCTION, add=("openshift",)),
+    "openshift without driver": Cluster(PRODUCTION, add=("openshift",), without=("csi-driver",)),
     "recovery": Cluster(PRODUCTION, add=("recovery",)),
+    "external-postgres": Cluster(PRODUCTION, add=("external-postgres",), without=("cloudnative-pg", "backup")),
     "cell a": Cluster(["examples/cells/a", "examples/cells/shared"]),
     "cell b": Cluster(["examples/cells/b", "examples/cells/shared"]),
 }
@@ -171,7 +174,12 @@ def workspace_version() -> str:
 def documented_settings() -> dict[str, object]:
     """Each `section.key` of docs/configuration.md with its default."""
     text = (ROOT / "docs/configuration.md").read_text()
-    block = text.split("```toml\n", 1)[1].split("```", 1)[0]
+    return settings(text.split("```toml\n", 1)[1].split("```", 1)[0])
+
+
+def settings(block: str) -> dict[str, object]:
+    """Each `section.key` of a block of TOML. A line `# key = value` shows a key too, as an alternative."""
+    block = re.sub(r"(?m)^# ([a-z_]+ = )", r"\1", block)
     return {
         f"{section}.{key}": value for section, values in tomllib.loads(block).items() for key, value in values.items()
     }

@@ -90,11 +90,14 @@ def resources_are_bounded(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def memory_holds_the_bodies(manifests: Manifests) -> Iterator[str]:
-    """Bodies are in memory twice: as received and as parsed."""
+    """Bodies are in memory twice: as received and as parsed. Schedulers get them on the admin listener."""
+    default = documented_settings()["api.body_budget_bytes"]
     for _, container, where in containers(manifests):
-        budget = manifests.environment(container).get("GRAYWAVE__API__BODY_BUDGET_BYTES")
+        if container.get("args") not in (["api"], ["scheduler"]):
+            continue
+        budget = manifests.environment(container).get("GRAYWAVE__API__BODY_BUDGET_BYTES", default)
         limit = container.get("resources", {}).get("limits", {}).get("memory")
-        if budget and limit and quantity(limit) < 2 * int(budget):
+        if limit and quantity(limit) < 2 * int(budget):
             yield f"{where}: {limit} of memory is too little for bodies of {budget} bytes"
 
 
@@ -303,8 +306,8 @@ def disruptions_are_budgeted(manifests: Manifests) -> Iterator[str]:
         if replicas > 1 and len(ours) != 1:
             yield f"{title(item)}: {len(ours)} budgets"
         for budget in ours:
-            # Such a budget would block every eviction from a node.
-            if budget.get("maxUnavailable", 1) == 0 or budget.get("minAvailable", 0) >= replicas:
+            # Such a budget would block every eviction from a node. Without pods there is nothing to evict.
+            if replicas and (budget.get("maxUnavailable", 1) == 0 or budget.get("minAvailable", 0) >= replicas):
                 yield f"{title(item)}: the budget allows no disruption"
 
 
@@ -323,6 +326,27 @@ def pods_are_spread(manifests: Manifests) -> Iterator[str]:
         priority = template["spec"].get("priorityClassName")
         if priority and not manifests.named("PriorityClass", priority):
             yield f"{title(item)}: no priority class {priority}"
+
+
+@policy
+def database_has_the_priority_of_its_callers(manifests: Manifests) -> Iterator[str]:
+    wanted = {pod.spec.get("priorityClassName") for pod in written(manifests) if role_of(pod) == "scheduler"}
+    for item in manifests.of("Cluster"):
+        priority = item["spec"].get("priorityClassName")
+        if wanted != {priority}:
+            yield f"{title(item)}: priority {priority}, but its schedulers have {wanted}"
+
+
+@policy
+def assigned_groups_read_certificates(manifests: Manifests) -> Iterator[str]:
+    """The driver gives its files to the group in its attributes, so the pods must be in that group. Without the
+    attribute they belong to group 0."""
+    for pod in written(manifests):
+        own = pod.spec.get("securityContext", {}).get("fsGroup")
+        for volume in pod.spec.get("volumes", []):
+            group = volume.get("csi", {}).get("volumeAttributes", {}).get("csi.cert-manager.io/fs-group")
+            if "csi" in volume and group != (None if own is None else str(own)):
+                yield f"{pod.owner}: volume {volume['name']} belongs to the group {group}, the pods have {own}"
 
 
 @policy
@@ -439,7 +463,8 @@ def autoscalers_scale_something(manifests: Manifests) -> Iterator[str]:
         target = manifests.named(reference["kind"], reference["name"])
         if not target:
             yield f"{title(item)}: no {reference['kind']} {reference['name']}"
-        elif "replicas" in target["spec"]:
+        # With 0 the autoscaler does nothing, on purpose.
+        elif target["spec"].get("replicas", 0) != 0:
             yield f"{title(item)}: each apply would reset the replicas of the target"
 
 
@@ -532,10 +557,11 @@ def files_are_mounted(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def database_is_verified(manifests: Manifests) -> Iterator[str]:
-    """The CA of CloudNativePG is mounted, without its key, wherever the database is used."""
-    if not manifests.of("Cluster"):
+    """The CA of the database is mounted, without its key, wherever the database is used. The plain Postgres in
+    the manifests of dev has none."""
+    if manifests.of("StatefulSet") and not manifests.of("Cluster"):
         return
-    authorities = {f"{item['metadata']['name']}-ca" for item in manifests.of("Cluster")}
+    authorities = {"graywave-database-ca"}
     for _, container, where in containers(manifests):
         variables = manifests.environment(container)
         if "GRAYWAVE__DATABASE__URL_FILE" in variables and "GRAYWAVE__DATABASE__CA_FILE" not in variables:
@@ -622,9 +648,10 @@ def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
     # Created by hand, or by trust-manager.
     configs = {item["metadata"]["name"] for item in manifests.of("ConfigMap", "Bundle")} | {"graywave-ca"}
     made = {"graywave-master-key", "graywave-gateway-tls"}
-    if manifests.of("Cluster"):
-        # Created by hand: the passwords of two database roles.
-        made |= {"graywave-database-runtime", "graywave-database-partitions"}
+    # Created by hand: the passwords of two database roles. Of an external Postgres, all of it.
+    made |= {"graywave-database-runtime", "graywave-database-partitions"}
+    if manifests.named("NetworkPolicy", "graywave-external-database"):
+        made |= {"graywave-database-app", "graywave-database-ca"}
     if not manifests.of("Certificate"):
         # Created by hand or by overlays/dev/secrets.sh.
         parts = ["scheduler-tls", "worker-tls", "admin-tls", "signer", "issuer", "desktop-enrolment"]

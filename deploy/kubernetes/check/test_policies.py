@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 import policies
-from manifests import CLUSTERS, KUBERNETES, Manifests, render
+from manifests import CLUSTERS, KUBERNETES, Manifests, render, settings
 
 CLEAN = {cluster: render(cluster) for cluster in CLUSTERS}
 BREAKS: list[tuple[Callable, str, Callable[[Manifests], None], str]] = []
@@ -79,6 +79,12 @@ def _(manifests):
 def _(manifests):
     container(manifests, "api")["resources"]["limits"]["memory"] = "512Mi"
     setting(manifests, "api", "GRAYWAVE__API__BODY_BUDGET_BYTES", str(2**29))
+
+
+@breaks(policies.memory_holds_the_bodies, "Deployment graywave-scheduler, container scheduler: 512Mi of memory")
+def _(manifests):
+    for config in manifests.of("ConfigMap"):
+        config["data"].pop("GRAYWAVE__API__BODY_BUDGET_BYTES", None)
 
 
 @breaks(policies.pods_are_restricted, "may run as root")
@@ -284,6 +290,23 @@ def _(manifests):
     manifests.objects.remove(manifests.named("PriorityClass", "graywave"))
 
 
+@breaks(policies.database_has_the_priority_of_its_callers, "Cluster graywave-database: priority None")
+def _(manifests):
+    del manifests.named("Cluster", "graywave-database")["spec"]["priorityClassName"]
+
+
+@breaks(policies.assigned_groups_read_certificates, "tls belongs to the group 65532, the pods have None", "openshift")
+def _(manifests):
+    volume = next(volume for volume in pod(manifests, "worker")["volumes"] if volume["name"] == "tls")
+    volume["csi"]["volumeAttributes"]["csi.cert-manager.io/fs-group"] = "65532"
+
+
+@breaks(policies.database_is_verified, "does not verify the database", "external-postgres")
+def _(manifests):
+    env = container(manifests, "api")["env"]
+    env.remove(next(item for item in env if item["name"] == "GRAYWAVE__DATABASE__CA_FILE"))
+
+
 @breaks(policies.selectors_select, "NetworkPolicy graywave-telemetry")
 def _(manifests):
     policy = manifests.named("NetworkPolicy", "graywave-telemetry")
@@ -348,7 +371,7 @@ def _(manifests):
     manifests.named("Certificate", "graywave-admin")["spec"]["dnsNames"].remove("graywave-admin.graywave.svc")
 
 
-@breaks(policies.certificates_have_the_names_of_their_services, "graywave-worker: not for agents.", "openshift")
+@breaks(policies.certificates_have_the_names_of_their_services, "graywave-worker: not for agents.", "openshift without driver")
 def _(manifests):
     manifests.named("Certificate", "graywave-worker")["spec"]["dnsNames"] = ["graywave-agents"]
 
@@ -592,7 +615,18 @@ class Overlays(unittest.TestCase):
         used = {component for cluster in CLUSTERS.values() for component in cluster.add}
         for path in [*KUBERNETES.rglob("overlays/*/kustomization.yaml"), KUBERNETES / "base/kustomization.yaml"]:
             used |= {Path(item).name for item in yaml.safe_load(path.read_text())["components"]}
+        for name in list(used):
+            nested = yaml.safe_load((KUBERNETES / "components" / name / "kustomization.yaml").read_text())
+            used |= {Path(item).name for item in nested.get("components", [])}
         self.assertEqual(components, used)
+
+    def test_a_recovery_starts_neither_schedulers_nor_workers(self):
+        started = [item for item in CLEAN["recovery"].of("Deployment") if item["spec"].get("replicas") != 0]
+        self.assertEqual([item["metadata"]["name"] for item in started], ["graywave-api"])
+
+    def test_settings_that_are_shown_as_alternatives_are_known(self):
+        text = '[a]\nb = 1   # kept\n# b_file = "x"   # instead\n   # more about it\n# a remark\n'
+        self.assertEqual(settings(text), {"a.b": 1, "a.b_file": "x"})
 
     def test_a_migration_is_applied_and_started_alone(self):
         for cluster, manifests in CLEAN.items():
