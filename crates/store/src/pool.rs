@@ -340,7 +340,7 @@ fn connect_pool(
         .before_acquire(move |connection, meta| {
             let refused = before_acquire.refuse(meta.age);
             let is_doubtful = before_acquire.is_doubtful(meta.age);
-            let is_replaced = before_acquire.is_replaced(meta.age);
+            let is_replaced = before_acquire.is_replaced(meta.age, acquire_timeout);
             Box::pin(async move {
                 refused?;
                 if is_replaced {
@@ -357,7 +357,7 @@ fn connect_pool(
             let silence = after_release.clone();
             Box::pin(async move {
                 silence.settled().await;
-                silence.refuse(meta.age).map(|()| !silence.is_replaced(meta.age))
+                silence.refuse(meta.age).map(|()| !silence.is_replaced(meta.age, acquire_timeout))
             })
         })
         .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
