@@ -56,8 +56,8 @@ pub struct PoolOptions {
     /// URL in the form `postgres://user@host:port/database`.
     pub url: String,
     /// Certificates of the CAs of the database, in PEM. With them, the connection is always
-    /// encrypted, and the certificate and the name of the database are verified. The driver adds them
-    /// to its public web CAs, so they do not restrict which CAs are accepted.
+    /// encrypted, and the certificate and the name of the database are verified. The driver adds
+    /// them to its public web CAs, so they do not restrict which CAs are accepted.
     pub ca_pem: Option<Vec<u8>>,
     /// Maximum number of connections.
     pub max_connections: u32,
