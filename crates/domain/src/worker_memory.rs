@@ -4,6 +4,10 @@ use std::fmt;
 
 /// Memory of a connected agent: an idle connection with TLS takes 60 to 64 KiB.
 pub const AGENT_BYTES: u64 = 64 << 10;
+/// Numerator and denominator of the share of the remaining memory that idle connections may fill.
+/// The rest is for what connections hold while agents send and receive: each buffers up to 64 KiB
+/// that is not read yet.
+const AGENTS_SHARE: (u64, u64) = (3, 4);
 /// Memory of a worker for all but its connections: the limits of orders, results and output that
 /// wait in it (256, 64 and 8 MiB), and the process itself.
 pub const WORKER_BASE_BYTES: u64 = 384 << 20;
@@ -62,7 +66,9 @@ const fn mib(bytes: u64) -> u64 {
 
 /// Memory of a worker with a number of agents.
 fn needed_bytes(agents: usize) -> u64 {
-    WORKER_BASE_BYTES.saturating_add(AGENT_BYTES.saturating_mul(agents as u64))
+    let (share, of) = AGENTS_SHARE;
+    let idle = AGENT_BYTES.saturating_mul(agents as u64);
+    WORKER_BASE_BYTES.saturating_add(idle.saturating_mul(of).div_ceil(share))
 }
 
 /// Decides how many agents a worker takes. `configured` is `worker.max_agents` if it is set, and
@@ -73,7 +79,8 @@ fn needed_bytes(agents: usize) -> u64 {
 /// The configured number does not fit, or none fits.
 pub fn max_agents(configured: Option<usize>, limit: Option<MemoryLimit>) -> Result<usize, DoesNotFit> {
     let Some(limit) = limit else { return Ok(configured.unwrap_or(DEFAULT_MAX_AGENTS)) };
-    let fits = limit.bytes.saturating_sub(WORKER_BASE_BYTES) / AGENT_BYTES;
+    let (share, of) = AGENTS_SHARE;
+    let fits = limit.bytes.saturating_sub(WORKER_BASE_BYTES).saturating_mul(share) / of / AGENT_BYTES;
     let fits = usize::try_from(fits).unwrap_or(usize::MAX);
     match configured {
         Some(configured) if configured <= fits => Ok(configured),
@@ -96,7 +103,7 @@ mod tests {
     #[test]
     fn number_of_agents_follows_the_memory() {
         for (limit_mib, expected) in
-            [(2_048, 26_624), (1_024, 10_240), (385, 16), (3_509, 50_000), (64 << 10, 50_000)]
+            [(2_048, 19_968), (1_024, 7_680), (385, 12), (4_551, 50_000), (64 << 10, 50_000)]
         {
             assert_eq!(max_agents(None, limit(limit_mib)), Ok(expected), "{limit_mib} MiB");
         }
@@ -106,8 +113,8 @@ mod tests {
 
     #[test]
     fn configured_number_is_kept_while_it_fits() {
-        assert_eq!(max_agents(Some(100_000), limit(6_634)), Ok(100_000));
-        assert_eq!(max_agents(Some(26_624), limit(2_048)), Ok(26_624));
+        assert_eq!(max_agents(Some(100_000), limit(8_718)), Ok(100_000));
+        assert_eq!(max_agents(Some(19_968), limit(2_048)), Ok(19_968));
         assert_eq!(max_agents(Some(0), limit(10)), Ok(0));
     }
 
@@ -116,8 +123,8 @@ mod tests {
         let refused = max_agents(Some(50_000), limit(2_048)).unwrap_err().to_string();
         assert_eq!(
             refused,
-            "worker.max_agents 50000 needs 3509 MiB, but the memory limit /memory.max is 2048 MiB: set it to at most \
-             26624, or raise the limit to 3509 MiB"
+            "worker.max_agents 50000 needs 4551 MiB, but the memory limit /memory.max is 2048 MiB: set it to at most \
+             19968, or raise the limit to 4551 MiB"
         );
         let refused = max_agents(None, limit(384)).unwrap_err().to_string();
         assert_eq!(

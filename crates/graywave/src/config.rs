@@ -64,7 +64,8 @@ pub(crate) struct Database {
     /// File with that URL, instead of `partition_url`. Read again when it changes.
     pub(crate) partition_url_file: Option<PathBuf>,
     /// Certificates of the CAs of the database. With them, every connection is encrypted and
-    /// verified (`sslmode=verify-full`). Read again when it changes.
+    /// verified (`sslmode=verify-full`). They add to the public web CAs of the driver, which stay
+    /// accepted. Read again when it changes.
     pub(crate) ca_file: Option<PathBuf>,
     /// Maximum number of connections of one process.
     pub(crate) max_connections: u32,

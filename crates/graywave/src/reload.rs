@@ -29,6 +29,18 @@ impl std::fmt::Debug for DatabaseSource {
     }
 }
 
+impl DatabaseSource {
+    /// Returns a warning if a machine between this one and the database could read and change
+    /// everything.
+    pub(crate) fn unverified(&self, options: &PoolOptions) -> Option<String> {
+        let (host, key) = (store::unverified_host(options)?, self.key);
+        Some(format!(
+            "the connection to the database at {host} is not authenticated: set database.ca_file, or add \
+             sslmode=verify-full and sslrootcert to {key}"
+        ))
+    }
+}
+
 /// Address of a database as files and settings have it.
 #[derive(PartialEq, Eq)]
 pub(crate) struct DatabaseAddress {
@@ -105,12 +117,20 @@ impl ReloadedStore {
 
     /// Applies changed files until the future is dropped. A file with an error changes nothing.
     async fn watch(&self) -> Infallible {
-        let DatabaseSource { key, url_file, ca_file, .. } = self.reloaded.source();
+        let source = self.reloaded.source();
+        let DatabaseSource { key, url_file, ca_file, .. } = source;
         if url_file.is_none() && ca_file.is_none() {
             return std::future::pending().await;
         }
         let reload = |options: anyhow::Result<Arc<PoolOptions>>| {
-            report(key, options.and_then(|options| Ok(self.store.reconnect(&options)?)));
+            let applied = options.and_then(|options| {
+                self.store.reconnect(&options)?;
+                Ok(source.unverified(&options))
+            });
+            if let Ok(Some(warning)) = &applied {
+                tracing::warn!("{warning}");
+            }
+            report(key, applied.map(drop));
         };
         self.reloaded.watch(reload).await
     }

@@ -55,9 +55,10 @@ fn ca_file_verifies_the_database_and_must_have_a_ca() {
     let ca = directory.path().join("ca");
     fs::write(&ca, ca_certificate()).unwrap();
     let without = Reloaded::load(source(directory.path(), None)).unwrap();
-    assert_eq!(store::unverified_host(&without.current()).as_deref(), Some("db.example"));
+    let warning = without.source().unverified(&without.current()).unwrap();
+    assert!(warning.contains("db.example") && warning.ends_with(KEY), "{warning}");
     let with = Reloaded::load(source(directory.path(), Some("ca"))).unwrap();
-    assert_eq!(store::unverified_host(&with.current()), None);
+    assert_eq!(with.source().unverified(&with.current()), None);
     fs::write(&ca, "no certificate").unwrap();
     let error = format!("{:#}", with.look().unwrap_err());
     assert!(error.starts_with("database.ca_file: ") && error.contains("contains no certificate"), "{error}");

@@ -32,6 +32,44 @@ struct State {
     replaced_at: Option<Instant>,
 }
 
+/// Outcome of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Answered,
+    /// The connection broke.
+    Broken,
+    /// No answer arrived in time.
+    Silent,
+    /// The connection was replaced meanwhile.
+    Replaced,
+}
+
+impl State {
+    /// Records the end of a query on a connection of a generation. A former database says nothing
+    /// about the connections to the present one.
+    fn note(&mut self, outcome: Outcome, asked: Generation, now: Instant) {
+        self.is_asked = false;
+        if Generation(self.replaced_at) != asked {
+            return;
+        }
+        match outcome {
+            Outcome::Answered | Outcome::Replaced => {}
+            Outcome::Broken => self.broken_at = Some(now),
+            Outcome::Silent => {
+                tracing::warn!(after = ?ANSWERS_WITHIN, "the database does not answer: discarding connections");
+                self.found_at = Some(now);
+            }
+        }
+    }
+}
+
+/// Whether a connection may have been opened with former settings, given its age and the time since
+/// the settings were replaced. The pool reads the settings before it connects, and the age counts
+/// from the end of that, which takes up to `connect_within`.
+fn is_former(age: Duration, since_replaced: Duration, connect_within: Duration) -> bool {
+    age.saturating_add(connect_within) > since_replaced
+}
+
 /// Settings with which connections are opened; another value after each change of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Generation(Option<Instant>);
@@ -52,7 +90,7 @@ impl Silence {
             let (generation, options) = (self.generation(), options());
             let connected = tokio::time::timeout(ANSWERS_WITHIN, PgConnection::connect_with(&options)).await;
             if let Ok(Ok(mut connection)) = connected {
-                while self.generation() == generation && self.ask(&mut connection, clock).await {
+                while self.generation() == generation && self.ask(&mut connection, clock, generation).await {
                     tokio::time::sleep(ASKS_EVERY).await;
                 }
             }
@@ -61,20 +99,18 @@ impl Silence {
     }
 
     /// Queries once. Returns whether the connection is still usable.
-    async fn ask(&self, connection: &mut PgConnection, clock: &Clock) -> bool {
+    async fn ask(&self, connection: &mut PgConnection, clock: &Clock, generation: Generation) -> bool {
         self.0.send_modify(|state| state.is_asked = true);
-        let answer = tokio::time::timeout(ANSWERS_WITHIN, ask_time(connection, clock)).await;
-        self.0.send_modify(|state| {
-            state.is_asked = false;
-            if let Ok(Err(_)) = answer {
-                state.broken_at = Some(Instant::now());
-            }
-            if answer.is_err() {
-                tracing::warn!(after = ?ANSWERS_WITHIN, "the database does not answer: discarding connections");
-                state.found_at = Some(Instant::now());
-            }
-        });
-        matches!(answer, Ok(Ok(())))
+        let outcome = tokio::select! {
+            answer = tokio::time::timeout(ANSWERS_WITHIN, ask_time(connection, clock)) => match answer {
+                Ok(Ok(())) => Outcome::Answered,
+                Ok(Err(_)) => Outcome::Broken,
+                Err(_) => Outcome::Silent,
+            },
+            () = self.replaced(generation) => Outcome::Replaced,
+        };
+        self.0.send_modify(|state| state.note(outcome, generation, Instant::now()));
+        outcome == Outcome::Answered
     }
 
     /// Waits until the next detected outage.
@@ -105,9 +141,11 @@ impl Silence {
         }
     }
 
-    /// Whether a connection of this age was opened with former settings.
-    pub(crate) fn is_replaced(&self, age: Duration) -> bool {
-        self.0.borrow().replaced_at.is_some_and(|replaced_at| age > replaced_at.elapsed())
+    /// Whether a connection of this age, which took at most `connect_within` to open, may have been
+    /// opened with former settings.
+    pub(crate) fn is_replaced(&self, age: Duration, connect_within: Duration) -> bool {
+        let replaced_at = self.0.borrow().replaced_at;
+        replaced_at.is_some_and(|replaced_at| is_former(age, replaced_at.elapsed(), connect_within))
     }
 
     /// Waits for the answer of the query in flight, if any.
@@ -143,4 +181,41 @@ pub(crate) async fn ask_time(connection: &mut PgConnection, clock: &Clock) -> Re
 /// Creates the error for work that waited during an outage.
 pub(crate) fn error() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database stopped answering"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_in_flight_at_the_change_is_replaced() {
+        const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+        let seconds = Duration::from_secs;
+        for (age, since_replaced, expected) in [
+            (10, 3, true),
+            // Opened 2 s after the change: perhaps begun before it.
+            (1, 3, true),
+            (0, 4, true),
+            (0, 5, false),
+            (94, 100, false),
+        ] {
+            let found = is_former(seconds(age), seconds(since_replaced), CONNECT_WITHIN);
+            assert_eq!(found, expected, "age {age} s, {since_replaced} s after the change");
+        }
+    }
+
+    #[test]
+    fn silence_of_the_former_database_fails_no_work() {
+        let now = Instant::now();
+        let former = Generation(None);
+        for outcome in [Outcome::Silent, Outcome::Broken, Outcome::Replaced] {
+            let mut state = State { is_asked: true, replaced_at: Some(now), ..State::default() };
+            state.note(outcome, former, now);
+            assert!(!state.is_asked, "{outcome:?}");
+            assert_eq!((state.found_at, state.broken_at), (None, None), "{outcome:?}");
+            state.note(outcome, Generation(Some(now)), now);
+            let expected = [Outcome::Silent, Outcome::Broken].map(|bad| (outcome == bad).then_some(now));
+            assert_eq!([state.found_at, state.broken_at], expected, "{outcome:?}");
+        }
+    }
 }

@@ -4,14 +4,11 @@ use std::{
     convert::Infallible,
     net::IpAddr,
     str::FromStr as _,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use domain::schema::{self, SCHEMA_VERSION};
+use domain::schema::{DatabaseSchema, SCHEMA_VERSION};
 use sha2::{Digest as _, Sha256};
 use sqlx::{
     PgPool, Postgres, Transaction,
@@ -24,8 +21,8 @@ use time_sync::Clock;
 
 use crate::{
     Connection, Error,
-    connection_watchdog::{self, Silence},
-    schema_version::schema_version,
+    connection_watchdog::{self, Generation, Silence},
+    schema_version,
 };
 
 /// Returns the host of a database if it is another machine and its certificate and name are not
@@ -59,7 +56,8 @@ pub struct PoolOptions {
     /// URL in the form `postgres://user@host:port/database`.
     pub url: String,
     /// Certificates of the CAs of the database, in PEM. With them, the connection is always
-    /// encrypted, and the certificate and the name of the database are verified.
+    /// encrypted, and the certificate and the name of the database are verified. The driver adds
+    /// them to its public web CAs, so they do not restrict which CAs are accepted.
     pub ca_pem: Option<Vec<u8>>,
     /// Maximum number of connections.
     pub max_connections: u32,
@@ -113,12 +111,12 @@ pub struct Store {
     max_connections: u32,
     clock: Clock,
     silence: Silence,
-    /// Last version of the schema that was read; 0 before.
-    schema: Arc<AtomicU32>,
+    /// Schema that fits this program, and the settings with which it was read.
+    schema: Arc<Mutex<Option<(Generation, DatabaseSchema)>>>,
 }
 
 /// The migrations of this program.
-fn migrator() -> Migrator {
+pub(crate) fn migrator() -> Migrator {
     sqlx::migrate!("../../migrations")
 }
 
@@ -195,17 +193,20 @@ impl Store {
         migrator.set_ignore_missing(true).run(&self.pool).await.map_err(Error::Migrate)
     }
 
-    /// Returns the version of the schema in the database; 0 if it has none.
+    /// Returns the schema in the database.
     ///
     /// A schema never becomes older, so the database is not asked again once it had one that fits
-    /// this program.
-    pub async fn schema_version(&self) -> Result<u32, Error> {
-        let known = self.schema.load(Ordering::Relaxed);
-        if schema::fits(known, SCHEMA_VERSION) {
+    /// this program, until [`Store::reconnect`].
+    pub async fn schema(&self) -> Result<DatabaseSchema, Error> {
+        let generation = self.silence.generation();
+        let known = *self.schema.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = known.filter(|(of, _)| *of == generation) {
             return Ok(known);
         }
-        let found = schema_version(&mut *self.acquire().await?).await?;
-        self.schema.store(found, Ordering::Relaxed);
+        let found = schema_version::schema(&mut *self.acquire().await?).await?;
+        if found.check(SCHEMA_VERSION).is_ok() {
+            *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, found));
+        }
         Ok(found)
     }
 
@@ -340,7 +341,7 @@ fn connect_pool(
         .before_acquire(move |connection, meta| {
             let refused = before_acquire.refuse(meta.age);
             let is_doubtful = before_acquire.is_doubtful(meta.age);
-            let is_replaced = before_acquire.is_replaced(meta.age);
+            let is_replaced = before_acquire.is_replaced(meta.age, acquire_timeout);
             Box::pin(async move {
                 refused?;
                 if is_replaced {
@@ -357,7 +358,7 @@ fn connect_pool(
             let silence = after_release.clone();
             Box::pin(async move {
                 silence.settled().await;
-                silence.refuse(meta.age).map(|()| !silence.is_replaced(meta.age))
+                silence.refuse(meta.age).map(|()| !silence.is_replaced(meta.age, acquire_timeout))
             })
         })
         .after_connect(|connection, _| Box::pin(refuse_standby(connection)))

@@ -5,10 +5,10 @@ use std::{
     io::{self, ErrorKind},
 };
 
-use domain::schema::{self, SCHEMA_VERSION};
+use domain::schema::{DoesNotFit, SCHEMA_VERSION};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use crate::{Store, schema_version::schema_version};
+use crate::{Store, schema_version};
 
 /// Condition of a database in which no command can work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,14 +32,9 @@ pub enum NotUsable {
     /// The database has no tables of Graywave.
     #[error("the database has no schema yet: run `graywave migrate`")]
     NoSchema,
-    /// The schema is older than this program.
-    #[error(
-        "the database has schema version {found}, and this program needs {SCHEMA_VERSION}: run `graywave migrate`"
-    )]
-    OldSchema {
-        /// Version of the schema in the database.
-        found: u32,
-    },
+    /// The schema does not fit this program.
+    #[error(transparent)]
+    Schema(#[from] DoesNotFit),
 }
 
 impl Store {
@@ -60,11 +55,11 @@ impl Store {
     pub async fn check_usable(&self) -> Result<(), NotUsable> {
         let mut connection = self.connect_alone().await?;
         let options = self.pool().connect_options();
-        let found = tokio::time::timeout(self.acquire_timeout(), schema_version(&mut connection)).await;
+        let found =
+            tokio::time::timeout(self.acquire_timeout(), schema_version::schema(&mut connection)).await;
         match found {
-            Ok(Ok(0)) => Err(NotUsable::NoSchema),
-            Ok(Ok(found)) if !schema::fits(found, SCHEMA_VERSION) => Err(NotUsable::OldSchema { found }),
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(found)) if found.version == 0 => Err(NotUsable::NoSchema),
+            Ok(Ok(found)) => Ok(found.check(SCHEMA_VERSION)?),
             Ok(Err(error)) => Err(not_usable(&options, &error)),
             Err(_) => Err(self.silent(&options)),
         }

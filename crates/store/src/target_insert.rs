@@ -27,12 +27,17 @@ const END: i16 = -1;
 const MESSAGE_BYTES: usize = 256 << 10;
 
 /// Stores the targets of all waves. `first_scripts`, if the task has them, are by ordinal.
+///
+/// # Errors
+///
+/// The parts of the plan do not match, or the database failed.
 pub(crate) async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
     plan: &Plan,
     first_scripts: Option<&[u16]>,
 ) -> Result<(), Error> {
+    check(plan, first_scripts)?;
     let first_script =
         |ordinal: u32| first_scripts.and_then(|all| all.get(ordinal as usize)).copied().unwrap_or_default();
     let targets = plan.waves.iter().flat_map(ordinals).filter_map(|(wave, ordinal)| {
@@ -48,6 +53,24 @@ pub(crate) async fn insert(
         copy(connection, task_id, targets).await
     } else {
         insert_chunks(connection, task_id, &targets.collect::<Vec<_>>()).await
+    }
+}
+
+/// Checks that every target has one wave and one first script: no target is left out silently.
+fn check(plan: &Plan, first_scripts: Option<&[u16]>) -> Result<(), Error> {
+    let targets = plan.order.len();
+    let consecutive = |next: u32, wave: &PlannedWave| {
+        if wave.first_ordinal == next { next.checked_add(wave.size) } else { None }
+    };
+    let covered = plan.waves.iter().try_fold(0, consecutive);
+    if covered.is_none_or(|covered| covered as usize != targets) {
+        return Err(Error::corrupt("target", format!("the waves do not cover the {targets} targets")));
+    }
+    match first_scripts {
+        Some(all) if all.len() != targets => {
+            Err(Error::corrupt("target", format!("{} first scripts for {targets} targets", all.len())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -115,4 +138,34 @@ fn ordinals(wave: &PlannedWave) -> impl Iterator<Item = (u16, u32)> {
 fn push(message: &mut Vec<u8>, value: &[u8]) {
     message.extend_from_slice(&int4(value.len()).to_be_bytes());
     message.extend_from_slice(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ids::DesktopId, plan::plan_again};
+
+    use super::*;
+
+    #[test]
+    fn plan_with_parts_that_do_not_match_is_corrupt() {
+        let order = ["a", "b", "c"].map(|id| id.parse::<DesktopId>().unwrap());
+        let plan = plan_again(order.to_vec(), vec![(1, None), (2, None)], true);
+        assert!(check(&plan, None).is_ok() && check(&plan, Some(&[0, 1, 2])).is_ok());
+        for first_scripts in [&[][..], &[0, 1], &[0, 1, 2, 3]] {
+            let error = check(&plan, Some(first_scripts)).unwrap_err().to_string();
+            assert!(error.contains("first scripts for 3 targets"), "{error}");
+        }
+        let changes: [fn(&mut Plan); 4] = [
+            |plan| plan.order.truncate(2),
+            |plan| plan.waves.truncate(1),
+            |plan| plan.waves[1].first_ordinal = 0,
+            |plan| plan.waves[1].size = u32::MAX,
+        ];
+        for change in changes {
+            let mut other = plan.clone();
+            change(&mut other);
+            let error = check(&other, None).unwrap_err().to_string();
+            assert!(error.contains("the waves do not cover"), "{error}");
+        }
+    }
 }

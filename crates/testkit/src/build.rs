@@ -10,7 +10,7 @@ use domain::{
     desktop::{DesktopFacts, Stratum},
     ids::{DesktopId, ProjectId, TaskId},
     justification::Justification,
-    plan::{Canaries, Candidate, Gray, plan},
+    plan::{Canaries, Candidate, Gray, Plan, plan},
     policy::RolloutPolicy,
     script::ScriptType,
 };
@@ -70,6 +70,8 @@ pub struct Submit {
     pub command: String,
     /// Size of the gray wave and its failure threshold; `None` for one wave.
     pub gray: Option<(u32, u32)>,
+    /// Number of the first script of each target, by ordinal; `None` for 0.
+    pub first_scripts: Option<Vec<u16>>,
     /// Time limit of one script.
     pub execution: TimeDelta,
     /// Time that a target waits for its desktop to connect.
@@ -94,6 +96,7 @@ impl Default for Submit {
             targets: 1,
             command: "true".to_owned(),
             gray: None,
+            first_scripts: None,
             execution: TimeDelta::minutes(10),
             delivery: TimeDelta::minutes(10),
             grace: TimeDelta::seconds(30),
@@ -105,20 +108,27 @@ impl Default for Submit {
     }
 }
 
+impl Submit {
+    /// Returns the plan that the task gets.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        let candidates: Vec<Candidate> = (0..self.targets)
+            .map(|number| Candidate {
+                desktop_id: desktop_id(number),
+                stratum: Stratum {
+                    os_type: "Linux".into(),
+                    pool_id: String::new(),
+                    availability_zone: String::new(),
+                },
+                is_connected: true,
+            })
+            .collect();
+        let gray = self.gray.map(|(count, fail_threshold)| Gray { count, ids: Vec::new(), fail_threshold });
+        Ok(plan(&candidates, gray.as_ref(), &Canaries::default(), self.seed)?)
+    }
+}
+
 /// Stores the task in its own transaction and returns its id.
 pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Result<TaskId> {
-    let candidates: Vec<Candidate> = (0..submit.targets)
-        .map(|number| Candidate {
-            desktop_id: desktop_id(number),
-            stratum: Stratum {
-                os_type: "Linux".into(),
-                pool_id: String::new(),
-                availability_zone: String::new(),
-            },
-            is_connected: true,
-        })
-        .collect();
-    let gray = submit.gray.map(|(count, fail_threshold)| Gray { count, ids: Vec::new(), fail_threshold });
     let task_id = submit.task_id.unwrap_or_else(|| TaskId(Uuid::now_v7()));
     let mut tx = store.begin().await?;
     store::task::insert(
@@ -133,8 +143,8 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
                 delivery: submit.delivery,
                 grace: submit.grace,
             },
-            plan: &plan(&candidates, gray.as_ref(), &Canaries::default(), submit.seed)?,
-            first_scripts: None,
+            plan: &submit.plan()?,
+            first_scripts: submit.first_scripts.as_deref(),
             attempt: 1,
             retry_of: None,
             selection: None,

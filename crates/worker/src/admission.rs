@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::schema::{self, SCHEMA_VERSION, WaitsFor};
+use domain::schema::{self, Reported, SCHEMA_VERSION, WaitsFor};
 use tokio::{sync::watch, time::timeout};
 
 /// Highest schema version that a scheduler has reported. It only grows, so an admitted worker stays
@@ -10,24 +10,24 @@ use tokio::{sync::watch, time::timeout};
 #[derive(Debug)]
 pub(crate) struct Admission {
     needed: u32,
-    reported: watch::Sender<Option<u32>>,
+    reported: watch::Sender<Reported>,
 }
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { needed: SCHEMA_VERSION, reported: watch::Sender::new(None) }
+        Self { needed: SCHEMA_VERSION, reported: watch::Sender::new(Reported::Nothing) }
     }
 }
 
 impl Admission {
-    /// Records the version of a scheduler's answer. Returns whether it admits the worker for the
-    /// first time.
-    pub(crate) fn report(&self, version: u32) -> bool {
-        let was_admitted = self.check().is_ok();
+    /// Records the version of a scheduler's answer, if it has one. Returns whether it admits the
+    /// worker for the first time.
+    pub(crate) fn report(&self, version: Option<u32>) -> bool {
+        let (was_admitted, reported) = (self.check().is_ok(), Reported::of_answer(version));
         self.reported.send_if_modified(|highest| {
-            let is_higher = highest.is_none_or(|highest| version > highest);
+            let is_higher = reported > *highest;
             if is_higher {
-                *highest = Some(version);
+                *highest = reported;
             }
             is_higher
         });
@@ -42,7 +42,7 @@ impl Admission {
     /// Waits until the worker is admitted.
     pub(crate) async fn granted(&self) {
         let mut reported = self.reported.subscribe();
-        let is_admitted = |reported: &Option<u32>| schema::admit_worker(*reported, self.needed).is_ok();
+        let is_admitted = |reported: &Reported| schema::admit_worker(*reported, self.needed).is_ok();
         // The sender lives as long as this borrow.
         drop(reported.wait_for(is_admitted).await);
     }
@@ -62,13 +62,17 @@ mod tests {
     async fn admission_follows_the_highest_reported_schema() {
         let admission = Admission { needed: 3, ..Admission::default() };
         assert_eq!(admission.check(), Err(WaitsFor::Scheduler));
-        assert!(!admission.report(2));
+        assert!(!admission.report(None));
+        assert_eq!(admission.check(), Err(WaitsFor::NewerScheduler { needed: 3 }));
+        assert!(!admission.report(Some(0)) && !admission.report(None));
+        assert_eq!(admission.check(), Err(WaitsFor::Migration { needed: 3 }));
+        assert!(!admission.report(Some(2)));
         let waits = WaitsFor::Schema { reported: 2, needed: 3 };
         assert_eq!(admission.granted_within(Duration::ZERO).await, Err(waits));
-        assert!(admission.report(3), "the first fitting answer admits");
+        assert!(admission.report(Some(3)), "the first fitting answer admits");
         admission.granted().await;
         // A scheduler of the previous version still runs.
-        assert!(!admission.report(2) && !admission.report(3));
+        assert!(!admission.report(Some(2)) && !admission.report(Some(3)));
         assert_eq!(admission.check(), Ok(()));
     }
 }

@@ -102,7 +102,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                     );
                 }
                 match worker.admission.check() {
-                    Err(reason) => log_wait(&mut waits, reason),
+                    Err(reason) => log_wait(&mut waits, reason, None),
                     Ok(()) if waits.end() => tracing::info!("a scheduler answers this worker"),
                     Ok(()) => {}
                 }
@@ -114,7 +114,8 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             Err(status) => {
                 resync.failed();
                 tracing::debug!(%status, "heartbeat failed");
-                log_wait(&mut waits, worker.admission.check().err().unwrap_or(WaitsFor::Scheduler));
+                let reason = worker.admission.check().err().unwrap_or(WaitsFor::Scheduler);
+                log_wait(&mut waits, reason, Some(&status));
                 failures = failures.saturating_add(1);
                 backoff.pause().min(LONGEST_PAUSE)
             }
@@ -127,10 +128,11 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
     }
 }
 
-/// Logs what the worker waits for, at most once a minute.
-fn log_wait(waits: &mut Throttle, reason: WaitsFor) {
+/// Logs what the worker waits for, at most once a minute. The status of a failed heartbeat tells a
+/// scheduler without its database from one that cannot be reached.
+fn log_wait(waits: &mut Throttle, reason: WaitsFor, failed: Option<&tonic::Status>) {
     if waits.pass(Instant::now()).is_some() {
-        tracing::warn!("waiting: {reason}");
+        tracing::warn!(status = failed.map(tracing::field::display), "waiting: {reason}");
     }
 }
 

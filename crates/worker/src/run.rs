@@ -75,7 +75,7 @@ pub async fn run(
         "worker starts"
     );
 
-    let mut parts = spawn_parts(&worker, &client, ready);
+    let mut parts = spawn_parts(&worker, &client, ready.clone());
     let mut pulling = JoinSet::new();
     pulling.spawn({
         let (worker, client) = both(&worker, &client);
@@ -93,7 +93,7 @@ pub async fn run(
     if let Some(ended) = failed {
         return ended.unwrap_or(Ok(()));
     }
-    finish_in_flight(&worker, &mut pulling).await;
+    finish_in_flight(&worker, &ready, &mut pulling).await;
     gateway_stop.cancel();
     drop(worker.registry.close_unless(|_| false));
     say_goodbye(&worker, client).await;
@@ -195,8 +195,10 @@ async fn serve(
 }
 
 /// Stops accepting work, redirects idle agents, and waits for running targets.
-async fn finish_in_flight(worker: &Worker, pulling: &mut JoinSet<()>) {
+async fn finish_in_flight(worker: &Worker, ready: &Ready, pulling: &mut JoinSet<()>) {
     worker.start_draining();
+    // The heartbeat in flight may take seconds.
+    ready.set(worker.readiness());
     pulling.shutdown().await;
     let patience = Duration::from_millis(worker.config.drain_timeout_ms);
     let emptied = async {
@@ -229,5 +231,22 @@ async fn say_goodbye(worker: &Worker, mut client: Client) {
                 tracing::warn!(?timeout, %status, "deregistration failed; the leases will expire");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::schema::SCHEMA_VERSION;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn stopping_worker_is_not_ready_before_its_next_heartbeat() {
+        let (worker, ready) = (Worker::new(Config::default(), String::new(), None), Ready::default());
+        worker.admission.report(Some(SCHEMA_VERSION));
+        ready.set(worker.readiness());
+        assert_eq!(ready.check(), Ok(()));
+        finish_in_flight(&worker, &ready, &mut JoinSet::new()).await;
+        assert_eq!(ready.check(), Err("the worker drains".to_owned()));
     }
 }

@@ -17,8 +17,9 @@ AUTOSCALER_GRACE_SECONDS = 600
 # Time in which a hung process is killed.
 HUNG_GRACE_SECONDS = 10
 # Memory of a worker: for each agent, for everything else as usual, and at most. docs/configuration.md
-# derives `worker.max_agents` from the first and the last one.
+# derives `worker.max_agents` from the first and the last one: idle agents fill a share of the rest.
 AGENT_BYTES = 64 * 2**10
+AGENTS_SHARE = 3 / 4
 WORKER_BYTES = 150 * 2**20
 WORKER_MAX_BYTES = 384 * 2**20
 # Objects that belong to the whole Kubernetes cluster.
@@ -470,8 +471,8 @@ def autoscalers_scale_something(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def workers_have_memory_for_their_agents(manifests: Manifests) -> Iterator[str]:
-    """At the size at which the autoscaler adds a worker, agents fit the request; twice as many fit the limit,
-    because the loss of one of two workers doubles them."""
+    """At the size at which the autoscaler adds a worker, agents fit the request; 1.5 times as many fit the limit,
+    for the loss of one of three workers."""
     for item in manifests.of("Deployment"):
         container = item["spec"]["template"]["spec"]["containers"][0]
         if container["args"] != ["worker"]:
@@ -479,12 +480,13 @@ def workers_have_memory_for_their_agents(manifests: Manifests) -> Iterator[str]:
         resources = container["resources"]
         request, limit = quantity(resources["requests"]["memory"]), quantity(resources["limits"]["memory"])
         most = manifests.environment(container).get("GRAYWAVE__WORKER__MAX_AGENTS")
-        if most and limit < WORKER_MAX_BYTES + int(most) * AGENT_BYTES:
+        most_bytes = (limit - WORKER_MAX_BYTES) * AGENTS_SHARE
+        if most and most_bytes < int(most) * AGENT_BYTES:
             yield f"{title(item)}: worker.max_agents {most} does not fit {resources['limits']['memory']}"
         agents = agents_at_target(manifests.scaler(item))
         if agents is None:
             yield f"{title(item)}: does not scale by its agents"
-        elif request < WORKER_BYTES + agents * AGENT_BYTES or limit < WORKER_MAX_BYTES + 2 * agents * AGENT_BYTES:
+        elif request < WORKER_BYTES + agents * AGENT_BYTES or most_bytes < 1.5 * agents * AGENT_BYTES:
             yield f"{title(item)}: too little memory for {agents:.0f} agents"
 
 

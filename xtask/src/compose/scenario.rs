@@ -168,7 +168,7 @@ fn fail_migration(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     cluster.run(&["restart", "scheduler", WORKERS[0]])?;
     let reason = wait_for("the reason of the worker", || {
         let reason = unready(cluster, WORKERS[0], "worker")?;
-        Ok(reason.filter(|reason| reason.contains("no scheduler reports its schema")))
+        Ok(reason.filter(|reason| reason.contains("has no schema that fits them")))
     })?;
     ensure!(reason.contains("graywave migrate"), "the reason names no fix: {reason}");
     let reason = unready(cluster, "scheduler", "scheduler")?.context("the scheduler is ready")?;

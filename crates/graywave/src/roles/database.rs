@@ -1,11 +1,18 @@
 //! Shared parts of all roles on the database.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use control::{Control, DatabaseClock, MasterKeys};
-use domain::schema::{self, SCHEMA_VERSION};
+use domain::schema::SCHEMA_VERSION;
 use mtls::Source as _;
 use store::Store;
 use telemetry::metric;
@@ -43,11 +50,7 @@ pub(crate) fn unverified(settings: &Settings) -> Vec<String> {
     let sources = [settings.database.source(), settings.database.partition_source()];
     let warning = |source: DatabaseSource| {
         let options = source.read().and_then(|address| source.build(&address)).ok()?;
-        let (host, key) = (store::unverified_host(&options)?, source.key);
-        Some(format!(
-            "the connection to the database at {host} is not authenticated: set database.ca_file, or add \
-             sslmode=verify-full and sslrootcert to {key}"
-        ))
+        source.unverified(&options)
     };
     sources.into_iter().flatten().filter_map(warning).collect()
 }
@@ -98,21 +101,23 @@ pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
 
 /// Returns a readiness check that waits for a database with the schema of this program.
 ///
-/// Once ready, the role stays ready without the database. All roles share the database, so an
+/// Once ready, the role stays ready without the database, also at a new address, until a database
+/// answers without that schema. All roles share the database, so an
 /// orchestrator that took them out of service would help no client: clients would get refused
 /// connections instead of 503, and a budget for disruptions would protect nothing.
 pub(crate) fn database_seen(store: &Store) -> Readiness {
-    let store = store.clone();
+    let (store, was_ready) = (store.clone(), Arc::new(AtomicBool::new(false)));
     health::readiness(move || {
-        let store = store.clone();
+        let (store, was_ready) = (store.clone(), Arc::clone(&was_ready));
         async move {
-            let found = tokio::time::timeout(READY_WITHIN, store.unless_silent(store.schema_version())).await;
+            let found = tokio::time::timeout(READY_WITHIN, store.unless_silent(store.schema())).await;
             match found {
-                Ok(Ok(found)) if schema::fits(found, SCHEMA_VERSION) => Ok(()),
-                Ok(Ok(found)) => Err(format!(
-                    "the database has schema version {found}, and this program needs {SCHEMA_VERSION}: run \
-                     `graywave migrate`"
-                )),
+                Ok(Ok(found)) => {
+                    let fits = found.check(SCHEMA_VERSION);
+                    was_ready.store(fits.is_ok(), Ordering::Relaxed);
+                    fits.map_err(|reason| reason.to_string())
+                }
+                _ if was_ready.load(Ordering::Relaxed) => Ok(()),
                 _ => Err("the database has not answered since the start".to_owned()),
             }
         }
@@ -158,6 +163,20 @@ mod tests {
         assert_eq!(ready().await, Ok(()));
         database.store.reconnect(&PoolOptions::new("postgres://nobody@127.0.0.1:1/nothing")).unwrap();
         assert!(database.store.ping().await.is_err());
+        assert_eq!(ready().await, Ok(()));
+        database.store.close().await;
+        assert_eq!(ready().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn role_is_not_ready_on_another_database_without_schema() {
+        let (database, empty) =
+            (testkit::database().await.unwrap(), testkit::empty_database().await.unwrap());
+        let ready = database_seen(&database.store);
+        assert_eq!(ready().await, Ok(()));
+        database.store.reconnect(&PoolOptions::new(&empty.url)).unwrap();
+        assert!(ready().await.unwrap_err().contains("schema version 0"));
+        empty.store.migrate().await.unwrap();
         assert_eq!(ready().await, Ok(()));
     }
 

@@ -25,9 +25,9 @@ pub(super) async fn handle(
     }
     let beat = service.scheduler.heartbeat(&worker_id, &address, capacity, draining, service.scheduler.now());
     let heard = service.done(beat).await?;
-    let in_database = service.done(service.scheduler.store().for_liveness().schema_version()).await?;
+    let in_database = service.done(service.scheduler.store().for_liveness().schema()).await?;
     Ok(Response::new(HeartbeatResponse {
-        schema_version: schema::reported(in_database, SCHEMA_VERSION),
+        schema_version: Some(schema::reported(in_database, SCHEMA_VERSION)),
         interval_ms: service.scheduler.config().heartbeat_ms,
         resync: heard.is_new,
         drain: heard.drain,

@@ -9,10 +9,10 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use futures::Stream;
 use proto::{
     agent::{
@@ -32,6 +32,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Orders that wait for one agent.
 const QUEUE: usize = 4;
+/// Time limit of a round. Without it, one broken stream would make the benchmark wait forever.
+const ROUND_WITHIN: Duration = Duration::from_secs(60);
+/// Begins the answer of a round that failed.
+const FAILED: &str = "failed: ";
 
 /// Streams with nothing between the two ends. Dropping this ends the server.
 pub(crate) struct Transport {
@@ -64,8 +68,24 @@ impl Transport {
         let mut line = String::new();
         // Blocks this thread; the agents run on the others.
         tokio::task::block_in_place(|| self.output.read_line(&mut line))?;
-        let seconds: f64 = line.trim().parse().context("the transport server has ended")?;
-        Ok(f64::from(self.streams) / seconds)
+        Ok(f64::from(self.streams) / read_answer(&line)?)
+    }
+}
+
+/// Reads the seconds of a round.
+fn read_answer(line: &str) -> anyhow::Result<f64> {
+    if let Some(reason) = line.trim().strip_prefix(FAILED) {
+        bail!("the transport server failed: {reason}");
+    }
+    line.trim().parse().context("the transport server has ended")
+}
+
+/// Formats the answer of a round.
+async fn answer(within: Duration, round: impl Future<Output = anyhow::Result<f64>>) -> String {
+    match tokio::time::timeout(within, round).await {
+        Ok(Ok(seconds)) => seconds.to_string(),
+        Ok(Err(error)) => format!("{FAILED}{error:#}"),
+        Err(_) => format!("{FAILED}not every agent has connected and answered within {within:?}"),
     }
 }
 
@@ -132,8 +152,10 @@ impl Streams {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Sends an order to each agent and waits for all results. Returns the seconds that it took.
+    /// Waits for all agents, sends an order to each and waits for all results. Returns the seconds
+    /// from the first order on.
     async fn exchange(&self, number: u32) -> anyhow::Result<f64> {
+        self.wait_until(|streams| streams.connected() >= number as usize).await;
         let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.results.store(0, Ordering::Relaxed);
         let begun = Instant::now();
@@ -141,7 +163,9 @@ impl Streams {
             agent.send(Ok(AttachResponse { message: Some(order(ordinal)) })).await?;
         }
         self.wait_until(|streams| streams.results.load(Ordering::Relaxed) >= number).await;
-        Ok(begun.elapsed().as_secs_f64())
+        let seconds = begun.elapsed().as_secs_f64();
+        ensure!(seconds > 0.0, "the clock stands still");
+        Ok(seconds)
     }
 }
 
@@ -175,14 +199,27 @@ pub(crate) async fn serve(number: u32) -> anyhow::Result<()> {
         if !is_asked {
             return Ok(());
         }
-        streams.wait_until(|streams| streams.connected() >= number as usize).await;
-        let seconds = streams.exchange(number).await?;
-        ensure!(seconds > 0.0, "the clock stands still");
-        println!("{seconds}");
+        println!("{}", answer(ROUND_WITHIN, streams.exchange(number)).await);
     }
 }
 
 /// Waits for a line of the input; false at its end.
 fn is_asked() -> std::io::Result<bool> {
     Ok(std::io::stdin().read_line(&mut String::new())? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn round_without_an_end_is_reported() {
+        let streams = Streams::default();
+        let silent = answer(Duration::ZERO, streams.exchange(1)).await;
+        let error = read_answer(&format!("{silent}\n")).unwrap_err().to_string();
+        assert!(error.contains("answered within 0ns"), "{error}");
+        let done = answer(ROUND_WITHIN, std::future::ready(Ok(0.25))).await;
+        assert!((read_answer(&done).unwrap() - 0.25).abs() < f64::EPSILON, "{done}");
+        assert!(read_answer("").unwrap_err().to_string().contains("has ended"));
+    }
 }

@@ -17,13 +17,22 @@ mod standby;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Timestamp, ids::WorkerId};
+use domain::{
+    Timestamp,
+    ids::WorkerId,
+    schema::{DatabaseSchema, DoesNotFit, SCHEMA_VERSION},
+};
 use sqlx::PgConnection;
 use store::{NotUsable, PoolOptions, Store, desktop, worker};
 use testkit::{Submit, desktop, desktop_id, project, submit};
 
 fn now() -> Timestamp {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+/// Schema of this program.
+const fn fitting() -> DatabaseSchema {
+    DatabaseSchema { version: SCHEMA_VERSION, is_different: false }
 }
 
 fn worker_id(name: &str) -> WorkerId {
@@ -51,19 +60,22 @@ async fn a_schema_that_is_newer_than_the_program_is_left_as_it_is() {
                  VALUES (9999, 'of a later version', true, '\\x00', 0)";
     sqlx::query(newer).execute(&mut connection).await.unwrap();
     database.store.migrate().await.unwrap();
+    let newer = DatabaseSchema { version: 9999, is_different: false };
+    assert_eq!(database.store.schema().await.unwrap(), newer);
+    database.store.check_usable().await.unwrap();
 }
 
 #[tokio::test]
 async fn version_of_the_schema_is_its_newest_migration() {
     let database = testkit::database().await.unwrap();
-    assert_eq!(database.store.schema_version().await.unwrap(), domain::schema::SCHEMA_VERSION);
+    assert_eq!(database.store.schema().await.unwrap(), fitting());
     database.store.check_usable().await.unwrap();
 
     let empty = testkit::empty_database().await.unwrap();
-    assert_eq!(empty.store.schema_version().await.unwrap(), 0);
+    assert_eq!(empty.store.schema().await.unwrap(), DatabaseSchema::default());
     assert_eq!(empty.store.check_usable().await, Err(NotUsable::NoSchema));
     empty.store.migrate().await.unwrap();
-    assert_eq!(empty.store.schema_version().await.unwrap(), domain::schema::SCHEMA_VERSION);
+    assert_eq!(empty.store.schema().await.unwrap(), fitting());
 }
 
 #[tokio::test]
@@ -71,16 +83,44 @@ async fn failed_migration_does_not_count() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     sqlx::query("UPDATE _sqlx_migrations SET success = false").execute(&mut connection).await.unwrap();
-    assert_eq!(database.store.schema_version().await.unwrap(), 0);
+    assert_eq!(database.store.schema().await.unwrap(), DatabaseSchema::default());
 }
 
 #[tokio::test]
 async fn schema_is_known_while_the_database_is_away() {
     let database = testkit::database().await.unwrap();
-    let version = database.store.schema_version().await.unwrap();
-    let gone = PoolOptions::new("postgres://nobody@127.0.0.1:1/nothing");
-    database.store.reconnect(&gone).unwrap();
-    assert_eq!(database.store.schema_version().await.unwrap(), version);
+    let schema = database.store.schema().await.unwrap();
+    database.store.close().await;
+    assert!(database.store.ping().await.is_err());
+    assert_eq!(database.store.schema().await.unwrap(), schema);
+}
+
+#[tokio::test]
+async fn schema_is_read_again_at_another_address() {
+    let (database, empty) = (testkit::database().await.unwrap(), testkit::empty_database().await.unwrap());
+    assert_eq!(database.store.schema().await.unwrap(), fitting());
+    database.store.reconnect(&PoolOptions::new(&empty.url)).unwrap();
+    assert_eq!(database.store.schema().await.unwrap(), DatabaseSchema::default());
+}
+
+#[tokio::test]
+async fn other_migration_of_the_same_number_does_not_fit() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00'").execute(&mut connection).await.unwrap();
+    let found = database.store.schema().await.unwrap();
+    assert_eq!(found, DatabaseSchema { is_different: true, ..fitting() });
+    let reason = DoesNotFit::Different { version: SCHEMA_VERSION };
+    assert_eq!(database.store.check_usable().await, Err(NotUsable::Schema(reason)));
+    // The former contents again: nothing is cached before.
+    let fixed = testkit::database().await.unwrap();
+    let checksum: Vec<u8> = sqlx::query_scalar("SELECT checksum FROM _sqlx_migrations")
+        .fetch_one(&mut fixed.connection().await.unwrap())
+        .await
+        .unwrap();
+    let restore = sqlx::query("UPDATE _sqlx_migrations SET checksum = $1").bind(checksum);
+    restore.execute(&mut connection).await.unwrap();
+    assert_eq!(database.store.schema().await.unwrap(), fitting());
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ impl SchedulerService for FakeScheduler {
             .ok_or_else(|| Status::unavailable("the database does not answer"))?;
         Ok(Response::new(HeartbeatResponse {
             interval_ms: 20,
-            schema_version,
+            schema_version: Some(schema_version),
             ..HeartbeatResponse::default()
         }))
     }
@@ -178,7 +178,7 @@ async fn worker_waits_for_its_schema_and_then_stays_ready() {
     assert!(ready.check().unwrap_err().contains("no scheduler answers"));
     let steps = async {
         scheduler.answer_more().await;
-        assert!(ready.check().unwrap_err().contains("no scheduler reports its schema"));
+        assert!(ready.check().unwrap_err().contains("has no schema that fits"));
         scheduler.schema_version.send_replace(Some(SCHEMA_VERSION));
         scheduler.answer_more().await;
         assert_eq!(ready.check(), Ok(()));
