@@ -471,8 +471,8 @@ def autoscalers_scale_something(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def workers_have_memory_for_their_agents(manifests: Manifests) -> Iterator[str]:
-    """At the size at which the autoscaler adds a worker, agents fit the request; 1.5 times as many fit the limit,
-    for the loss of one of three workers."""
+    """At the size at which the autoscaler adds a worker, agents fit the request; twice as many fit the limit, for
+    the loss of one of two workers."""
     for item in manifests.of("Deployment"):
         container = item["spec"]["template"]["spec"]["containers"][0]
         if container["args"] != ["worker"]:
@@ -486,7 +486,7 @@ def workers_have_memory_for_their_agents(manifests: Manifests) -> Iterator[str]:
         agents = agents_at_target(manifests.scaler(item))
         if agents is None:
             yield f"{title(item)}: does not scale by its agents"
-        elif request < WORKER_BYTES + agents * AGENT_BYTES or most_bytes < 1.5 * agents * AGENT_BYTES:
+        elif request < WORKER_BYTES + agents * AGENT_BYTES or most_bytes < 2 * agents * AGENT_BYTES:
             yield f"{title(item)}: too little memory for {agents:.0f} agents"
 
 

@@ -430,7 +430,7 @@ def _(manifests):
     scaler["spec"]["metrics"][1]["pods"]["target"]["averageValue"] = "20000"
 
 
-@breaks(policies.workers_have_memory_for_their_agents, "worker.max_agents 50000 does not fit 2Gi")
+@breaks(policies.workers_have_memory_for_their_agents, "worker.max_agents 50000 does not fit 2560Mi")
 def _(manifests):
     setting(manifests, "worker", "GRAYWAVE__WORKER__MAX_AGENTS", "50000")
 
