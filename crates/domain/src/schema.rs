@@ -74,7 +74,7 @@ impl DatabaseSchema {
 ///
 /// This is the older one of the schema in the database and the schema that the scheduler is built
 /// for. So a scheduler of the previous version does not admit workers of the next one, although the
-/// database is migrated. A schema with other contents is none.
+/// database is migrated. A schema with other contents counts as version 0.
 #[must_use]
 pub fn reported(in_database: DatabaseSchema, built_for: u32) -> u32 {
     if in_database.is_different { 0 } else { in_database.version.min(built_for) }

@@ -35,6 +35,7 @@ pub mod event;
 pub mod failure;
 pub mod idempotency;
 pub mod live_output;
+mod migrations;
 pub mod newest_record;
 pub mod notify;
 pub mod partition;
@@ -61,7 +62,8 @@ pub mod wave;
 pub mod worker;
 
 pub use error::Error;
-pub use pool::{Acquired, PoolOptions, Store, Tx, schema_digest, unverified_host, wait_until_idle};
+pub use migrations::schema_digest;
+pub use pool::{Acquired, PoolOptions, Store, Tx, unverified_host, wait_until_idle};
 pub use probe::{NotUsable, postgres_message};
 pub use rows::TaskRows;
 pub use sqlx::PgConnection as Connection;

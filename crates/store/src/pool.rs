@@ -9,10 +9,8 @@ use std::{
 };
 
 use domain::schema::{DatabaseSchema, SCHEMA_VERSION};
-use sha2::{Digest as _, Sha256};
 use sqlx::{
     PgPool, Postgres, Transaction,
-    migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
@@ -22,7 +20,7 @@ use time_sync::Clock;
 use crate::{
     Connection, Error,
     connection_watchdog::{self, Generation, Silence},
-    schema_version,
+    migrations, schema_version,
 };
 
 /// Returns the host of a database if it is another machine and its certificate and name are not
@@ -115,20 +113,6 @@ pub struct Store {
     schema: Arc<Mutex<Option<(Generation, DatabaseSchema)>>>,
 }
 
-/// The migrations of this program.
-pub(crate) fn migrator() -> Migrator {
-    sqlx::migrate!("../../migrations")
-}
-
-/// Returns a digest of all migrations in hexadecimal, which names the schema of this program.
-pub fn schema_digest() -> String {
-    let mut digest = Sha256::new();
-    for migration in migrator().iter() {
-        digest.update(&migration.checksum);
-    }
-    hex::encode(digest.finalize())
-}
-
 impl Store {
     /// Connects lazily: the first statement reveals whether the database answers.
     pub fn connect(options: &PoolOptions) -> Result<Self, Error> {
@@ -189,7 +173,7 @@ impl Store {
     /// A schema newer than this program stays unchanged. Migrations keep what the previous version
     /// needs, which allows rollbacks and rolling upgrades.
     pub async fn migrate(&self) -> Result<(), Error> {
-        let mut migrator = migrator();
+        let mut migrator = migrations::migrator();
         migrator.set_ignore_missing(true).run(&self.pool).await.map_err(Error::Migrate)
     }
 

@@ -2,7 +2,7 @@
 
 use domain::schema::{DatabaseSchema, SCHEMA_VERSION};
 
-use crate::{Connection, pool::migrator};
+use crate::{Connection, migrations::migrator};
 
 /// Reads the newest migration that the database has.
 pub(crate) async fn schema(connection: &mut Connection) -> Result<DatabaseSchema, sqlx::Error> {
