@@ -99,11 +99,7 @@ impl Platform {
         let tokens = tokens.join(",");
         let log = directory.path().join("roles.log");
         let schedulers = format!("http://{grpc}");
-        let mut worker = vec![
-            ("WORKER__LISTEN", agents.as_str()),
-            ("WORKER__SCHEDULER_URLS", &schedulers),
-            ("WORKER__MAX_AGENTS", "1000000"),
-        ];
+        let mut worker = vec![("WORKER__LISTEN", agents.as_str()), ("WORKER__SCHEDULER_URLS", &schedulers)];
         worker.extend(of_worker);
         let roles = vec![
             (Role::Api, start("api", &url, &log, &[("API__LISTEN", &http), ("API__TOKENS", &tokens)])?),
