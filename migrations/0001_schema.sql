@@ -897,7 +897,9 @@ CREATE TABLE unprojected_task (
     task_id    uuid        PRIMARY KEY,
     project_id text        NOT NULL,
     -- Since when its records wait: the acceptance of the task, or the request of the repair.
-    waits_since timestamptz NOT NULL
+    waits_since timestamptz NOT NULL,
+    -- Earliest time of the next attempt; NULL: no attempt has failed.
+    retry_at    timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX unprojected_task_by_project ON unprojected_task (project_id, task_id);
 

@@ -13,7 +13,7 @@ use domain::{
     ids::ProjectId,
     limits::{MAX_OUTPUT_STREAMS_PER_CALLER, MAX_STREAMS, MAX_STREAMS_PER_PROJECT},
 };
-use store::{Acquired, Connection, Store};
+use store::{Acquired, Connection, Store, snapshot};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Caller, Control};
@@ -52,7 +52,8 @@ pub struct StreamPermit {
 }
 
 impl Control {
-    /// Runs a list that the caller can narrow, like [`Self::read_many`].
+    /// Runs a list that the caller can narrow, like [`Self::read_many`]. Its statements see the
+    /// rows of one moment.
     ///
     /// # Errors
     ///
@@ -63,7 +64,25 @@ impl Control {
         project_id: &ProjectId,
         query: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.read_many(project_id, query).await.map_err(too_long)
+        self.list_after(project_id, async |_: &mut Connection| Ok(()), query).await
+    }
+
+    /// Runs a list like [`Self::list`] after a preparation that may write.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::list`].
+    pub(crate) async fn list_after<T>(
+        &self,
+        project_id: &ProjectId,
+        preparation: impl AsyncFnOnce(&mut Connection) -> Result<(), Error>,
+        query: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let place = self.shares.place_of_list(project_id, LIST_WAIT).await?;
+        let mut running = RunningList::start(&self.store.for_lists(), place).await?;
+        let result = list_prepared(running.connection()?, preparation, query).await;
+        running.end();
+        result.map_err(too_long)
     }
 
     /// Runs a query that may read many rows, on the connections for lists. A project has half of
@@ -192,6 +211,19 @@ impl Drop for RunningList {
             drop((connection, place));
         });
     }
+}
+
+/// Prepares a list and runs its query in a snapshot.
+async fn list_prepared<T>(
+    connection: &mut Connection,
+    preparation: impl AsyncFnOnce(&mut Connection) -> Result<(), Error>,
+    query: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    preparation(&mut *connection).await?;
+    let mut tx = snapshot::begin(connection).await?;
+    let listed = query(&mut *tx).await?;
+    tx.rollback().await.map_err(store::Error::from)?;
+    Ok(listed)
 }
 
 /// Names the time limit of lists if it ended the query.

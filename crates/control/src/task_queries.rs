@@ -146,9 +146,11 @@ impl Control {
     ) -> Result<(i64, Vec<RecordRow>), Error> {
         caller.check(Action::ListRecords, [Resource::Task(ALL)])?;
         self.wait_for_end(&filter.period).await;
-        self.list(caller.project_id(), async |connection| {
-            Ok(record::list(connection, caller.project_id(), filter, page).await?)
-        })
+        self.list_after(
+            caller.project_id(),
+            async |connection| Ok(record::catch_up(connection, caller.project_id(), filter).await?),
+            async |connection| Ok(record::list(connection, caller.project_id(), filter, page).await?),
+        )
         .await
     }
 

@@ -60,13 +60,13 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
             Ok(())
         })),
         every(period, by_the_clock(), &stop, "projection", || {
-            store.unless_silent(scheduler.project_all(&stop))
+            store.unless_silent(scheduler.project_all(scheduler.now(), &stop))
         }),
         every(CHECK_EVERY, by_the_clock(), &stop, "projection_check", || {
             store.unless_silent(scheduler.check_projection(scheduler.now()))
         }),
         every(REPAIR_EVERY, by_the_clock(), &stop, "count_check", || {
-            store.unless_silent(scheduler.repair_counts())
+            store.unless_silent(scheduler.repair_counts(&stop))
         }),
         every(OUTPUTS_EVERY, by_the_clock(), &stop, "live_output", || {
             store.unless_silent(scheduler.sweep_outputs(scheduler.now()))

@@ -13,6 +13,9 @@
 //! 4. batches of a task, by id, in the order of lease renewals;
 //! 5. `deferred_target`, `record`, `failure_group`, `target_stop`, `task`.
 //!
+//! A projection locks only its own tables, behind the advisory lock of its project. Retention takes
+//! these locks of all its projects, by key, before any other lock.
+//!
 //! Rows of a task that has not ended change only under the locks of its waves. Exceptions are
 //! leases, renewals and reclaims of lost workers: they lock batches and no other rows of a task.
 //! Access calls lock the project's row and none of these rows. An enrolment locks its token, then
@@ -53,6 +56,7 @@ mod rows;
 mod schema_version;
 pub mod script;
 pub mod seal;
+pub mod snapshot;
 pub mod stats;
 pub mod target;
 mod target_insert;

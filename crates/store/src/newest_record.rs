@@ -5,12 +5,17 @@
 //! bits of the task, and clears those of earlier tasks with the same script on the same desktop.
 //! The outcome of a record plays no part, so that nothing has to be written when a target ends.
 
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
 use domain::{
     Timestamp,
     ids::{ProjectId, TaskId},
-    newest::{Search, TARGETS_PER_PART, search},
+    newest::{Search, TARGETS_PER_LOOKUP, TARGETS_PER_PART, search, slices},
 };
-use sqlx::{Acquire as _, AssertSqlSafe};
+use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
 
 use crate::{
@@ -24,6 +29,11 @@ const LOCK: i32 = 0x6772_6179;
 const TASKS_PER_READ: i64 = 100;
 /// Number of targets that one reader projects at most. More of them are left to the loop.
 const TARGETS_PER_READ: i64 = 2_000;
+/// Time after which one reader begins no further task.
+const READ_WITHIN: Duration = Duration::from_secs(1);
+/// Time limits of a reader's statements: it answers without the waiting tasks rather than late.
+const READ_LIMITS: &str =
+    "SELECT set_config('lock_timeout', '200ms', true), set_config('statement_timeout', '1s', true)";
 
 /// Tasks whose records the lists over tasks do not show yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,85 +53,145 @@ pub async fn backlog(connection: &mut Connection) -> Result<Backlog, Error> {
     Ok(Backlog { tasks: count("unprojected_task", row.tasks)?, waits_since: row.waits_since })
 }
 
-/// Lists projects with a backlog.
-pub(crate) async fn projects(connection: &mut Connection, limit: i64) -> Result<Vec<ProjectId>, Error> {
-    let ids = sqlx::query_scalar!("SELECT DISTINCT project_id FROM unprojected_task LIMIT $1", limit)
-        .fetch_all(connection)
-        .await?;
+/// Lists projects with a backlog. Tasks whose next attempt is later do not count.
+pub(crate) async fn projects(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<ProjectId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT DISTINCT project_id FROM unprojected_task WHERE retry_at IS NULL OR retry_at <= $1 LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
     ids.into_iter().map(|id| text_id("unprojected_task", id)).collect()
 }
 
-/// Projects the next task of a project in its own transaction. Returns false if none waits, or
-/// another process projects tasks of the project.
-pub(crate) async fn project_next(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
-    let mut tx = connection.begin().await?;
-    if !try_lock(&mut tx, project_id).await? {
-        return Ok(false);
-    }
-    let Some(task_id) = waiting(&mut tx, project_id, 1).await?.pop() else { return Ok(false) };
-    project(&mut tx, project_id, task_id).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-/// Projects the backlog of a project before a list, if it is small: so a list shows a task from its
-/// acceptance on, except behind a large task or many of them.
-pub(crate) async fn catch_up(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
-    let targets = sqlx::query_scalar!(
-        r#"SELECT sum(target_count)::int8 FROM (
-               SELECT task_id FROM unprojected_task WHERE project_id = $1 LIMIT $2) AS u JOIN task USING (task_id)"#,
+/// Returns the next task of a project to project: the oldest one that has not failed, or else one
+/// that failed and is due again.
+pub(crate) async fn next(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    now: Timestamp,
+) -> Result<Option<TaskId>, Error> {
+    let id = sqlx::query_scalar!(
+        r#"SELECT task_id AS "task_id!" FROM (
+               (SELECT task_id, 0 AS rank FROM unprojected_task WHERE project_id = $1 AND retry_at IS NULL
+                ORDER BY task_id LIMIT 1)
+               UNION ALL
+               (SELECT task_id, 1 FROM unprojected_task WHERE project_id = $1 AND retry_at <= $2
+                ORDER BY retry_at LIMIT 1)) AS waiting
+           ORDER BY rank LIMIT 1"#,
         project_id.as_str(),
-        TASKS_PER_READ,
+        now,
     )
-    .fetch_one(&mut *connection)
+    .fetch_optional(connection)
     .await?;
-    if targets.is_none_or(|targets| targets > TARGETS_PER_READ) {
-        return Ok(());
-    }
-    let mut tx = connection.begin().await?;
-    match lock(&mut tx, project_id).await {
-        Err(error) if error.is_timeout() => return Ok(()),
-        other => other?,
-    }
-    for task_id in waiting(&mut tx, project_id, TASKS_PER_READ).await? {
-        project(&mut tx, project_id, task_id).await?;
-    }
-    Ok(tx.commit().await?)
+    Ok(id.map(TaskId))
 }
 
-/// Waits a moment for the lock of a project's projection, and holds it until the end of the
-/// transaction.
-async fn lock(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
-    sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock($1, hashtext($2))", LOCK, project_id.as_str())
+/// Postpones a task whose projection failed. The other tasks of its project go first.
+pub(crate) async fn postpone(
+    connection: &mut Connection,
+    task_id: TaskId,
+    retry_at: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!("UPDATE unprojected_task SET retry_at = $2 WHERE task_id = $1", task_id.0, retry_at)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-async fn try_lock(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+/// Projects a task in its own transaction. Returns false if another process projects tasks of the
+/// project.
+pub(crate) async fn project_task(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    task_id: TaskId,
+) -> Result<bool, Error> {
+    let mut tx = connection.begin().await?;
+    if !try_lock(&mut tx, project_id.as_str()).await? {
+        return Ok(false);
+    }
+    project(&mut tx, project_id, task_id).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Projects small waiting tasks of a project before a list: so a list shows a small task from its
+/// acceptance on, except behind many of them. Work that takes long is left to the loop.
+pub(crate) async fn catch_up(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
+    let is_waiting = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM unprojected_task u JOIN task k USING (task_id)
+               WHERE u.project_id = $1 AND retry_at IS NULL AND target_count <= $2::int8) AS "is_waiting!""#,
+        project_id.as_str(),
+        TARGETS_PER_READ,
+    );
+    if !is_waiting.fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    let mut tx = connection.begin().await?;
+    match project_small(&mut tx, project_id).await {
+        Ok(()) => Ok(tx.commit().await?),
+        Err(error) if error.is_of_transaction() => Ok(tx.rollback().await?),
+        Err(error) => Err(error),
+    }
+}
+
+/// Projects waiting tasks of a project, oldest first, until the number of targets of one reader is
+/// reached. Needs a transaction of its own, because its time limits stay until the end.
+async fn project_small(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
+    sqlx::query(READ_LIMITS).execute(&mut *connection).await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1, hashtext($2))", LOCK, project_id.as_str())
+        .execute(&mut *connection)
+        .await?;
+    let ids = sqlx::query_scalar!(
+        r#"SELECT task_id AS "task_id!" FROM (
+               SELECT task_id, sum(target_count) OVER (ORDER BY task_id) AS until FROM (
+                   SELECT task_id, target_count FROM unprojected_task u JOIN task k USING (task_id)
+                   WHERE u.project_id = $1 AND retry_at IS NULL AND target_count <= $2::int8
+                   ORDER BY task_id LIMIT $3) AS small) AS waiting
+           WHERE until <= $2::int8 ORDER BY task_id"#,
+        project_id.as_str(),
+        TARGETS_PER_READ,
+        TASKS_PER_READ,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let began = Instant::now();
+    for task_id in ids {
+        if began.elapsed() > READ_WITHIN {
+            break;
+        }
+        project(connection, project_id, TaskId(task_id)).await?;
+    }
+    Ok(())
+}
+
+async fn try_lock(connection: &mut Connection, project_id: &str) -> Result<bool, Error> {
     let is_mine = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock($1, hashtext($2)) AS "is_mine!""#,
         LOCK,
-        project_id.as_str()
+        project_id
     );
     Ok(is_mine.fetch_one(connection).await?)
 }
 
-/// Lists waiting tasks of a project, oldest first.
-async fn waiting(
-    connection: &mut Connection,
-    project_id: &ProjectId,
-    limit: i64,
-) -> Result<Vec<TaskId>, Error> {
-    let ids = sqlx::query_scalar!(
-        "SELECT task_id FROM unprojected_task WHERE project_id = $1 ORDER BY task_id LIMIT $2",
-        project_id.as_str(),
-        limit,
+/// Takes the locks of the projections of these tasks' projects until the end of the transaction, in
+/// one order.
+pub(crate) async fn lock_projects(connection: &mut Connection, task_ids: &[Uuid]) -> Result<(), Error> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock($1, key) FROM (
+             SELECT DISTINCT hashtext(project_id) AS key FROM task WHERE task_id = ANY($2) ORDER BY key) AS keys",
+        LOCK,
+        task_ids,
     )
-    .fetch_all(connection)
+    .execute(connection)
     .await?;
-    Ok(ids.into_iter().map(TaskId).collect())
+    Ok(())
 }
 
 /// Queues tasks again, because their bits may be wrong.
@@ -158,10 +228,7 @@ async fn project(connection: &mut Connection, project_id: &ProjectId, task_id: T
     )
     .execute(&mut *connection)
     .await?;
-    let masks = shared(connection, project_id, task_id).await?;
-    if !masks.is_empty() {
-        clear(connection, project_id, &masks).await?;
-    }
+    clear_shared(connection, project_id, task_id).await?;
     sqlx::query!("DELETE FROM unprojected_task WHERE task_id = $1", task_id.0).execute(connection).await?;
     Ok(())
 }
@@ -169,43 +236,71 @@ async fn project(connection: &mut Connection, project_id: &ProjectId, task_id: T
 /// The bits to clear in one part of a task: 1 for each of them.
 type Mask = (Uuid, i32, String);
 
-/// Finds the records that a later one replaces: of earlier tasks by this one, and of this task by
-/// later ones.
-async fn shared(
+/// Clears the bits of records that a later one replaces: of earlier tasks by this one, and of this
+/// task by later ones. Slices bound the work of one statement, so that none of them times out.
+async fn clear_shared(
     connection: &mut Connection,
     project_id: &ProjectId,
     task_id: TaskId,
-) -> Result<Vec<Mask>, Error> {
+) -> Result<(), Error> {
     let own = sqlx::query_scalar!("SELECT target_count FROM task WHERE task_id = $1", task_id.0)
         .fetch_optional(&mut *connection)
         .await?;
-    let Some(own) = own else { return Ok(Vec::new()) };
+    let Some(own) = own else { return Ok(()) };
     let (pairs, others) = match search(own.into(), None) {
         Some(_) => (Vec::new(), None),
         None => {
             let pairs = pairs(connection, project_id, task_id).await?;
             let others = pairs.iter().map(|(_, target_count)| i64::from(*target_count)).sum();
-            (pairs.into_iter().map(|(task_id, _)| task_id).collect(), Some(others))
+            (pairs, Some(others))
         }
     };
-    let targets = match search(own.into(), others) {
+    match search(own.into(), others) {
         Some(Search::ByTask) => {
-            "unnest($3::uuid[]) AS p (task_id) CROSS JOIN LATERAL (
-                 SELECT o.task_id, o.ordinal, o.desktop_id FROM target o WHERE o.task_id = p.task_id OFFSET 0) AS o
-             JOIN target t ON t.desktop_id = o.desktop_id"
+            for slice in slices(&pairs) {
+                let ids: Vec<Uuid> = slice.iter().map(|(task_id, _)| *task_id).collect();
+                let masks = shared(connection, project_id, task_id, 0..own, Some(&ids)).await?;
+                clear(connection, project_id, &masks).await?;
+            }
         }
         Some(Search::ByDesktop) | None => {
-            "target t CROSS JOIN LATERAL (
-                 SELECT o.task_id, o.ordinal FROM target o
-                 WHERE o.desktop_id = t.desktop_id AND o.task_id <> $1 AND $3::uuid[] IS NOT NULL OFFSET 0) AS o"
+            let mut from = 0;
+            while from < own {
+                let until = own.min(from.saturating_add(TARGETS_PER_LOOKUP));
+                let masks = shared(connection, project_id, task_id, from..until, None).await?;
+                clear(connection, project_id, &masks).await?;
+                from = until;
+            }
         }
+    }
+    Ok(())
+}
+
+/// Finds the bits to clear for some targets of a task: by all targets of other tasks, or by a
+/// lookup of each desktop without them.
+async fn shared(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    task_id: TaskId,
+    ordinals: Range<i32>,
+    others: Option<&[Uuid]>,
+) -> Result<Vec<Mask>, Error> {
+    let targets = if others.is_some() {
+        "unnest($3::uuid[]) AS p (task_id) CROSS JOIN LATERAL (
+             SELECT o.task_id, o.ordinal, o.desktop_id FROM target o WHERE o.task_id = p.task_id OFFSET 0) AS o
+         JOIN target t ON t.desktop_id = o.desktop_id"
+    } else {
+        "target t CROSS JOIN LATERAL (
+             SELECT o.task_id, o.ordinal FROM target o
+             WHERE o.desktop_id = t.desktop_id AND o.task_id <> $1 AND $3::uuid[] IS NULL OFFSET 0) AS o"
     };
     // The laterals fix the order of the joins. All other joins hash: statistics of a new task are
     // always wrong, and a nested loop over them would be quadratic.
     sqlx::query("SET LOCAL enable_nestloop = off").execute(&mut *connection).await?;
     let masks: Vec<Mask> = sqlx::query_as(AssertSqlSafe(format!(
         "WITH shared AS MATERIALIZED (
-             SELECT o.task_id, o.ordinal AS other_ordinal, t.ordinal FROM {targets} WHERE t.task_id = $1),
+             SELECT o.task_id, o.ordinal AS other_ordinal, t.ordinal FROM {targets}
+             WHERE t.task_id = $1 AND t.ordinal >= $4 AND t.ordinal < $5),
          -- The scripts that each of the other tasks has in common with this one, by the place in
          -- the earlier of both.
          common AS MATERIALIZED (
@@ -230,7 +325,9 @@ async fn shared(
     )))
     .bind(task_id.0)
     .bind(project_id.as_str())
-    .bind(pairs)
+    .bind(others)
+    .bind(ordinals.start)
+    .bind(ordinals.end)
     .fetch_all(&mut *connection)
     .await?;
     sqlx::query("SET LOCAL enable_nestloop = on").execute(connection).await?;
@@ -261,6 +358,9 @@ async fn pairs(
 
 /// Clears the bits of masks, and deletes parts without a bit.
 async fn clear(connection: &mut Connection, project_id: &ProjectId, masks: &[Mask]) -> Result<(), Error> {
+    if masks.is_empty() {
+        return Ok(());
+    }
     let task_ids: Vec<Uuid> = masks.iter().map(|mask| mask.0).collect();
     let parts: Vec<i32> = masks.iter().map(|mask| mask.1).collect();
     let texts: Vec<String> = masks.iter().map(|mask| mask.2.clone()).collect();
@@ -288,7 +388,7 @@ async fn clear(connection: &mut Connection, project_id: &ProjectId, masks: &[Mas
 }
 
 /// Deletes the bits of tasks that are about to be deleted. Earlier tasks that shared a script with
-/// them are queued: their records may become the newest again.
+/// them are queued: their records may become the newest again. Needs the locks of the projects.
 pub(crate) async fn delete(connection: &mut Connection, task_ids: &[Uuid]) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO unprojected_task (task_id, project_id, waits_since)
@@ -297,7 +397,9 @@ pub(crate) async fn delete(connection: &mut Connection, task_ids: &[Uuid]) -> Re
          JOIN task_script o ON o.script_id = n.script_id AND o.task_id < n.task_id AND o.task_id <> ALL ($1)
          JOIN task e ON e.task_id = o.task_id AND e.project_id = k.project_id
          WHERE k.task_id = ANY($1)
-           AND EXISTS (SELECT FROM newest_record r WHERE r.project_id = k.project_id AND r.task_id = k.task_id)
+           -- A waiting task has no bits yet, but those that it replaces may be cleared already.
+           AND (EXISTS (SELECT FROM newest_record r WHERE r.project_id = k.project_id AND r.task_id = k.task_id)
+                OR EXISTS (SELECT FROM unprojected_task u WHERE u.task_id = k.task_id))
          ON CONFLICT (task_id) DO NOTHING",
         task_ids
     )
@@ -314,6 +416,24 @@ pub(crate) async fn delete(connection: &mut Connection, task_ids: &[Uuid]) -> Re
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Deletes the bits of a project without a task. Returns the number of parts; 0 while another
+/// process projects tasks of the project.
+pub(crate) async fn delete_orphans(connection: &mut Connection, project_id: &str) -> Result<u64, Error> {
+    let mut tx = connection.begin().await?;
+    if !try_lock(&mut tx, project_id).await? {
+        return Ok(0);
+    }
+    let deleted = sqlx::query!(
+        "DELETE FROM newest_record r
+         WHERE r.project_id = $1 AND NOT EXISTS (SELECT FROM task k WHERE k.task_id = r.task_id)",
+        project_id
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected())
 }
 
 /// Returns an id between those of the oldest and the newest task, at this share of 65,535 of the

@@ -62,10 +62,11 @@ pub async fn over_age(connection: &mut Connection, cutoff: Cutoff, limit: i64) -
 }
 
 /// Deletes ended tasks in a separate transaction. Waits for late reports, which lock their waves,
-/// and for retries, which lock their rows.
+/// and for retries, which lock their rows. Waits for projections before it holds any other lock.
 pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> Result<(), Error> {
     let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
     let mut tx = connection.begin().await?;
+    newest_record::lock_projects(&mut tx, &ids).await?;
     sqlx::query!("SELECT FROM wave WHERE task_id = ANY($1) ORDER BY task_id, wave FOR UPDATE", &ids)
         .execute(&mut *tx)
         .await?;

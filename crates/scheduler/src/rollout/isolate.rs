@@ -15,7 +15,7 @@ use crate::Scheduler;
 /// # Errors
 ///
 /// When the database is unavailable, which concerns every task.
-pub(super) fn of_one_task<T>(
+pub(crate) fn of_one_task<T>(
     step: Result<T, Error>,
     task_id: TaskId,
     name: &'static str,

@@ -11,5 +11,6 @@ mod stops;
 /// Engine whose operations run in these transactions.
 const ENGINE: engine::Engine = engine::Engine::new();
 
+pub(crate) use isolate::of_one_task;
 pub use lease::{Leased, Pulled};
 pub use report::{ReportAnswer, ReturnedTarget, TargetReport};

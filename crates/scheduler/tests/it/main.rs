@@ -21,6 +21,7 @@ mod offline_desktops;
 mod out_of_service;
 mod poisoned;
 mod policy;
+mod projection;
 mod quarantine;
 mod replaced;
 mod report_fencing;

@@ -210,7 +210,8 @@ const LISTED: &str =
             certificate_not_after, worker_id, created_at, presence_at, operator_tags, retired_at, retired_by
      FROM desktop WHERE project_id = ";
 
-/// Lists one page of desktops, with the total number.
+/// Lists one page of desktops, with the total number. Both are of the same moment in a
+/// [`snapshot`](crate::snapshot).
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -219,7 +220,7 @@ pub async fn list(
     page: Page,
 ) -> Result<(i64, Vec<DesktopRow>), Error> {
     let total = total(connection, project_id, filter).await?;
-    // Few steps are faster than a look at the marks, and stay exact between the two statements.
+    // Few steps are faster than a look at the marks.
     if page.offset >= place::DESKTOPS_PER_MARK && filter.is_of_presence() && filter.connected.is_none() {
         return Ok((total, deep_page(connection, project_id, order, total, page).await?));
     }

@@ -164,20 +164,14 @@ pub(crate) async fn fold(connection: &mut Connection, project_id: &str) -> Resul
     Ok(())
 }
 
-/// Counts the marks of a project again if they do not add up. Returns whether they did not. Needs
-/// the lock of folds.
+/// Counts the marks of a project again if one of them differs from its desktops. Returns whether
+/// one did. Needs the lock of folds.
 pub(crate) async fn repair(connection: &mut Connection, project_id: &str) -> Result<bool, Error> {
-    // One statement sees one moment: desktops, marks and log.
-    let is_right = sqlx::query_scalar!(
-        r#"SELECT NOT EXISTS (
-               SELECT FROM unnest(ARRAY['ID', 'NAME', 'CREATED']) AS s (sort)
-               WHERE (SELECT count(*) FROM desktop WHERE project_id = $1 AND retired_at IS NULL)
-                   <> (SELECT coalesce(sum(desktops), 0) FROM desktop_mark m WHERE m.project_id = $1 AND m.sort = s.sort)
-                    + (SELECT coalesce(sum(desktops), 0) FROM desktop_change WHERE project_id = $1)) AS "is_right!""#,
-        project_id
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    let mut is_right = true;
+    for sort in Sort::ALL {
+        let right = sqlx::query_scalar::<Postgres, bool>(AssertSqlSafe(check_of(sort))).bind(project_id);
+        is_right = is_right && right.fetch_one(&mut *connection).await?;
+    }
     if is_right {
         return Ok(false);
     }
@@ -196,10 +190,8 @@ pub(crate) async fn repair(connection: &mut Connection, project_id: &str) -> Res
     Ok(true)
 }
 
-/// Returns the part of the fold for one order: `steps` are marks and changes, `touched` the marks
-/// whose desktops changed, each with the key of the next mark.
-fn fold_of(sort: Sort) -> String {
-    let (word, [time, name]) = (sort.word(), sort.keys());
+/// Returns the query of the desktops of a mark `m` in one order, by the key of the next mark.
+fn desktops_of(sort: Sort) -> String {
     let (key, mark_key, next_key) = match sort.column() {
         Some(column) => (
             format!("{column}, desktop_id"),
@@ -212,6 +204,51 @@ fn fold_of(sort: Sort) -> String {
         "SELECT created_at, computer_name, desktop_id FROM desktop
          WHERE project_id = $1 AND retired_at IS NULL AND ({key}) >= ({mark_key})"
     );
+    // An upper bound that may be missing would not use the index.
+    format!(
+        "{desktops} AND m.next_desktop_id IS NOT NULL AND ({key}) < ({next_key})
+         UNION ALL {desktops} AND m.next_desktop_id IS NULL"
+    )
+}
+
+/// Returns the query whether each mark of one order, with the log, has the number of its desktops.
+///
+/// One statement sees one moment: desktops, marks and log. The first mark may not exist yet.
+fn check_of(sort: Sort) -> String {
+    let (word, [time, name], desktops) = (sort.word(), sort.keys(), desktops_of(sort));
+    format!(
+        "WITH own AS (
+             SELECT created_at, computer_name, desktop_id, desktops FROM desktop_mark
+             WHERE project_id = $1 AND sort = '{word}'),
+         steps AS (
+             SELECT *, true AS is_mark FROM own
+             UNION ALL SELECT '-infinity', '', '', 0, true WHERE NOT EXISTS (
+                 SELECT FROM own WHERE created_at = '-infinity' AND computer_name = '' AND desktop_id = '')
+             UNION ALL SELECT {time}, {name}, desktop_id, desktops, false FROM desktop_change WHERE project_id = $1),
+         ranked AS (
+             SELECT *, count(*) FILTER (WHERE is_mark) OVER (
+                 ORDER BY created_at, computer_name, desktop_id, is_mark DESC ROWS UNBOUNDED PRECEDING) AS number
+             FROM steps),
+         summed AS (
+             SELECT number, sum(desktops) AS desktops, min(created_at) FILTER (WHERE is_mark) AS created_at,
+                    min(computer_name) FILTER (WHERE is_mark) AS computer_name,
+                    min(desktop_id) FILTER (WHERE is_mark) AS desktop_id
+             FROM ranked GROUP BY number),
+         marks AS MATERIALIZED (
+             SELECT *, lead(created_at) OVER (ORDER BY number) AS next_created_at,
+                    lead(computer_name) OVER (ORDER BY number) AS next_computer_name,
+                    lead(desktop_id) OVER (ORDER BY number) AS next_desktop_id
+             FROM summed)
+         SELECT NOT EXISTS (
+             SELECT FROM marks m WHERE m.desktops <> (SELECT count(*) FROM ({desktops}) AS desktops))"
+    )
+}
+
+/// Returns the part of the fold for one order: `steps` are marks and changes, `touched` the marks
+/// whose desktops changed, each with the key of the next mark.
+fn fold_of(sort: Sort) -> String {
+    let (word, [time, name], desktops) = (sort.word(), sort.keys(), desktops_of(sort));
+    let key = sort.column().map_or_else(|| "desktop_id".to_owned(), |column| format!("{column}, desktop_id"));
     format!(
         ", steps_{word} AS (
             SELECT created_at, computer_name, desktop_id, true AS is_mark
@@ -241,9 +278,7 @@ fn fold_of(sort: Sort) -> String {
                 FROM (
                     SELECT {time} AS created_at, {name} AS computer_name, desktop_id,
                            row_number() OVER (ORDER BY {key}) - 1 AS n, count(*) OVER () AS total
-                    -- An upper bound that may be missing would not use the index.
-                    FROM ({desktops} AND m.next_desktop_id IS NOT NULL AND ({key}) < ({next_key})
-                          UNION ALL {desktops} AND m.next_desktop_id IS NULL) AS desktops) AS numbered) AS own
+                    FROM ({desktops}) AS desktops) AS numbered) AS own
                 ON own.n % own.step = 0
             ON CONFLICT (project_id, sort, created_at, computer_name, desktop_id)
                 DO UPDATE SET desktops = excluded.desktops)"

@@ -13,10 +13,20 @@ use super::{
     Listed, PLACE, RecordFilter, RecordRow, SELECT_RECORD, SHOWN_JOINS, STARTED_AT, STORED, UNENDED,
     WITHOUT_OUTPUT, newest, of_task, push_desktops, push_filter, push_scripts,
 };
-use crate::{Connection, Error};
+use crate::{Connection, Error, newest_record};
+
+/// Prepares a list of the newest records, so that it shows small new tasks. Writes, and so precedes
+/// the snapshot of the list.
+pub async fn catch_up(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &RecordFilter,
+) -> Result<(), Error> {
+    if newest::is_known(filter) { newest_record::catch_up(connection, project_id).await } else { Ok(()) }
+}
 
 /// Lists one page of records with the total number: newest task first, then in the order of the
-/// plan.
+/// plan. Both are of the same moment in a [`snapshot`](crate::snapshot). Call [`catch_up`] before.
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,

@@ -21,7 +21,7 @@ use sqlx::{Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
 pub(crate) use insert::{add_late, insert};
-pub use list::list;
+pub use list::{catch_up, list};
 
 use crate::{
     Connection, Error,

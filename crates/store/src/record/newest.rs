@@ -8,7 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Listed, RecordFilter, RecordRow, of_task::GRAY_SIZE, push_of_task, push_scripts, push_shown};
-use crate::{Connection, Error, newest_record};
+use crate::{Connection, Error};
 
 /// Returns whether bits and tasks alone decide which records a filter selects.
 pub(super) fn is_known(filter: &RecordFilter) -> bool {
@@ -38,7 +38,6 @@ pub(super) async fn list(
     filter: &RecordFilter,
     page: Page,
 ) -> Result<(i64, Vec<RecordRow>), Error> {
-    newest_record::catch_up(connection, project_id).await?;
     let mut finding = shown(project_id, filter);
     finding.push(
         " SELECT task_id, part, until - records AS before, total

@@ -11,6 +11,7 @@ use store::{
     desktop::{self, DesktopFilter, DesktopOrder},
     projection,
     record::{self, RecordFilter},
+    snapshot,
     task::{self, TaskFilter},
 };
 use testkit::{LargeSize, TestDatabase, database, project, seed_large};
@@ -51,6 +52,21 @@ async fn add_desktops(connection: &mut PgConnection, first: i32, desktops: i32) 
          FROM generate_series({first}, {first} + {desktops} - 1) AS n"
     );
     execute(connection, &statement).await;
+}
+
+/// Folds logged changes. Returns whether more of them wait.
+async fn fold(connection: &mut PgConnection) -> bool {
+    let is_more = projection::fold_counts(connection).await.unwrap();
+    for project_id in projection::changed_projects(connection).await.unwrap() {
+        projection::fold_desktops(connection, &project_id).await.unwrap();
+    }
+    is_more
+}
+
+/// Checks all numbers of the project. Returns how many were wrong.
+async fn repair(connection: &mut PgConnection) -> u64 {
+    let counts = projection::repair_counts(connection).await.unwrap().unwrap();
+    counts + u64::from(projection::repair_marks(connection, project().as_str()).await.unwrap().unwrap())
 }
 
 /// Compares pages of every order with a query of all desktops.
@@ -100,10 +116,10 @@ async fn desktop_pages_are_right_before_and_after_each_fold() {
         execute(&mut connection, change).await;
         add_desktops(&mut connection, 4_000 + i32::try_from(step).unwrap() * 500, 500).await;
         assert_pages(&mut connection, change).await;
-        assert!(!projection::fold(&mut connection).await.unwrap());
+        assert!(!fold(&mut connection).await);
         assert_eq!(number(&mut connection, "SELECT count(*) FROM desktop_change").await, 0);
         assert_pages(&mut connection, &format!("{change}, folded")).await;
-        assert_eq!(projection::repair_counts(&mut connection).await.unwrap(), Some(0), "{change}");
+        assert_eq!(repair(&mut connection).await, 0, "{change}");
     }
     let largest = number(&mut connection, "SELECT max(desktops)::int8 FROM desktop_mark").await;
     assert!((1_000..=2_000).contains(&largest), "{largest}");
@@ -115,13 +131,13 @@ async fn wrong_numbers_are_found_and_repaired() {
     let mut connection = connect(&database).await;
     execute(&mut connection, "INSERT INTO project VALUES ('project-1', '', 'epoch')").await;
     add_desktops(&mut connection, 0, 3_000).await;
-    projection::fold(&mut connection).await.unwrap();
+    fold(&mut connection).await;
     // One change is not folded yet.
     add_desktops(&mut connection, 3_000, 1).await;
     execute(&mut connection, "UPDATE desktop_mark SET desktops = desktops + 1 WHERE sort = 'NAME'").await;
     execute(&mut connection, "UPDATE project_count SET number = 7").await;
     execute(&mut connection, "INSERT INTO project_count VALUES ('project-1', 'TASK', 'RUNNING', 3)").await;
-    assert_eq!(projection::repair_counts(&mut connection).await.unwrap(), Some(3));
+    assert_eq!(repair(&mut connection).await, 3);
     assert_pages(&mut connection, "repaired").await;
     let (total, _) = task::list(
         &mut connection,
@@ -132,7 +148,50 @@ async fn wrong_numbers_are_found_and_repaired() {
     .await
     .unwrap();
     assert_eq!(total, 0);
-    assert_eq!(projection::repair_counts(&mut connection).await.unwrap(), Some(0));
+    assert_eq!(repair(&mut connection).await, 0);
+}
+
+#[tokio::test]
+async fn wrong_marks_that_add_up_are_found_and_repaired() {
+    let database = database().await.unwrap();
+    let mut connection = connect(&database).await;
+    add_desktops(&mut connection, 0, 4_000).await;
+    fold(&mut connection).await;
+    for sort in ["ID", "NAME", "CREATED"] {
+        let ctids = format!("FROM desktop_mark WHERE sort = '{sort}'");
+        let statement = format!(
+            "UPDATE desktop_mark SET desktops = desktops + CASE WHEN ctid = (SELECT min(ctid) {ctids}) THEN 1 ELSE -1 END
+             WHERE ctid IN (SELECT min(ctid) {ctids} UNION SELECT max(ctid) {ctids})"
+        );
+        execute(&mut connection, &statement).await;
+        assert_eq!(repair(&mut connection).await, 1, "{sort}");
+        assert_pages(&mut connection, sort).await;
+        assert_eq!(repair(&mut connection).await, 0, "{sort}");
+    }
+}
+
+#[tokio::test]
+async fn snapshot_of_a_list_does_not_see_later_changes() {
+    let database = database().await.unwrap();
+    let mut connection = connect(&database).await;
+    let mut other = connect(&database).await;
+    add_desktops(&mut connection, 0, 10).await;
+    let (filter, page) = (DesktopFilter::default(), Page { offset: 5, limit: 10 });
+    let mut tx = snapshot::begin(&mut connection).await.unwrap();
+    for state in ["before", "after a change", "after a fold"] {
+        let (total, rows) =
+            desktop::list(&mut tx, &project(), &filter, DesktopOrder::Id, page).await.unwrap();
+        assert_eq!((total, rows.len()), (10, 5), "{state}");
+        if state == "before" {
+            add_desktops(&mut other, 10, 2).await;
+        } else {
+            fold(&mut other).await;
+        }
+    }
+    drop(tx);
+    let (total, rows) =
+        desktop::list(&mut connection, &project(), &filter, DesktopOrder::Id, page).await.unwrap();
+    assert_eq!((total, rows.len()), (12, 7));
 }
 
 #[tokio::test]
@@ -141,12 +200,12 @@ async fn concurrent_changes_of_desktops_take_no_common_lock() {
     let mut connection = connect(&database).await;
     let mut other = connect(&database).await;
     add_desktops(&mut connection, 0, 100).await;
-    projection::fold(&mut connection).await.unwrap();
+    fold(&mut connection).await;
     let mut open = other.begin().await.unwrap();
     execute(&mut open, "UPDATE desktop SET worker_id = 'worker-3' WHERE desktop_id < '5'").await;
     execute(&mut connection, "SET lock_timeout = '1s'").await;
     execute(&mut connection, "UPDATE desktop SET worker_id = 'worker-3' WHERE desktop_id > '5'").await;
-    projection::fold(&mut connection).await.unwrap();
+    fold(&mut connection).await;
     open.commit().await.unwrap();
     assert_pages(&mut connection, "both committed").await;
 }
@@ -206,9 +265,21 @@ async fn newest(connection: &mut PgConnection) -> Vec<(Uuid, i32, i16)> {
     rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
+fn newest_filter() -> RecordFilter {
+    RecordFilter { latest_only: true, ..RecordFilter::default() }
+}
+
+/// The total number of a list of the newest records.
+async fn newest_total(connection: &mut PgConnection) -> i64 {
+    let (filter, page) = (newest_filter(), Page { offset: 0, limit: 1 });
+    record::catch_up(connection, &project(), &filter).await.unwrap();
+    record::list(connection, &project(), &filter, page).await.unwrap().0
+}
+
 async fn assert_newest(connection: &mut PgConnection, state: &str) {
     let expected = newest(connection).await;
-    let filter = RecordFilter { latest_only: true, ..RecordFilter::default() };
+    let filter = newest_filter();
+    record::catch_up(&mut *connection, &project(), &filter).await.unwrap();
     for offset in [0, 1, 1_000, 1_700, expected.len() - 1, expected.len()] {
         let page = Page { offset: i64::try_from(offset).unwrap(), limit: 100 };
         let (total, rows) = record::list(&mut *connection, &project(), &filter, page).await.unwrap();
@@ -226,9 +297,11 @@ async fn assert_newest(connection: &mut PgConnection, state: &str) {
 }
 
 async fn project_all(connection: &mut PgConnection) {
-    let projects: Vec<ProjectId> = projection::waiting_projects(connection).await.unwrap();
+    let projects: Vec<ProjectId> = projection::waiting_projects(connection, now()).await.unwrap();
     for project_id in projects {
-        while projection::project_next(connection, &project_id).await.unwrap() {}
+        while let Some(task_id) = projection::next_task(connection, &project_id, now()).await.unwrap() {
+            assert!(projection::project_task(connection, &project_id, task_id).await.unwrap());
+        }
     }
     assert_eq!(projection::backlog(connection).await.unwrap().tasks, 0);
 }
@@ -269,12 +342,96 @@ async fn small_new_task_is_listed_before_the_loop_runs() {
     Run { number: 1, scripts: &[1], desktops: 0..1_990 }.insert(&mut connection).await;
     assert_newest(&mut connection, "first list").await;
     assert_eq!(projection::backlog(&mut connection).await.unwrap().tasks, 0);
-    // A large one is left to the loop.
-    Run { number: 2, scripts: &[1], desktops: 0..2_010 }.insert(&mut connection).await;
-    let filter = RecordFilter { latest_only: true, ..RecordFilter::default() };
-    let page = Page { offset: 0, limit: 1 };
-    let (total, _) = record::list(&mut connection, &project(), &filter, page).await.unwrap();
-    assert_eq!((total, projection::backlog(&mut connection).await.unwrap().tasks), (1_990, 1));
+    // A large one is left to the loop, and hides no small one.
+    Run { number: 2, scripts: &[1], desktops: 2_000..4_010 }.insert(&mut connection).await;
+    Run { number: 3, scripts: &[1], desktops: 5_000..5_005 }.insert(&mut connection).await;
+    assert_eq!(newest_total(&mut connection).await, 1_995);
+    assert_eq!(projection::backlog(&mut connection).await.unwrap().tasks, 1);
+    // One list projects 2,000 targets at most.
+    Run { number: 4, scripts: &[1], desktops: 6_000..7_500 }.insert(&mut connection).await;
+    Run { number: 5, scripts: &[1], desktops: 8_000..8_501 }.insert(&mut connection).await;
+    assert_eq!(newest_total(&mut connection).await, 3_495);
+    assert_eq!(newest_total(&mut connection).await, 3_996);
+}
+
+#[tokio::test]
+async fn list_answers_without_tasks_that_it_cannot_project() {
+    let database = database().await.unwrap();
+    let mut connection = connect(&database).await;
+    let mut other = connect(&database).await;
+    Run { number: 1, scripts: &[1], desktops: 0..5 }.insert(&mut connection).await;
+    for obstacle in [
+        "SELECT pg_advisory_xact_lock(1735549305, hashtext('project-1'))",
+        "SELECT FROM unprojected_task FOR UPDATE",
+    ] {
+        let mut open = other.begin().await.unwrap();
+        execute(&mut open, obstacle).await;
+        assert_eq!(newest_total(&mut connection).await, 0, "{obstacle}");
+        open.rollback().await.unwrap();
+        for setting in ["lock_timeout", "statement_timeout"] {
+            let query =
+                format!("SELECT count(*) FROM pg_settings WHERE name = '{setting}' AND setting = reset_val");
+            assert_eq!(number(&mut connection, &query).await, 1, "{setting} stays for the list");
+        }
+    }
+    assert_eq!(newest_total(&mut connection).await, 5);
+}
+
+#[tokio::test]
+async fn postponed_task_comes_after_all_others() {
+    let database = database().await.unwrap();
+    let mut connection = connect(&database).await;
+    let [old, new] = [1, 2].map(|number| Run { number, scripts: &[1], desktops: 0..5 });
+    old.insert(&mut connection).await;
+    new.insert(&mut connection).await;
+    let later = now() + TimeDelta::minutes(1);
+    projection::postpone(&mut connection, old.task_id(), later).await.unwrap();
+    let next = async |connection: &mut PgConnection, at| {
+        projection::next_task(connection, &project(), at).await.unwrap()
+    };
+    assert_eq!(next(&mut connection, later).await, Some(new.task_id()));
+    // A list leaves it to the loop.
+    assert_eq!(newest_total(&mut connection).await, 5);
+    assert_eq!(next(&mut connection, now()).await, None);
+    assert!(projection::waiting_projects(&mut connection, now()).await.unwrap().is_empty());
+    assert_eq!(projection::waiting_projects(&mut connection, later).await.unwrap(), [project()]);
+    assert_eq!(next(&mut connection, later).await, Some(old.task_id()));
+}
+
+#[tokio::test]
+async fn deletion_waits_for_the_projection_of_its_project() {
+    let database = database().await.unwrap();
+    let mut connection = connect(&database).await;
+    let mut other = connect(&database).await;
+    let [old, new] = [1, 2].map(|number| Run { number, scripts: &[1], desktops: 0..5 });
+    old.insert(&mut connection).await;
+    new.insert(&mut connection).await;
+    let mut open = other.begin().await.unwrap();
+    execute(&mut open, "SELECT pg_advisory_xact_lock(1735549305, hashtext('project-1'))").await;
+    execute(&mut connection, "SET lock_timeout = '50ms'").await;
+    let refused = store::retention::delete_tasks(&mut connection, &[new.task_id()]).await.unwrap_err();
+    assert!(refused.is_timeout(), "{refused:?}");
+    open.rollback().await.unwrap();
+    // Only the older task is projected: its bits are cleared for the newer one, which has none.
+    assert!(projection::project_task(&mut connection, &project(), old.task_id()).await.unwrap());
+    store::retention::delete_tasks(&mut connection, &[new.task_id()]).await.unwrap();
+    project_all(&mut connection).await;
+    assert_newest(&mut connection, "the newer task is deleted").await;
+}
+
+#[tokio::test]
+async fn bits_without_a_task_are_deleted() {
+    let database = database().await.unwrap();
+    let mut connection = connect(&database).await;
+    Run { number: 1, scripts: &[1], desktops: 0..5 }.insert(&mut connection).await;
+    project_all(&mut connection).await;
+    let orphan = "INSERT INTO newest_record (project_id, task_id, part, newest)
+                  VALUES ('project-1', gen_random_uuid(), 0, B'111')";
+    execute(&mut connection, orphan).await;
+    assert_eq!(newest_total(&mut connection).await, 8);
+    assert_eq!(projection::delete_orphans(&mut connection, project().as_str()).await.unwrap(), 1);
+    assert_newest(&mut connection, "without the orphan").await;
+    assert_eq!(projection::delete_orphans(&mut connection, project().as_str()).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -317,7 +474,7 @@ async fn large() -> (TestDatabase, PgConnection, testkit::LargeDatabase) {
     execute(&mut connection, "INSERT INTO project VALUES ('project-1', '', 'epoch')").await;
     let size = LargeSize { desktops: 20_000, tasks: 100, targets_per_task: 100 };
     let tasks = seed_large(&mut connection, &project(), size, now() + TimeDelta::days(1)).await.unwrap();
-    projection::fold(&mut connection).await.unwrap();
+    fold(&mut connection).await;
     project_all(&mut connection).await;
     execute(&mut connection, "VACUUM ANALYZE").await;
     // Workers count the rows that they read for themselves.
@@ -344,7 +501,7 @@ async fn no_list_reads_more_than_a_part_of_a_large_table() {
         };
     }
     let of_large = RecordFilter { task_id: Some(tasks.large), ..RecordFilter::default() };
-    let newest = RecordFilter { latest_only: true, ..RecordFilter::default() };
+    let newest = newest_filter();
     let (project, all) = (project(), DesktopFilter::default());
     for (order, name) in ORDERS {
         reads!(name, 20_000, desktop::list(&mut tx, &project, &all, order, page(0, 1_000)));
