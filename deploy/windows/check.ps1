@@ -86,6 +86,17 @@ try {
         Wait-Until 'the restart' { (Get-Service $service).Status -eq 'Running' }
         Wait-Until 'the connection' { Is-Attached }
     }
+    Check 'service: restarts after a stop with an error' {
+        # The agent cannot start while another program has its lock file.
+        $flag = & sc.exe qfailureflag $service
+        if ("$flag" -notmatch 'FAILURE_ACTIONS_ON_NONCRASH_FAILURES\s*:\s*TRUE') { return "$flag" }
+        Stop-Service $service
+        $lock = [IO.File]::Open((Join-Path $data 'lock'), 'OpenOrCreate', 'ReadWrite', 'None')
+        Start-Service $service -ErrorAction SilentlyContinue
+        Wait-Until 'the failure' { (Get-Service $service).Status -eq 'Stopped' }
+        $lock.Close()
+        Wait-Until 'the restart' { Is-Attached }
+    }
     Check 'access: only the system and administrators' {
         $allowed = 'S-1-5-18', 'S-1-5-32-544'
         $paths = @($data) + @(Get-ChildItem $data -Recurse -Force | ForEach-Object FullName)
