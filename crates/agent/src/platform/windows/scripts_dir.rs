@@ -11,7 +11,7 @@ use std::{
 };
 
 use runner::User;
-use win32::access;
+use win32::access::Directory;
 
 use crate::platform::Remains;
 
@@ -128,7 +128,7 @@ pub(crate) fn create_run_directory(
     let path = dir.0.join(name);
     fs::create_dir(&path)?;
     match owner {
-        Some(User::Session(user)) => access::share_directory(&path, &user.sid),
+        Some(User::Session(user)) => Directory::open(&path)?.share(&user.sid),
         _ => Ok(()),
     }
 }
