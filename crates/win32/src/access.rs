@@ -214,10 +214,50 @@ impl Directory {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{env, fs};
+pub(crate) mod tests {
+    use std::{env, fs, os::windows::io::BorrowedHandle};
+
+    use windows_sys::Win32::Security::Authorization::{
+        ConvertSecurityDescriptorToStringSecurityDescriptorW, SE_KERNEL_OBJECT,
+    };
 
     use super::*;
+
+    /// Access control list of a pipe, in the security descriptor definition language.
+    pub(crate) fn list_text(handle: BorrowedHandle<'_>) -> String {
+        let (mut descriptor, mut text, mut length) = (null_mut(), null_mut(), 0);
+        // SAFETY: the handle is open, and the last pointer is written on success.
+        let code = unsafe {
+            GetSecurityInfo(
+                handle.as_raw_handle(),
+                SE_KERNEL_OBJECT,
+                DACL_SECURITY_INFORMATION,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                &raw mut descriptor,
+            )
+        };
+        assert_eq!(code, 0);
+        let descriptor = Descriptor(descriptor);
+        // SAFETY: the descriptor is valid, and the pointers are written on success.
+        check(unsafe {
+            ConvertSecurityDescriptorToStringSecurityDescriptorW(
+                descriptor.0,
+                SDDL_REVISION_1,
+                DACL_SECURITY_INFORMATION,
+                &raw mut text,
+                &raw mut length,
+            )
+        })
+        .unwrap();
+        // SAFETY: the text has this length, and is freed only below.
+        let units = unsafe { std::slice::from_raw_parts(text, usize::try_from(length).unwrap()) };
+        let list = String::from_utf16_lossy(units);
+        drop(Descriptor(text.cast()));
+        list
+    }
 
     #[test]
     fn own_directory_is_restricted_and_a_file_refused() {
