@@ -19,6 +19,7 @@ use windows_service::{
     service_dispatcher,
     service_manager::{ServiceManager, ServiceManagerAccess},
 };
+use windows_sys::Win32::Foundation::ERROR_INVALID_LEVEL;
 
 /// Time that the manager waits for a start, and for a stop, without a sign of life.
 const WAIT_HINT: Duration = Duration::from_secs(25);
@@ -90,7 +91,11 @@ impl Registration {
         };
         service.update_failure_actions(actions).map_err(cause)?;
         // Without it only a crash counts as a failure, not a stop with an error.
-        service.set_failure_actions_on_non_crash_failures(true).map_err(cause)
+        match service.set_failure_actions_on_non_crash_failures(true).map_err(cause) {
+            // Wine lacks this setting; every supported Windows has it.
+            Err(error) if error.raw_os_error() == Some(ERROR_INVALID_LEVEL.cast_signed()) => Ok(()),
+            set => set,
+        }
     }
 }
 
