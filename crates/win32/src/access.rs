@@ -112,8 +112,8 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// Of the kind `NotADirectory` if the path is a junction, another link, a mount or a file, and if
-    /// the user of this process may not change the access rights.
+    /// Of the kind `NotADirectory` if the path is a junction, another link, a mount or a file. Also
+    /// if the user of this process may not change the access rights.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = File::options();
         // The system lists the directory to pass its rights on.
@@ -141,8 +141,8 @@ impl Directory {
         io::Error::new(kind, format!("{} {reason}", self.path.display()))
     }
 
-    /// Fails if the directory belongs to another user than the system, administrators or the user of
-    /// this process: its owner could give the rights back.
+    /// Fails if the directory belongs to another user than the system, administrators or the user
+    /// of this process: its owner could give the rights back.
     ///
     /// # Errors
     ///

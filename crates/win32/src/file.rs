@@ -43,8 +43,8 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// Of the kind `PermissionDenied` if a link has led out of the directory, and if another process
-    /// uses the entry.
+    /// Of the kind `PermissionDenied` if a link has led out of the directory. Also if another
+    /// process uses the entry.
     pub fn open(path: &Path, directory: &Path) -> io::Result<Self> {
         let handle = open_inside(path, directory, DELETE)?;
         Ok(Self { handle, path: path.to_owned(), directory: directory.to_owned() })

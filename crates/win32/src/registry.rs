@@ -8,8 +8,8 @@ use windows_sys::Win32::{
     System::Registry::RegQueryInfoKeyW,
 };
 
-/// Time of the last change to the values and direct subkeys of a key, in units of 100 ns since 1601,
-/// by the system's clock at the change.
+/// Time of the last change to the values and direct subkeys of a key, in units of 100 ns since
+/// 1601, by the system's clock at the change.
 ///
 /// # Errors
 ///

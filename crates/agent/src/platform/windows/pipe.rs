@@ -1,4 +1,5 @@
-//! Named pipes of runners and of the agent, for the system, administrators and the agent's user. A file in a private directory has the name of a pipe.
+//! Named pipes of runners and of the agent, for the system, administrators and the agent's user. A
+//! file in a private directory has the name of a pipe.
 
 use std::{
     fs::{self, File},

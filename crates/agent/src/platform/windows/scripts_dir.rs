@@ -32,13 +32,11 @@ const IN_USE: i32 = 32;
 pub(crate) struct ScriptsDir(PathBuf);
 
 impl ScriptsDir {
-    /// Opens the directory below a data directory. A link or a mount in its place is an error.
+    /// Opens the directory below a data directory. A link or a mount in its place is
+    /// an error, and so is a directory of another user.
     pub(crate) fn open(data_dir: &Path, name: &str) -> io::Result<Self> {
         let path = data_dir.join(name);
-        let metadata = fs::symlink_metadata(&path)?;
-        if metadata.file_type().is_symlink() || !metadata.is_dir() {
-            return Err(ErrorKind::NotADirectory.into());
-        }
+        Directory::open(&path)?.check_owner()?;
         Ok(Self(path))
     }
 

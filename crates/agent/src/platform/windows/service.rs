@@ -49,7 +49,7 @@ pub fn install_service(arguments: Vec<OsString>, data_dir: &Path) -> io::Result<
     registration.install()
 }
 
-/// Creates the data directory of a service with its access rights, and a directory in it for its log
+/// Creates the data directory of a service with its access rights, and in it a directory for log
 /// files. The process works there from then on. Call it before anything writes to the directory.
 ///
 /// # Errors
