@@ -68,9 +68,16 @@ function Wait-Until([string] $what, [scriptblock] $condition) {
     throw "timed out waiting for $what"
 }
 
+# Exit code of the agent with these options.
+function Get-ExitCode([string[]] $options) {
+    # PowerShell 5.1 ends a script at redirected standard error otherwise.
+    $ErrorActionPreference = 'Continue'
+    & $agent @options 2> $null | Out-Null
+    $LASTEXITCODE
+}
+
 function Is-Attached {
-    & $agent --data-dir $data healthcheck 2> $null
-    $LASTEXITCODE -eq 0
+    (Get-ExitCode '--data-dir', $data, 'healthcheck') -eq 0
 }
 
 $options = @('--worker', $Worker, '--project', $Project, '--desktop-id', $desktop, '--data-dir', $data) + $AgentOptions
@@ -86,6 +93,17 @@ try {
         Wait-Until 'the restart' { (Get-Service $service).Status -eq 'Running' }
         Wait-Until 'the connection' { Is-Attached }
     }
+    Check 'service: restarts after a stop with an error' {
+        # The agent cannot start while another program has its lock file.
+        $flag = & sc.exe qfailureflag $service
+        if ("$flag" -notmatch 'FAILURE_ACTIONS_ON_NONCRASH_FAILURES\s*:\s*TRUE') { return "$flag" }
+        Stop-Service $service
+        $lock = [IO.File]::Open((Join-Path $data 'lock'), 'OpenOrCreate', 'ReadWrite', 'None')
+        Start-Service $service -ErrorAction SilentlyContinue
+        Wait-Until 'the failure' { (Get-Service $service).Status -eq 'Stopped' }
+        $lock.Close()
+        Wait-Until 'the restart' { Is-Attached }
+    }
     Check 'access: only the system and administrators' {
         $allowed = 'S-1-5-18', 'S-1-5-32-544'
         $paths = @($data) + @(Get-ChildItem $data -Recurse -Force | ForEach-Object FullName)
@@ -94,6 +112,35 @@ try {
                 $sid = $rule.IdentityReference.Translate([Security.Principal.SecurityIdentifier]).Value
                 if ($allowed -notcontains $sid) { return "$path is open to $sid" }
             }
+        }
+    }
+    Check 'access: a junction in the place of the data directory is refused' {
+        $target = New-Item -ItemType Directory (Join-Path $env:TEMP "graywave-$(Get-Random)")
+        $link = Join-Path $env:ProgramData "Graywave-link-$(Get-Random)"
+        New-Item -ItemType Junction $link -Target $target.FullName | Out-Null
+        try {
+            $before = (Get-Acl $target.FullName).Sddl
+            foreach ($path in $link, (Join-Path $link 'below')) {
+                $options = '--worker', $Worker, '--project', $Project, '--desktop-id', $desktop, '--data-dir', $path
+                if ((Get-ExitCode ($options + 'service', 'install')) -eq 0) { return "$path was accepted" }
+            }
+            if ((Get-Acl $target.FullName).Sddl -ne $before) { return 'the rights behind the junction have changed' }
+            if (Get-ChildItem $target.FullName) { return 'there are files behind the junction' }
+        } finally {
+            [IO.Directory]::Delete($link)
+            Remove-Item -Recurse $target.FullName
+        }
+    }
+    Check 'access: a junction in a working directory is not followed' {
+        $target = New-Item -ItemType Directory (Join-Path $env:TEMP "graywave-$(Get-Random)")
+        Set-Content (Join-Path $target.FullName 'kept') 'kept'
+        try {
+            $record = Invoke-Script BAT "@mklink /J link `"$($target.FullName)`""
+            if ($record.outcome -ne 'SUCCESS') { return $record | ConvertTo-Json }
+            Wait-Until 'the removal' { -not (Get-ChildItem (Join-Path $data 'scripts') -Force) }
+            if (-not (Test-Path (Join-Path $target.FullName 'kept'))) { return 'a file behind the junction is gone' }
+        } finally {
+            Remove-Item -Recurse $target.FullName
         }
     }
     Check 'facts: version, build and time zone' {

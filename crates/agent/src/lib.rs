@@ -35,7 +35,8 @@ pub use control_socket::stop_agent;
 pub use error::Error;
 pub use execution::RunnerProgram;
 pub use platform::{
-    default_data_dir, install_service, run_as_init, run_service, stop_requested, uninstall_service,
+    default_data_dir, enter_data_dir, install_service, run_as_init, run_service, stop_requested,
+    uninstall_service,
 };
 pub use status::{Status, status};
 

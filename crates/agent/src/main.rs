@@ -1,6 +1,7 @@
 //! The program `graywave-agent`.
 
 use std::{
+    any::TypeId,
     ffi::OsString,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 
 use agent::{Enrolment, RunnerProgram, Token};
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use telemetry::BoxMakeWriter;
 use tokio_util::sync::CancellationToken;
 
@@ -149,7 +150,9 @@ impl ServiceCommand {
         match self {
             Self::Install => {
                 let options = std::env::args_os().skip(1).take_while(|argument| argument != SERVICE);
-                // The variables of the caller may differ from those of the service.
+                // The service works in another directory, and its variables may differ.
+                let options = absolute_options(options, |path| std::path::absolute(path))?.into_iter();
+                let data_dir = &std::path::absolute(data_dir)?;
                 let data_dir_option = [OsString::from("--data-dir"), data_dir.into()];
                 let run = [SERVICE, "run"].map(OsString::from);
                 let without_data_dir = without_option(options, "--data-dir");
@@ -160,6 +163,40 @@ impl ServiceCommand {
             Self::Run => anyhow::bail!("only the service control manager runs the service"),
         }
     }
+}
+
+/// Arguments with absolute paths. A PowerShell that is a name alone stays one.
+fn absolute_options(
+    arguments: impl Iterator<Item = OsString>,
+    absolute: impl Fn(&Path) -> io::Result<PathBuf>,
+) -> io::Result<Vec<OsString>> {
+    let command = Args::command();
+    let flag_of = |argument: &clap::Arg| {
+        let is_path = argument.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+        argument.get_long().filter(|_| is_path).map(|name| format!("--{name}"))
+    };
+    let flags: Vec<_> = command.get_arguments().filter_map(flag_of).collect();
+    let absolute = |flag: &str, path: &Path| {
+        let is_name = flag == "--powershell" && path.components().nth(1).is_none();
+        if is_name { Ok(path.to_owned()) } else { absolute(path) }
+    };
+    let mut before = None;
+    arguments
+        .map(|argument| {
+            if let Some(flag) = before.take() {
+                return absolute(flag, Path::new(&argument)).map(OsString::from);
+            }
+            before = flags.iter().map(String::as_str).find(|flag| argument == *flag);
+            match argument.to_str().and_then(|text| text.split_once('=')) {
+                Some((flag, path)) if flags.iter().any(|of_path| of_path == flag) => {
+                    let mut joined = OsString::from(format!("{flag}="));
+                    joined.push(absolute(flag, Path::new(path))?);
+                    Ok(joined)
+                }
+                _ => Ok(argument),
+            }
+        })
+        .collect()
 }
 
 /// Arguments without an option and its value.
@@ -260,10 +297,13 @@ fn main() -> ExitCode {
     let outcome = match agent::run_as_init() {
         Some(ended) => ended.map_err(anyhow::Error::from),
         None => {
-            let args = Args::parse();
-            let ended = match args.command {
-                Some(Command::Service(ServiceCommand::Run)) => run_service(args),
-                _ => run(args),
+            let ended = match Args::try_parse() {
+                Ok(args) if matches!(args.command, Some(Command::Service(ServiceCommand::Run))) => {
+                    run_service(Ok(args))
+                }
+                Ok(args) => run(args),
+                Err(error) if is_service(std::env::args_os()) => run_service(Err(error)),
+                Err(error) => error.exit(),
             };
             ended.map(|()| ExitCode::SUCCESS)
         }
@@ -274,12 +314,19 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs the agent as a service, with log files in its data directory.
-fn run_service(mut args: Args) -> anyhow::Result<()> {
-    if args.log_dir.is_none() {
-        args.log_dir = Some(args.data_dir()?.join("log"));
-    }
+/// Whether the service control manager has started this process, also with arguments of another
+/// version.
+fn is_service(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments: Vec<_> = arguments.collect();
+    arguments.ends_with(&[SERVICE, "run"].map(OsString::from))
+}
+
+/// Runs the agent as a service, with log files in its data directory. An error of the arguments is
+/// reported like one of the agent: the manager waits for a process that ends before.
+fn run_service(args: Result<Args, clap::Error>) -> anyhow::Result<()> {
     let main = move |stop: CancellationToken, set_running: &dyn Fn()| {
+        let args = args.map_err(anyhow::Error::from).and_then(with_data_dir);
+        let args = args.map_err(|error| format!("{error:#}"))?;
         // The network may come later: the agent dials until it does.
         set_running();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -302,6 +349,17 @@ fn run_service(mut args: Args) -> anyhow::Result<()> {
         ended.map_err(|error| format!("{error:#}"))
     };
     agent::run_service(main).context("connecting to the service control manager failed")
+}
+
+/// Arguments with absolute paths of the data directory, which exists from then on, and of the log
+/// files.
+fn with_data_dir(mut args: Args) -> anyhow::Result<Args> {
+    let data_dir = std::path::absolute(args.data_dir()?)?;
+    let log_dir = agent::enter_data_dir(&data_dir, "log")
+        .with_context(|| format!("the data directory {} is unusable", data_dir.display()))?;
+    args.log_dir.get_or_insert(log_dir);
+    args.data_dir = Some(data_dir);
+    Ok(args)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -347,8 +405,6 @@ fn log_files(directory: &Path) -> anyhow::Result<BoxMakeWriter> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -371,6 +427,30 @@ mod tests {
         let arguments = ["--a", "1", "--b", "2", "--b=3", "--c"].map(OsString::from);
         let left: Vec<_> = without_option(arguments.into_iter(), "--b").collect();
         assert_eq!(left, ["--a", "1", "--c"]);
+    }
+
+    #[test]
+    fn paths_of_a_service_are_absolute() {
+        let line = "--ca-file a --log-dir=b --pool c --powershell pwsh --data-dir d --tag x=e --worker=f";
+        let arguments = line.split_whitespace().map(OsString::from);
+        let absolute = absolute_options(arguments, |path| Ok(Path::new("/w").join(path))).unwrap();
+        let path = |name: &str| Path::new("/w").join(name).into_os_string();
+        let mut log = OsString::from("--log-dir=");
+        log.push(path("b"));
+        assert_eq!(absolute[1..3], [path("a"), log]);
+        assert_eq!(absolute[3..7], ["--pool", "c", "--powershell", "pwsh"]);
+        assert_eq!(absolute[8], path("d"));
+        assert_eq!(absolute[9..], ["--tag", "x=e", "--worker=f"]);
+        let arguments = ["--powershell", "bin/pwsh"].map(OsString::from).into_iter();
+        let absolute = absolute_options(arguments, |path| Ok(Path::new("/w").join(path))).unwrap();
+        assert_eq!(absolute[1], path("bin/pwsh"));
+    }
+
+    #[test]
+    fn service_is_known_by_its_last_arguments() {
+        let is = |line: &str| is_service(line.split_whitespace().map(OsString::from));
+        assert!(is("graywave-agent --gone service run"));
+        assert!(!is("graywave-agent service run --data-dir d") && !is("graywave-agent service install"));
     }
 
     #[test]

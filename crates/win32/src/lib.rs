@@ -9,9 +9,11 @@ pub mod access;
 pub mod account;
 pub mod console;
 pub mod event_log;
+pub mod file;
 pub mod job;
 pub mod pipe;
 pub mod process;
+pub mod registry;
 pub mod service;
 pub mod text;
 

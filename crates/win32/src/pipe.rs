@@ -153,7 +153,7 @@ impl PipeListener {
     pub fn bind(name: &str) -> io::Result<Self> {
         let name = wide(name);
         let descriptor = Descriptor::private()?;
-        let next = create(&name, &descriptor, FILE_FLAG_FIRST_PIPE_INSTANCE)?;
+        let next = create(&name, &descriptor, FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_UNLIMITED_INSTANCES)?;
         Ok(Self { name, descriptor, next })
     }
 
@@ -165,7 +165,7 @@ impl PipeListener {
     pub fn accept(&mut self) -> io::Result<Pipe> {
         loop {
             let connected = self.connect();
-            let next = create(&self.name, &self.descriptor, 0)?;
+            let next = create(&self.name, &self.descriptor, 0, PIPE_UNLIMITED_INSTANCES)?;
             let handle = std::mem::replace(&mut self.next, next);
             match connected {
                 Ok(()) => return Ok(Pipe { handle }),
@@ -188,7 +188,42 @@ impl PipeListener {
     }
 }
 
-fn create(name: &[u16], descriptor: &Descriptor, flags: u32) -> io::Result<OwnedHandle> {
+/// Instances of a pipe for an asynchronous program.
+#[cfg(feature = "tokio")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instance {
+    /// The first and only one.
+    Only,
+    /// The first one.
+    First,
+    /// Another one, for the next client.
+    Next,
+}
+
+/// Creates an instance of a named pipe that only this user, administrators and the system can open.
+/// Call it in a runtime.
+///
+/// # Errors
+///
+/// If this is not the first instance and should be, or the other way round.
+#[cfg(feature = "tokio")]
+pub fn create_private(
+    name: &str,
+    instance: Instance,
+) -> io::Result<tokio::net::windows::named_pipe::NamedPipeServer> {
+    use std::os::windows::io::IntoRawHandle as _;
+
+    let (flags, max_instances) = match instance {
+        Instance::Only => (FILE_FLAG_FIRST_PIPE_INSTANCE, 1),
+        Instance::First => (FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_UNLIMITED_INSTANCES),
+        Instance::Next => (0, PIPE_UNLIMITED_INSTANCES),
+    };
+    let handle = create(&wide(name), &Descriptor::private()?, flags, max_instances)?.into_raw_handle();
+    // SAFETY: the handle is an open pipe for overlapped operations, and belongs to no one else.
+    unsafe { tokio::net::windows::named_pipe::NamedPipeServer::from_raw_handle(handle) }
+}
+
+fn create(name: &[u16], descriptor: &Descriptor, flags: u32, max_instances: u32) -> io::Result<OwnedHandle> {
     let attributes = descriptor.attributes();
     // SAFETY: the name ends with a zero, and the attributes live until the call returns.
     let raw = unsafe {
@@ -196,7 +231,7 @@ fn create(name: &[u16], descriptor: &Descriptor, flags: u32) -> io::Result<Owned
             name.as_ptr(),
             PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | flags,
             PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
-            PIPE_UNLIMITED_INSTANCES,
+            max_instances,
             BUFFER_BYTES,
             BUFFER_BYTES,
             0,
@@ -288,6 +323,36 @@ mod tests {
         drop(second.join().unwrap());
         assert!(bytes.starts_with(b"second") || pipe.read(&mut bytes).unwrap() == 6);
         assert!(bytes.starts_with(b"second"));
+    }
+
+    #[test]
+    fn listener_is_open_to_three_users_alone() {
+        let listener = PipeListener::bind(&name("listener")).unwrap();
+        assert_is_private(listener.next.as_handle());
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn instances_are_open_to_three_users_alone() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _entered = runtime.enter();
+        let name = name("instances");
+        for instance in [Instance::First, Instance::Next] {
+            let server = create_private(&name, instance).unwrap();
+            // SAFETY: the server keeps the handle open.
+            assert_is_private(unsafe { BorrowedHandle::borrow_raw(server.as_raw_handle()) });
+        }
+        let name = format!("{name}-only");
+        let only = create_private(&name, Instance::Only).unwrap();
+        create_private(&name, Instance::Next).unwrap_err();
+        // SAFETY: as above.
+        assert_is_private(unsafe { BorrowedHandle::borrow_raw(only.as_raw_handle()) });
+    }
+
+    fn assert_is_private(pipe: BorrowedHandle<'_>) {
+        let list = crate::access::tests::list_text(pipe);
+        assert_eq!(list.matches("(A;").count(), 3, "{list}");
+        assert!(list.contains(";;;SY)") && list.contains(";;;BA)"), "{list}");
     }
 
     #[test]

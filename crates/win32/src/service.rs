@@ -19,12 +19,15 @@ use windows_service::{
     service_dispatcher,
     service_manager::{ServiceManager, ServiceManagerAccess},
 };
+use windows_sys::Win32::Foundation::ERROR_INVALID_LEVEL;
 
 /// Time that the manager waits for a start, and for a stop, without a sign of life.
 const WAIT_HINT: Duration = Duration::from_secs(25);
-/// Pause before the manager restarts a service that has died.
+/// Pause before the first two restarts of a service that has died or stopped with an error.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
-/// Time without a death after which the count of deaths begins again.
+/// Pause before every later restart.
+const LATE_RESTART_PAUSE: Duration = Duration::from_secs(60);
+/// Time without a failure after which the count of failures begins again.
 const RESET_PERIOD: Duration = Duration::from_secs(600);
 
 /// Work of the service, from [`run`] to the manager's call.
@@ -49,7 +52,7 @@ pub struct Registration {
 
 impl Registration {
     /// Registers the service under the system's account, or changes it. It starts with the machine,
-    /// and again after it has died.
+    /// and again after it has died or stopped with an error.
     ///
     /// # Errors
     ///
@@ -69,6 +72,7 @@ impl Registration {
         };
         let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
         let manager = ServiceManager::local_computer(None::<&str>, access).map_err(cause)?;
+        // The manager grants a restart as an action only to a handle that may start the service.
         let access = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START;
         let service = match manager.open_service(self.name, access) {
             Ok(service) => {
@@ -78,14 +82,20 @@ impl Registration {
             Err(_) => manager.create_service(&info, access).map_err(cause)?,
         };
         service.set_description(self.description).map_err(cause)?;
-        let restart = ServiceAction { action_type: ServiceActionType::Restart, delay: RESTART_PAUSE };
+        let restart = |delay| ServiceAction { action_type: ServiceActionType::Restart, delay };
         let actions = ServiceFailureActions {
             reset_period: ServiceFailureResetPeriod::After(RESET_PERIOD),
             reboot_msg: None,
             command: None,
-            actions: Some(vec![restart.clone(), restart.clone(), restart]),
+            actions: Some(vec![restart(RESTART_PAUSE), restart(RESTART_PAUSE), restart(LATE_RESTART_PAUSE)]),
         };
-        service.update_failure_actions(actions).map_err(cause)
+        service.update_failure_actions(actions).map_err(cause)?;
+        // Without it only a crash counts as a failure, not a stop with an error.
+        match service.set_failure_actions_on_non_crash_failures(true).map_err(cause) {
+            // Wine lacks this setting; every supported Windows has it.
+            Err(error) if error.raw_os_error() == Some(ERROR_INVALID_LEVEL.cast_signed()) => Ok(()),
+            set => set,
+        }
     }
 }
 

@@ -20,11 +20,18 @@ pub(crate) fn run() -> anyhow::Result<()> {
     test()
 }
 
-/// Runs everything if this machine has the toolchain or can install it, and says loudly if not.
-/// Needs the program `graywave`.
+/// Variable that makes a missing toolchain an error.
+const REQUIRE: &str = "GRAYWAVE_REQUIRE_WINDOWS";
+
+/// Runs everything if this machine has the toolchain or can install it. Without a source of its
+/// packages it prints NOT TESTED; every other failure is an error. Needs the program `graywave`.
 pub(crate) fn run_if_possible() -> anyhow::Result<()> {
     match toolchain::install() {
         Ok(()) => test(),
+        Err(error) if std::env::var_os(REQUIRE).is_some_and(|value| value == "1") => {
+            Err(error.context(format!("{REQUIRE}=1 needs the toolchain for Windows")))
+        }
+        Err(error) if toolchain::has_source() => Err(error),
         Err(error) => {
             say(&format!("==\n== NOT TESTED: the agent for Windows: {error:#}\n=="));
             Ok(())

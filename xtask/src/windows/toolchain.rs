@@ -43,6 +43,15 @@ pub(super) fn install() -> anyhow::Result<()> {
     install::apt("the toolchain for Windows", &PACKAGES)
 }
 
+/// Whether this machine can install packages, its package sources answer, and they have all of
+/// these packages.
+pub(super) fn has_source() -> bool {
+    let simulated: Vec<_> = ["install", "--simulate"].into_iter().chain(PACKAGES).collect();
+    pgcluster::apt::can_install()
+        && install::answers("apt-get", &["update", "--error-on=any"])
+        && install::answers("apt-get", &simulated)
+}
+
 /// Cargo that builds for Windows into a directory of its own.
 pub(super) struct Toolchain {
     pub(super) directory: PathBuf,

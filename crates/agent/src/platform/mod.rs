@@ -41,5 +41,6 @@ pub(crate) use system::{
     occupied, open_lock_file, os_version, powershell, replace_file, shell, write_script,
 };
 pub use system::{
-    default_data_dir, install_service, run_as_init, run_service, stop_requested, uninstall_service,
+    default_data_dir, enter_data_dir, install_service, run_as_init, run_service, stop_requested,
+    uninstall_service,
 };

@@ -27,5 +27,5 @@ pub(crate) use interpreter::{batch, powershell, shell};
 pub(crate) use process::detach;
 pub use process::stop_requested;
 pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};
-pub use service::{default_data_dir, install_service, run_service, uninstall_service};
+pub use service::{default_data_dir, enter_data_dir, install_service, run_service, uninstall_service};
 pub(crate) use socket::{ControlStream, LocalListener, connect, connect_local, control_pair};

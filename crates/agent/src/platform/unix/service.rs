@@ -22,6 +22,15 @@ pub fn install_service(_arguments: Vec<OsString>, _data_dir: &Path) -> io::Resul
     Err(no_services())
 }
 
+/// Enters nothing.
+///
+/// # Errors
+///
+/// Always.
+pub fn enter_data_dir(_data_dir: &Path, _log: &str) -> io::Result<PathBuf> {
+    Err(no_services())
+}
+
 /// Removes nothing.
 ///
 /// # Errors

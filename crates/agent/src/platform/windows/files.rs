@@ -1,25 +1,55 @@
 //! Access rights, locks and replacements of files.
 
 use std::{
+    env,
     fs::{self, File, Metadata, TryLockError},
     io::{self, Write as _},
     os::windows::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{self, Path, PathBuf},
 };
 
 use runner::User;
-use win32::access;
+use win32::access::Directory;
 
 /// Sharing with readers and writers, not with a removal: `FILE_SHARE_READ` and `FILE_SHARE_WRITE`.
 const SHARE_CONTENT: u32 = 1 | 2;
 
 /// Creates a directory with those above it, for the system, administrators and the agent's user. An
-/// existing one gets the same list, unless it belongs to another user: every user may create
-/// directories in that of the program data.
+/// existing one gets the same list. Every user may create directories and junctions in that of the
+/// program data, so below it none of another user and no link is followed.
 pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
+    let dir = &path::absolute(dir)?;
+    for parent in untrusted_parents(dir, env::var_os("ProgramData").as_deref().map(Path::new)) {
+        create_dir(&parent)?;
+        Directory::open(&parent)?.check_owner()?;
+    }
     fs::create_dir_all(dir)?;
-    access::check_owner(dir)?;
-    access::restrict_directory(dir)
+    let directory = Directory::open(dir)?;
+    directory.check_owner()?;
+    directory.restrict()
+}
+
+/// Directories between that of the program data and this one, the topmost first.
+fn untrusted_parents(dir: &Path, program_data: Option<&Path>) -> Vec<PathBuf> {
+    let Some(program_data) = program_data else { return Vec::new() };
+    let parts = |path: &Path| -> Vec<_> {
+        path.components().map(|part| part.as_os_str().to_ascii_lowercase()).collect()
+    };
+    let (above, all) = (parts(program_data), parts(dir));
+    if !all.starts_with(&above) {
+        return Vec::new();
+    }
+    let between = all.len().saturating_sub(above.len() + 1);
+    let mut parents: Vec<_> = dir.ancestors().skip(1).take(between).map(Path::to_owned).collect();
+    parents.reverse();
+    parents
+}
+
+fn create_dir(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a new directory, which inherits the access rights of the one above.
@@ -88,5 +118,32 @@ pub(crate) fn write_script(path: &Path, content: &[u8], _owner: Option<&User>) -
 /// File that refuses every write, as one on a full disk does.
 #[cfg(test)]
 pub(crate) fn full_disk() -> File {
-    File::open(std::env::current_exe().unwrap()).unwrap()
+    File::open(env::current_exe().unwrap()).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_below_the_program_data_are_untrusted() {
+        let parents = |dir: &str| untrusted_parents(Path::new(dir), Some(Path::new(r"C:\ProgramData")));
+        assert_eq!(
+            parents(r"c:\programdata\A\B\C"),
+            [r"c:\programdata\A", r"c:\programdata\A\B"].map(PathBuf::from)
+        );
+        for trusted in [r"C:\ProgramData\A", r"C:\ProgramData", r"D:\ProgramData\A\B", r"C:\ProgramDataX\A\B"]
+        {
+            assert_eq!(parents(trusted), Vec::<PathBuf>::new(), "{trusted}");
+        }
+    }
+
+    #[test]
+    fn file_in_the_place_of_a_private_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        create_private_dir(&dir.path().join("file")).unwrap_err();
+        create_private_dir(&dir.path().join("a/b")).unwrap();
+        create_private_dir(&dir.path().join("a/b")).unwrap();
+    }
 }

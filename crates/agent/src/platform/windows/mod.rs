@@ -22,4 +22,4 @@ pub(crate) use pipe::{ControlStream, LocalListener, connect, connect_local, cont
 pub(crate) use process::detach;
 pub use process::{run_as_init, stop_requested};
 pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};
-pub use service::{default_data_dir, install_service, run_service, uninstall_service};
+pub use service::{default_data_dir, enter_data_dir, install_service, run_service, uninstall_service};

@@ -1,4 +1,5 @@
-//! Named pipes of runners and of the agent. A file in a private directory has the name of a pipe.
+//! Named pipes of runners and of the agent, for the system, administrators and the agent's user. A
+//! file in a private directory has the name of a pipe.
 
 use std::{
     fs::{self, File},
@@ -13,8 +14,9 @@ use std::{
 use runner::{Files, RunDir};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions},
+    net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer},
 };
+use win32::pipe::{Instance, create_private};
 
 /// File in the data directory: the name of the pipe for local requests.
 const FILE: &str = "control";
@@ -78,7 +80,7 @@ fn new_name() -> String {
 /// it in a runtime.
 pub(crate) fn control_pair() -> io::Result<(ControlStream, Stdio)> {
     let name = new_name();
-    let server = ServerOptions::new().first_pipe_instance(true).max_instances(1).create(&name)?;
+    let server = create_private(&name, Instance::Only)?;
     let passed = File::options().read(true).write(true).custom_flags(OVERLAPPED).open(&name)?;
     take_connection(&server)?;
     Ok((ControlStream::Server(server), passed.into()))
@@ -120,7 +122,7 @@ impl LocalListener {
     /// place of the file and cannot be replaced.
     pub(crate) fn bind(data_dir: &Path, set_aside: impl Fn(&Path) -> io::Result<()>) -> io::Result<Self> {
         let (name, path) = (new_name(), data_dir.join(FILE));
-        let next = ServerOptions::new().first_pipe_instance(true).create(&name)?;
+        let next = create_private(&name, Instance::First)?;
         if fs::write(&path, &name).is_err() {
             set_aside(&path)?;
             fs::write(&path, &name)?;
@@ -131,7 +133,7 @@ impl LocalListener {
     pub(crate) async fn accept(&mut self) -> io::Result<ControlStream> {
         let connected = self.next.connect().await;
         // An instance whose client left at once is of no more use.
-        let next = ServerOptions::new().create(&self.name)?;
+        let next = create_private(&self.name, Instance::Next)?;
         let server = std::mem::replace(&mut self.next, next);
         connected.map(|()| ControlStream::Server(server))
     }

@@ -5,13 +5,16 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, ErrorKind},
-    os::windows::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    os::windows::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use runner::User;
-use win32::access;
+use win32::{
+    access::Directory,
+    file::{self, Entry},
+};
 
 use crate::platform::Remains;
 
@@ -29,13 +32,11 @@ const IN_USE: i32 = 32;
 pub(crate) struct ScriptsDir(PathBuf);
 
 impl ScriptsDir {
-    /// Opens the directory below a data directory. A link or a mount in its place is an error.
+    /// Opens the directory below a data directory. A link or a mount in its place is
+    /// an error, and so is a directory of another user.
     pub(crate) fn open(data_dir: &Path, name: &str) -> io::Result<Self> {
         let path = data_dir.join(name);
-        let metadata = fs::symlink_metadata(&path)?;
-        if metadata.file_type().is_symlink() || !metadata.is_dir() {
-            return Err(ErrorKind::NotADirectory.into());
-        }
+        Directory::open(&path)?.check_owner()?;
         Ok(Self(path))
     }
 
@@ -55,59 +56,99 @@ impl ScriptsDir {
 
     /// Removes an entry with everything below it, at most until the deadline. Blocks.
     pub(crate) fn remove(&self, name: &OsStr, deadline: Instant) -> io::Result<Remains> {
-        let mut remains = Remains::default();
-        remove(&self.0, Path::new(name), deadline, &mut remains);
-        Ok(remains)
+        let root = file::final_path_of(&self.0)?;
+        let directory = root.join(name);
+        let mut removal = Removal { root, directory, remains: Remains::default() };
+        removal.run(PathBuf::from(name), deadline);
+        Ok(removal.remains)
     }
 }
 
-/// Removes an entry and what is below it, and goes on after a failure. Links are removed, not
-/// followed.
-fn remove(scripts_dir: &Path, below: &Path, deadline: Instant, remains: &mut Remains) {
-    let path = scripts_dir.join(below);
-    let removed = match fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.file_type().is_symlink_dir() => fs::remove_dir(&path),
-        Ok(metadata) if metadata.is_dir() => remove_directory(scripts_dir, below, deadline, remains),
-        Ok(metadata) => remove_file(&path, &metadata),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            remains.count += 1;
-            if remains.reported.len() < MAX_REPORTED {
-                remains.reported.push((below.to_owned(), error));
+/// Removal of a working directory. Its user may swap a directory for a link at any time, so only
+/// what the system finds inside is removed.
+struct Removal {
+    /// Final path of the directory above.
+    root: PathBuf,
+    /// Final path of the working directory.
+    directory: PathBuf,
+    remains: Remains,
+}
+
+/// Directory whose entries are removed. `below` is its path from the root.
+struct Level {
+    below: PathBuf,
+    entries: fs::ReadDir,
+    /// Number of entries that remained before this directory.
+    remains: u64,
+}
+
+impl Removal {
+    /// Removes an entry and what is below it, and goes on after a failure.
+    fn run(&mut self, name: PathBuf, deadline: Instant) {
+        let mut levels: Vec<Level> = self.begin(name).into_iter().collect();
+        while let Some(level) = levels.last_mut() {
+            let next =
+                level.entries.next().map(|entry| entry.map(|entry| level.below.join(entry.file_name())));
+            match next {
+                Some(_) if Instant::now() >= deadline => {
+                    let below = level.below.clone();
+                    return self.report(below, ErrorKind::TimedOut.into());
+                }
+                Some(Ok(below)) => levels.extend(self.begin(below)),
+                Some(Err(error)) => {
+                    let below = level.below.clone();
+                    self.report(below, error);
+                    levels.pop();
+                }
+                None => {
+                    // An open list of entries would keep the directory.
+                    let emptied = levels.pop().map(|level| (level.below, level.remains));
+                    if let Some((below, _)) = emptied.filter(|(_, before)| *before == self.remains.count) {
+                        let removed = self.open(&below).and_then(Entry::remove);
+                        self.note(below, removed);
+                    }
+                }
             }
         }
-        _ => {}
     }
-}
 
-fn remove_directory(
-    scripts_dir: &Path,
-    below: &Path,
-    deadline: Instant,
-    remains: &mut Remains,
-) -> io::Result<()> {
-    let path = scripts_dir.join(below);
-    let before = remains.count;
-    for entry in fs::read_dir(&path)? {
-        if Instant::now() >= deadline {
-            return Err(ErrorKind::TimedOut.into());
+    /// Removes an entry that is no directory; the entries of one come first.
+    fn begin(&mut self, below: PathBuf) -> Option<Level> {
+        match self.open(&below).and_then(|entry| self.remove_or_list(entry, &below)) {
+            Ok(Some(entries)) => Some(Level { below, entries, remains: self.remains.count }),
+            ended => {
+                self.note(below, ended.map(drop));
+                None
+            }
         }
-        remove(scripts_dir, &below.join(entry?.file_name()), deadline, remains);
     }
-    // The entries that remain are reported, and keep the directory.
-    if remains.count > before { Ok(()) } else { fs::remove_dir(&path) }
-}
 
-fn remove_file(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
-    let mut permissions = metadata.permissions();
-    if permissions.readonly() {
-        #[expect(clippy::permissions_set_readonly_false, reason = "an attribute on Windows, no mode")]
-        permissions.set_readonly(false);
-        fs::set_permissions(path, permissions)?;
+    fn remove_or_list(&self, entry: Entry, below: &Path) -> io::Result<Option<fs::ReadDir>> {
+        if entry.is_directory()? {
+            // Its handle would keep others from opening the directory.
+            drop(entry);
+            return fs::read_dir(self.root.join(below)).map(Some);
+        }
+        entry.remove().map(|()| None)
     }
-    fs::remove_file(path)
+
+    fn open(&self, below: &Path) -> io::Result<Entry> {
+        Entry::open(&self.root.join(below), &self.directory)
+    }
+
+    fn note(&mut self, below: PathBuf, removed: io::Result<()>) {
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => self.report(below, error),
+            _ => {}
+        }
+    }
+
+    fn report(&mut self, below: PathBuf, error: io::Error) {
+        self.remains.count += 1;
+        if self.remains.reported.len() < MAX_REPORTED {
+            self.remains.reported.push((below, error));
+        }
+    }
 }
 
 /// Creates a working directory, and the directory above it where that is missing. Another user gets
@@ -128,7 +169,7 @@ pub(crate) fn create_run_directory(
     let path = dir.0.join(name);
     fs::create_dir(&path)?;
     match owner {
-        Some(User::Session(user)) => access::share_directory(&path, &user.sid),
+        Some(User::Session(user)) => Directory::open(&path)?.share(&user.sid),
         _ => Ok(()),
     }
 }
@@ -167,6 +208,17 @@ mod tests {
         let remains = scripts.remove(OsStr::new("run-x"), later).unwrap();
         assert_eq!(remains.count, 0, "{remains:?}");
         assert_eq!(scripts.names().unwrap(), Vec::<OsString>::new());
+    }
+
+    #[test]
+    fn removal_ends_at_its_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("scripts/run-x/a")).unwrap();
+        let scripts = ScriptsDir::open(dir.path(), "scripts").unwrap();
+        let remains = scripts.remove(OsStr::new("run-x"), Instant::now()).unwrap();
+        let (path, error) = &remains.reported[0];
+        assert_eq!((path.as_path(), error.kind()), (Path::new("run-x"), ErrorKind::TimedOut));
+        assert!(dir.path().join("scripts/run-x/a").exists());
     }
 
     #[test]

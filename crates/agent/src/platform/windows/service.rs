@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -49,6 +49,21 @@ pub fn install_service(arguments: Vec<OsString>, data_dir: &Path) -> io::Result<
     registration.install()
 }
 
+/// Creates the data directory of a service with its access rights, and in it a directory for log
+/// files. The process works there from then on. Call it before anything writes to the directory.
+///
+/// # Errors
+///
+/// If the directory or one above it is a link or belongs to another user.
+pub fn enter_data_dir(data_dir: &Path, log: &str) -> io::Result<PathBuf> {
+    let log_dir = data_dir.join(log);
+    files::create_private_dir(data_dir)?;
+    files::create_private_dir(&log_dir)?;
+    // A service starts in the directory of Windows, where nothing of it belongs.
+    env::set_current_dir(data_dir)?;
+    Ok(log_dir)
+}
+
 /// Removes the service and its source in the event log. The data directory stays.
 ///
 /// # Errors
@@ -74,8 +89,6 @@ pub fn run_service<E: ToString>(
 ) -> io::Result<()> {
     let stop = CancellationToken::new();
     let of_main = stop.clone();
-    // A service works in the directory of Windows, where nothing of it belongs.
-    fs::create_dir_all(env::temp_dir()).and_then(|()| env::set_current_dir(env::temp_dir()))?;
     service::run(
         NAME,
         move || stop.cancel(),
