@@ -174,7 +174,7 @@ fn recovered_database_gets_lost_results_from_agents_again() {
         late.display(),
         leaves(&ended_late)
     );
-    cluster.api.run(&script, &desktops[..1], json!({}));
+    let unfinished = cluster.api.run(&script, &desktops[..1], json!({}));
     wait_for("its start", || (lines(&running).len() == 1).then_some(()));
     database.archive_all();
 
@@ -191,10 +191,12 @@ fn recovered_database_gets_lost_results_from_agents_again() {
     once_each(&during, &desktops);
     let asked = cluster.api.get(&format!("/script-execution-tasks?task_id={forgotten}"));
     assert_eq!(asked["script_tasks"], json!([]), "{asked}");
-    // Its running script ends, and the result is refused.
+    // The running script ends, and its result is refused. So are results of the other forgotten task
+    // that no worker had acknowledged yet.
     fs::write(&late, "").unwrap();
     wait_for("its refusal", || {
-        fs::read_to_string(cluster.log("scheduler")).ok()?.contains("no such task").then_some(())
+        let log = fs::read_to_string(cluster.log("scheduler")).ok()?;
+        log.lines().any(|line| line.contains("no such task") && line.contains(&unfinished)).then_some(())
     });
     once_each(&ended_late, &desktops[..1]);
     let after = mark("after");
