@@ -65,7 +65,7 @@ without a restart. issuer.key can impersonate any desktop, but no role: role cer
     #[command(after_help = "\
 To rotate without downtime:
   graywave ca rotate --dir ca       then copy ca.crt to all roles and desktops
-  graywave ca issue ...             for every certificate; graywave ca issuer for the issuer
+  graywave ca issue ...             for every certificate, and `ca issuer`
   (wait enrolment.certificate_days, until all desktops have renewed)
   graywave ca drop-old --dir ca     then copy ca.crt to all of them again
 No restart is needed: files are reloaded every few seconds.")]

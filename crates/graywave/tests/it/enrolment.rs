@@ -167,7 +167,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
     let (_, bound) = token(&cluster, "bound", &["--desktop", "pc-1"]);
     let (_, many) = token(&cluster, "many", &["--uses", "2"]);
     let text = |made: &Value| made["token"].as_str().unwrap().to_owned();
-    wait_until_said(&cluster, "worker", "worker starts");
+    wait_until_said(&cluster, "worker", "the schedulers admit this worker");
     wait_until_said(&cluster, "scheduler", "issuer of desktop certificates loaded");
     let pki = cluster.pki.as_ref().unwrap();
     let stranger = Anonymous::load(&pki.role("admin", "ann").ca).unwrap();
@@ -281,7 +281,7 @@ fn renewed_certificate_does_not_disturb_a_running_script() {
 fn a_connection_ends_with_its_certificate() {
     let cluster = Cluster::start_with_enrolment(4.0 * SECOND);
     let (_, made) = token(&cluster, "token", &[]);
-    wait_until_said(&cluster, "worker", "worker starts");
+    wait_until_said(&cluster, "worker", "the schedulers admit this worker");
     wait_until_said(&cluster, "scheduler", "issuer of desktop certificates loaded");
     let ca = cluster.directory.path().join("pki/ca/ca.crt");
     tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -37,7 +37,7 @@ struct Intruder {
 impl Intruder {
     fn new() -> Self {
         let cluster = Cluster::start_with_enrolment(LONG);
-        wait_until_said(&cluster, "worker", "worker starts");
+        wait_until_said(&cluster, "worker", "the schedulers admit this worker");
         wait_until_said(&cluster, "scheduler", "issuer of desktop certificates loaded");
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let ca = cluster.directory.path().join("pki/ca/ca.crt");

@@ -183,7 +183,7 @@ fn each_role_may_call_what_is_for_it() {
         assert_eq!(status.code(), Code::PermissionDenied, "{status}");
     };
     wait_until_said(&cluster, "scheduler", "scheduler ready");
-    wait_until_said(&cluster, "worker", "worker starts");
+    wait_until_said(&cluster, "worker", "the schedulers admit this worker");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let to_scheduler = async |files| {
             let (address, _) = &cluster.schedulers[0];
