@@ -72,7 +72,7 @@ fn rest_of_cut_output_follows_a_gap() {
     assert!(std::process::Command::new("mkfifo").arg(execution.work("go")).status().unwrap().success());
     let mut running = execution.start();
     let mut live = connect(&execution);
-    while ask(&mut live, 4_000).offset < 4_000 {}
+    while ask(&mut live, 4_500).offset < 4_500 {}
     let head = ask(&mut live, 500);
     assert_eq!((head.offset, head.content.len()), (500, 500));
     let middle = ask(&mut live, 1_000);
