@@ -191,8 +191,8 @@ fn recovered_database_gets_lost_results_from_agents_again() {
     once_each(&during, &desktops);
     let asked = cluster.api.get(&format!("/script-execution-tasks?task_id={forgotten}"));
     assert_eq!(asked["script_tasks"], json!([]), "{asked}");
-    // The running script ends, and its result is refused. So are results of the other forgotten task
-    // that no worker had acknowledged yet.
+    // The running script ends, and its result is refused. So are results of the other forgotten
+    // task that no worker had acknowledged yet.
     fs::write(&late, "").unwrap();
     wait_for("its refusal", || {
         let log = fs::read_to_string(cluster.log("scheduler")).ok()?;
