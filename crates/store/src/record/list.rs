@@ -10,8 +10,8 @@ use domain::{ids::ProjectId, page::Page, period::Period};
 use sqlx::{Postgres, QueryBuilder};
 
 use super::{
-    Listed, PLACE, RecordFilter, RecordRow, SELECT_RECORD, SHOWN_JOINS, STARTED_AT, STORED, UNENDED,
-    WITHOUT_OUTPUT, newest, of_task, push_desktops, push_filter, push_scripts,
+    Listed, RecordFilter, RecordRow, STORED, UNENDED, newest, of_task, push_desktops, push_filter,
+    push_scripts, push_shown,
 };
 use crate::{Connection, Error, newest_record};
 
@@ -44,18 +44,7 @@ pub async fn list(
         ", page AS MATERIALIZED (SELECT * FROM matching ORDER BY task_id DESC, ordinal, script OFFSET ",
     );
     query.push_bind(page.offset).push(" LIMIT ").push_bind(page.limit).push(") ");
-    query.push(SELECT_RECORD);
-    query.push(format!(
-        ", {STARTED_AT} AS started_at, {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result,
-         (SELECT count(*) FROM matching) AS matching_count
-         FROM page m JOIN task k ON k.task_id = m.task_id
-         JOIN target t ON t.task_id = m.task_id AND t.ordinal = m.ordinal
-         JOIN task_script ts ON ts.task_id = m.task_id AND ts.script = m.script"
-    ));
-    for join in SHOWN_JOINS {
-        query.push(join);
-    }
-    query.push(" ORDER BY k.task_id DESC, t.ordinal, ts.script");
+    push_shown(&mut query, ", (SELECT count(*) FROM matching) AS matching_count");
     let rows: Vec<ListedOfMany> = query.build_query_as().fetch_all(&mut *connection).await?;
     let count = match rows.first() {
         Some(row) => row.matching_count,

@@ -233,10 +233,11 @@ fn push_from(query: &mut QueryBuilder<Postgres>) {
 }
 
 /// Selects the records whose keys the common table expression `page` has, in the order of a list.
-fn push_shown(query: &mut QueryBuilder<Postgres>) {
+/// `more_columns` is empty, or begins with a comma.
+fn push_shown(query: &mut QueryBuilder<Postgres>, more_columns: &str) {
     query.push(SELECT_RECORD);
     query.push(format!(
-        ", {STARTED_AT} AS started_at, {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result
+        ", {STARTED_AT} AS started_at, {PLACE} AS place, '' AS output, {WITHOUT_OUTPUT} AS late_result{more_columns}
          FROM page m JOIN task k ON k.task_id = m.task_id
          JOIN target t ON t.task_id = m.task_id AND t.ordinal = m.ordinal
          JOIN task_script ts ON ts.task_id = m.task_id AND ts.script = m.script"

@@ -80,7 +80,7 @@ pub(super) async fn list(
     }
     query.push(" ORDER BY k.task_id DESC, place.ordinal, place.script OFFSET ").push_bind(skip);
     query.push(" LIMIT ").push_bind(page.limit).push(") ");
-    push_shown(&mut query);
+    push_shown(&mut query, "");
     let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
     Ok((total, rows.into_iter().map(RecordRow::try_from).collect::<Result<_, _>>()?))
 }

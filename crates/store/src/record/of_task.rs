@@ -70,7 +70,7 @@ pub(super) async fn list(
     query.push(" AND ts.script = ANY(").push_bind(extent.scripts).push(")");
     query.push(" ORDER BY t.ordinal, ts.script OFFSET ").push_bind(found.skip);
     query.push(" LIMIT ").push_bind(page.limit).push(") ");
-    push_shown(&mut query);
+    push_shown(&mut query, "");
     let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
     Ok((range.records(), rows.into_iter().map(RecordRow::try_from).collect::<Result<_, _>>()?))
 }
