@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     error_handling::HandleErrorLayer,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
@@ -21,6 +21,7 @@ use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
 use domain::{Error, Reason, error, limits};
 use telemetry::{metric, trace};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tokio_util::sync::CancellationToken;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
@@ -32,6 +33,7 @@ use crate::{
     error::ApiError,
     middleware::{self as ours, Gate},
     openapi, operations, routes,
+    v1::project_events::StreamStop,
 };
 
 /// Content type of the OpenAPI document.
@@ -55,6 +57,8 @@ pub struct Options {
     pub rate_per_second: NonZeroU32,
     /// Number of requests that one principal may send in a burst after idle time.
     pub rate_burst: NonZeroU32,
+    /// Ends the event streams of projects, so that their clients reconnect elsewhere.
+    pub stop: CancellationToken,
 }
 
 impl Default for Options {
@@ -69,6 +73,7 @@ impl Default for Options {
             body_timeout: limits::BODY_TIMEOUT,
             rate_per_second,
             rate_burst,
+            stop: CancellationToken::new(),
         }
     }
 }
@@ -112,6 +117,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(async move || ([JSON], document_bytes.clone())))
         .route("/docs/errors.md", get(|| async { error::reference() }))
+        .layer(Extension(StreamStop(options.stop.clone())))
         .fallback(|| async { ApiError::no_such_path() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(around)

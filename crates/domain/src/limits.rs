@@ -206,7 +206,11 @@ pub const MAX_UNIX_MS: i64 = 253_402_300_799_999;
 pub const MAX_ACCESS_CHECKS: usize = 500;
 /// Maximum number of pairs of resource and action in one question about rights.
 pub const MAX_ACCESS_PAIRS: usize = 10_000;
-/// Maximum number of tasks on the first screen, of each kind.
+/// Maximum number of open tasks that the first screen looks at.
+pub const MAX_ATTENTION_OPEN: i64 = 2_000;
+/// Maximum number of deferred targets in which stragglers are counted.
+pub const MAX_STRAGGLERS_COUNTED: i64 = 100_000;
+/// Maximum number of entries in each list of the first screen.
 pub const MAX_ATTENTION_TASKS: i64 = 200;
 
 /// Maximum bytes of the body of an urgent request: a stop, a pause or a freeze.

@@ -4,8 +4,9 @@
 use crate::{
     gate::{self, Results, Verdict},
     string_enum::string_enum,
+    task::TaskStatus,
     threshold::Threshold,
-    wave::{WaveState, WaveStatus},
+    wave::{WaveState, WaveStatus, refresh_totals},
 };
 
 /// The targets that a threshold counts.
@@ -126,8 +127,19 @@ impl Count {
     }
 }
 
+/// Computes the margin of a task from all its waves, in order; `None` once the task has ended. The
+/// current wave is the first one that is not closed.
+pub fn of_task(status: TaskStatus, waves: impl IntoIterator<Item = WaveState>) -> Option<Margin> {
+    if status.is_ended() {
+        return None;
+    }
+    let mut waves: Vec<WaveState> = waves.into_iter().collect();
+    refresh_totals(Results::default(), &mut waves);
+    waves.iter().find(|wave| wave.status != WaveStatus::Closed).map(margin)
+}
+
 /// Computes the margin of the current wave, whose totals over the other waves are up to date
-/// ([`crate::wave::refresh_totals`]).
+/// ([`refresh_totals`]).
 pub fn margin(wave: &WaveState) -> Margin {
     let verdict = verdict(wave);
     let is_over = wave.status.is_cut_short() || verdict == MarginVerdict::Halt;

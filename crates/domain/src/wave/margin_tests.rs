@@ -116,6 +116,18 @@ fn offline_desktops_are_at_risk_only_if_they_count() {
     assert_eq!(margin(&wave).at_risk, 1);
 }
 
+#[test]
+fn margin_of_a_task_is_that_of_its_first_wave_that_is_not_closed() {
+    let closed = WaveState { status: WaveStatus::Closed, ..open(18, 2, 20) };
+    let mut current = open(3, 1, 5);
+    current.terms.task_threshold = Some(Threshold::Count(4));
+    let pending = WaveState { status: WaveStatus::Pending, ..open(0, 0, 0) };
+    let found = of_task(TaskStatus::Running, [closed, current, pending]).unwrap();
+    assert_eq!((found.scope, found.failed, found.left), (Some(MarginScope::Task), 3, Some(1)));
+    assert_eq!(of_task(TaskStatus::Halted, [closed, current, pending]), None);
+    assert_eq!(of_task(TaskStatus::Running, [closed]), None);
+}
+
 proptest! {
     /// The gate halts exactly with the number of failures that the margin names.
     #[test]
