@@ -2,7 +2,9 @@
 
 mod access;
 mod approve;
+mod attention;
 mod audit;
+mod can_i;
 mod certificates;
 mod command;
 mod common_args;
