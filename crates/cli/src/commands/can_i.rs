@@ -42,7 +42,9 @@ pub(super) async fn can_i(arguments: CanIArgs) -> Result<ExitStatus, Error> {
     let request =
         CheckAccessRequest { principal: arguments.principal.unwrap_or_default(), checks: vec![check] };
     let answer = session.access().check_access(request).await;
-    let answer = answer.map_err(|status| Error::of("cannot check the access", &status))?.into_inner();
+    let answer = answer
+        .map_err(|status| Error::with_flags("cannot check the access", &status, &[("principal", "--as")]))?
+        .into_inner();
     let is_denied = answer.results.iter().any(|result| !result.denied.is_empty());
     let names: Vec<&str> =
         answer.results.iter().flat_map(|result| &result.allowed).map(String::as_str).collect();
@@ -55,7 +57,10 @@ const ACTIONS: &[Column] = &[Column::text("action"), Column::text("allowed"), Co
 fn text(answer: &CheckAccessResponse, is_one: bool, palette: Palette, wide: bool) -> String {
     if is_one {
         let denial = answer.results.iter().flat_map(|result| &result.denied).next();
-        return denial.map_or_else(|| "yes\n".to_owned(), |denial| format!("no: {}\n", sanitize_line(&denial.message)));
+        return denial.map_or_else(
+            || "yes\n".to_owned(),
+            |denial| format!("no: {}\n", sanitize_line(&denial.message)),
+        );
     }
     let allowed = answer.results.iter().flat_map(|result| &result.allowed);
     let denied = answer.results.iter().flat_map(|result| &result.denied);
