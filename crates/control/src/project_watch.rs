@@ -1,7 +1,7 @@
 //! Watching a project: its tasks as they change, their events, and the maps that a client follows.
 //!
 //! A position names what a moment of the database showed, so that a resumed stream neither misses
-//! nor invents a change, in whatever order transactions commit ([`domain::stream_position`]).
+//! nor repeats a change, in any order of commits ([`domain::stream_position`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
