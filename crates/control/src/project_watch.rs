@@ -352,7 +352,7 @@ impl ProjectWatch {
         Ok(ProjectPoll { updates, position })
     }
 
-    /// Reads the changes of the followed maps, and asks the client to read a map that it has not.
+    /// Reads the changes of the followed maps, and asks the client to read a missing map.
     async fn map_updates(&mut self, connection: &mut store::Connection) -> Result<Vec<ProjectUpdate>, Error> {
         let mut updates = Vec::new();
         for (task_id, version) in std::mem::take(&mut self.unread_maps) {
