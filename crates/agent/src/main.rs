@@ -73,6 +73,10 @@ struct Args {
     /// root
     #[arg(long, value_name = "USER", env = "GRAYWAVE_AGENT_RUN_AS")]
     run_as: Option<String>,
+    /// Mount namespace of scripts, such as /proc/1/ns/mnt, for a service manager that confines the
+    /// agent [default: the agent's]; needs an agent of root
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_SCRIPT_MOUNTS", hide = cfg!(windows))]
+    script_mounts: Option<PathBuf>,
     /// PowerShell program, such as pwsh [default: powershell.exe of Windows, pwsh elsewhere]
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_POWERSHELL")]
     powershell: Option<PathBuf>,
@@ -342,7 +346,8 @@ impl Args {
         desktop.pool_id = self.pool;
         desktop.availability_zone = self.zone;
         desktop.tags = self.tags.into_iter().collect();
-        let mut config = agent::Config::new(self.workers, desktop, data_dir, RunnerProgram::find()?);
+        let runner = RunnerProgram::find()?.in_mount_namespace(self.script_mounts);
+        let mut config = agent::Config::new(self.workers, desktop, data_dir, runner);
         config.max_parallel = usize::from(self.max_parallel);
         config.run_as_user = self.run_as;
         config.powershell = self.powershell;
