@@ -56,10 +56,8 @@ fn compile(release: &Release) -> anyhow::Result<PathBuf> {
     });
     let cargo_home = cargo_home.context("neither CARGO_HOME nor HOME is set")?;
     let remapped = [(root(), "/graywave"), (cargo_home, "/cargo"), (target.clone(), "/target")];
-    let flags: Vec<String> = remapped
-        .iter()
-        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
-        .collect();
+    let flags: Vec<String> =
+        remapped.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect();
     cargo.arg("--target-dir").arg(&target);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")).env("CARGO_INCREMENTAL", "0");
     cargo.env("SOURCE_DATE_EPOCH", release.epoch_s.to_string());

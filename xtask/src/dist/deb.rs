@@ -10,9 +10,9 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    Release, files,
+    Release,
     content::{Kind, Package},
-    libraries,
+    files, libraries,
 };
 use crate::process;
 

@@ -31,7 +31,8 @@ fn parse(text: &str) -> BTreeSet<Requirement> {
 
 /// Oldest glibc with all symbols, such as `2.34`.
 pub(super) fn glibc(requirements: &BTreeSet<Requirement>) -> Option<String> {
-    let numbers = |version: &str| -> Vec<u32> { version.split('.').filter_map(|it| it.parse().ok()).collect() };
+    let numbers =
+        |version: &str| -> Vec<u32> { version.split('.').filter_map(|it| it.parse().ok()).collect() };
     let versions = requirements.iter().filter_map(|(_, version)| version.strip_prefix("GLIBC_"));
     versions.max_by_key(|version| numbers(version)).map(str::to_owned)
 }

@@ -15,7 +15,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use content::{Format, Package, packages};
+pub(crate) use content::Format;
+use content::packages;
 
 use crate::{cluster, dependencies, images, install, process, say};
 use build::Programs;
@@ -44,7 +45,9 @@ impl Release {
     pub(crate) fn new(profile: &str) -> anyhow::Result<Self> {
         let git = |arguments: &[&str]| {
             let mut git = std::process::Command::new("git");
-            process::output(git.args(arguments).current_dir(crate::root())).ok().map(|it| it.trim().to_owned())
+            process::output(git.args(arguments).current_dir(crate::root()))
+                .ok()
+                .map(|it| it.trim().to_owned())
         };
         let given = std::env::var("SOURCE_DATE_EPOCH").ok();
         let epoch_s = match given.or_else(|| git(&["log", "-1", "--format=%ct"])) {

@@ -6,9 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ::rpm::{
-    BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet,
-};
+use ::rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet};
 use anyhow::Context as _;
 
 use super::{
@@ -52,7 +50,8 @@ pub(super) fn build(release: &Release, package: &Package, output: &Path) -> anyh
         }
     }
     builder.with_dir_entry(FileOptions::dir("/etc/graywave").permissions(0o755))?;
-    builder.with_dir_entry(FileOptions::dir(format!("/usr/share/doc/{}", package.name)).permissions(0o755))?;
+    builder
+        .with_dir_entry(FileOptions::dir(format!("/usr/share/doc/{}", package.name)).permissions(0o755))?;
     for (library, symbols) in needed {
         builder.requires(Dependency::any(format!("{library}({symbols})(64bit)")));
     }
