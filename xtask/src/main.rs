@@ -5,8 +5,10 @@ mod chaos;
 mod cluster;
 mod compose;
 mod database;
+mod debian;
 mod demo;
 mod dependencies;
+mod dist;
 mod failover;
 mod fuzz;
 mod guides;
@@ -18,6 +20,7 @@ mod node;
 mod npm;
 mod observability;
 mod openapi;
+mod packages;
 mod process;
 mod proto;
 mod python;
@@ -140,6 +143,26 @@ enum Command {
         #[arg(long, default_value = "target/sbom")]
         output: PathBuf,
     },
+    /// Build a release under target/dist: tarballs, .deb, .rpm, bills of materials, provenance and
+    /// hashes, the same bytes for the same commit
+    Dist {
+        /// Cargo profile; `dev` packages the programs that are built already, for tests
+        #[arg(long, default_value = "dist")]
+        profile: String,
+        /// Directory for the files [default: target/dist]
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Build the container images too; needs a Docker engine
+        #[arg(long)]
+        images: bool,
+    },
+    /// Install, upgrade, remove and purge the packages in fresh Debian systems, with and without
+    /// systemd, and unpack the .rpm
+    Packages {
+        /// Test the programs that are built already, beside this one
+        #[arg(long)]
+        built: bool,
+    },
     /// Start the cluster of docker-compose.yml from nothing, run a successful and a halted rollout,
     /// kill containers during another one, scale, and stop the cluster; installs and starts a
     /// Docker engine if there is no engine
@@ -200,6 +223,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Images { profile } => images::run(&profile),
         Command::Deny => dependencies::deny(),
         Command::Sbom { output } => dependencies::sbom(&output),
+        Command::Dist { profile, output, images } => dist::run(&profile, output, images),
+        Command::Packages { built } => packages::build_and_run(built),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Observability { write } => observability::run(write),

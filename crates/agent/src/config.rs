@@ -40,6 +40,9 @@ pub struct Config {
     pub powershell: Option<PathBuf>,
     /// Whether scripts end with the agent; otherwise they go on under their runners.
     pub ends_scripts: bool,
+    /// Whether a service manager learns the state of this process and starts it again after its
+    /// end.
+    pub is_supervised: bool,
     /// Minimum pause before a reconnect.
     pub reconnect_min: Duration,
     /// Maximum pause before a reconnect.
@@ -89,6 +92,7 @@ impl Config {
             run_as_user: None,
             powershell: None,
             ends_scripts: false,
+            is_supervised: false,
             reconnect_min: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(30),
         }
