@@ -7,6 +7,12 @@ use std::{cmp::Ordering, fmt};
 
 use crate::{Error, FieldPath};
 
+/// Version of this program, which is that of all programs of its release.
+pub const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// Maximum number of different agent versions that a list by age looks at. Agents choose the text.
+pub const MAX_VERSIONS: usize = 1_000;
+
 /// A version by the rules of Semantic Versioning 2.0, such as 1.4.0 or 2.0.0-rc.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(semver::Version);
@@ -56,6 +62,25 @@ impl fmt::Display for Version {
 #[must_use]
 pub fn is_older(reported: &str, than: &Version) -> bool {
     Version::reported(reported).is_some_and(|version| version.precedence(than) == Ordering::Less)
+}
+
+/// Selects the reported versions that precede `than`. Errors name `field`.
+///
+/// # Errors
+///
+/// More than [`MAX_VERSIONS`] versions are reported.
+pub fn older_ones(
+    field: impl Into<FieldPath>,
+    reported: Vec<String>,
+    than: &Version,
+) -> Result<Vec<String>, Error> {
+    if reported.len() > MAX_VERSIONS {
+        let message = format!(
+            "the agents of this project report more than {MAX_VERSIONS} different versions: list by version"
+        );
+        return Err(Error::out_of_range(field, message));
+    }
+    Ok(reported.into_iter().filter(|version| is_older(version, than)).collect())
 }
 
 /// Direction in which an upgrade to a version moves a program.
@@ -268,6 +293,20 @@ mod tests {
         }
         assert!(!is_older("test", &version("1.0.0")), "an unreadable version has no place");
         assert!(!is_older("1.0.0+deb12", &version("1.0.0")), "build metadata counts not");
+    }
+
+    #[test]
+    fn older_versions_are_selected_of_a_bounded_number() {
+        let reported = ["0.9.0", "1.0.0", "1.1.0", "test", ""].map(str::to_owned).to_vec();
+        assert_eq!(older_ones("outdated", reported, &version("1.1.0")).unwrap(), ["0.9.0", "1.0.0"]);
+        let many = (0..=MAX_VERSIONS).map(|number| format!("0.0.{number}")).collect();
+        let error = older_ones("outdated", many, &version("1.1.0")).unwrap_err();
+        assert_eq!(error.reason, crate::Reason::FieldOutOfRange);
+    }
+
+    #[test]
+    fn version_of_this_program_is_readable() {
+        assert_eq!(version(PROGRAM).to_string(), PROGRAM);
     }
 
     #[test]
