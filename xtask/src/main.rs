@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod compat;
 mod compose;
 mod database;
 mod debian;
@@ -87,6 +88,17 @@ enum Command {
         /// Seed of the times, of the downtime of the old primary, and of the submitted tasks
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Upgrade a cluster of old programs to today's and back, role by role, with rollouts between
+    ///
+    /// Without a tag of a release, only the recorded frames are checked.
+    Compat {
+        /// Directory of old programs, or a revision to build [default: the last tag]
+        #[arg(long, value_name = "DIR|REV")]
+        old: Option<String>,
+        /// Directory of new programs [default: those of this working tree]
+        #[arg(long, value_name = "DIR")]
+        new: Option<String>,
     },
     /// Feed mutated inputs to each decoder of untrusted bytes: REST, gRPC, signatures,
     /// certificates, journal and runner files
@@ -214,6 +226,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { keep } => demo::build_and_run(keep),
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
+        Command::Compat { old, new } => compat::run(old.as_deref(), new.as_deref()),
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),

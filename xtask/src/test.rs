@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compose, database, demo, dependencies, guides, install, kubernetes, layers, node, observability,
-    openapi, packages, process, proto, python, say, style, windows,
+    chaos, compat, compose, database, demo, dependencies, guides, install, kubernetes, layers, node,
+    observability, openapi, packages, process, proto, python, say, style, windows,
 };
 
 /// Minutes of the chaos step: each kind of fault occurs at least once, most of them several times.
@@ -23,6 +23,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("style", style::run)?;
     step("dependencies", dependencies::deny)?;
     step("protos", proto::run)?;
+    step("compatibility", compat::frames)?;
     step("openapi", openapi::run)?;
     step("kubernetes", kubernetes::run)?;
     step("observability", || observability::run(false))?;

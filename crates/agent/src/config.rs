@@ -152,6 +152,19 @@ impl Config {
     }
 }
 
+/// Environment variable with the version that an agent of a test reports. No release reads it.
+#[cfg(debug_assertions)]
+const VERSION_VARIABLE: &str = "GRAYWAVE_TEST_AGENT_VERSION";
+
+/// Version that the agent reports: its own.
+fn reported_version() -> String {
+    #[cfg(debug_assertions)]
+    if let Ok(version) = std::env::var(VERSION_VARIABLE) {
+        return version;
+    }
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
 /// This machine as a desktop. Its computer name is the desktop id until the caller sets another
 /// one. Facts that change are read for each connection.
 pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
@@ -166,7 +179,7 @@ pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
         computer_name: desktop_id.clone(),
         desktop_id,
         os_type: os_type.to_owned(),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent_version: reported_version(),
         ..Desktop::default()
     };
     facts::refresh(&desktop, Path::new("/"), None)
