@@ -46,7 +46,7 @@ docs/upgrade.md: the order of an upgrade, and the exit codes of the script.";
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(super) struct UpgradeArgs {
     /// Version of the agents: 1.4.0. Desktops that have it are left out
-    #[arg(long, value_name = "VERSION", value_parser = version, help_heading = HEADING, alias = "version")]
+    #[arg(long, value_name = "VERSION", value_parser = version, help_heading = HEADING)]
     to: Version,
     /// Install the version on desktops that have a newer one
     #[arg(long, help_heading = HEADING)]
