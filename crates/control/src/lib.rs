@@ -49,6 +49,7 @@ pub use approve::ApprovedVersion;
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
+pub use desktops::AgentAge;
 use domain::ids::ProjectId;
 pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;

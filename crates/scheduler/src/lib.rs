@@ -23,6 +23,7 @@ mod scheduler;
 mod sealing;
 mod session_keys;
 mod spec_cache;
+mod waiting_pulls;
 mod wakeups;
 
 pub use config::Config;

@@ -143,6 +143,13 @@ pub(crate) struct ListQuery {
     os_type: Option<String>,
     /// Only desktops in this availability zone.
     availability_zone: Option<String>,
+    /// Only desktops whose agent has one of these versions.
+    agent_version: Vec<String>,
+    /// Only desktops whose agent is older than this version. Agents without a semantic version do
+    /// not match.
+    agent_older_than: Option<String>,
+    /// Only desktops whose agent is older than the control plane. Excludes `agent_older_than`.
+    outdated: bool,
     /// Only desktops with this status.
     status: Option<Presence>,
     /// Include retired desktops, or only those; excluded by default.
@@ -177,11 +184,14 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeDesktops>, ApiError> {
     let (size, last) = page.read()?;
+    let than = query::text(query.agent_older_than);
+    let age = AgentAge::read(("outdated", query.outdated), ("agent_older_than", than.as_deref()))?;
     let filter = DesktopFilter {
         id_prefix: query::text(query.desktop_id_prefix),
         pool_ids: query::texts(query.desktop_pool_id),
         os_type: query::text(query.os_type),
         availability_zone: query::text(query.availability_zone),
+        agent_versions: query::texts(query.agent_version),
         tags: tags(query.tag)?,
         connected: query.status.map(|status| status == Presence::Active),
         retired: match query.retired {
@@ -192,7 +202,7 @@ pub(crate) async fn list(
         after: last.map(DesktopId::into_string),
         ..DesktopFilter::default()
     };
-    let found = control.page_desktops(&caller, &filter, size).await?;
+    let found = control.page_desktops(&caller, &filter, age.as_ref(), size).await?;
     let next_page_token = pagination::next(&found, size, |row| row.facts.desktop_id.to_string());
     Ok(Json(NativeDesktops {
         desktops: found.into_iter().map(NativeDesktop::from).collect(),

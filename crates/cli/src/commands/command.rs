@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    access, approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs, preview,
-    project, records, retry, run, scripts, tasks, what_if, workers,
+    access, agents, approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs,
+    preview, project, records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};
 
@@ -51,6 +51,8 @@ pub enum Command {
     Scripts(scripts::ScriptsArgs),
     /// List, show, tag, enrol, retire and revoke desktops
     Desktops(Box<desktops::DesktopsArgs>),
+    /// Upgrade agents by a rollout
+    Agents(agents::AgentsArgs),
     /// List, drain and undrain workers
     Workers(workers::WorkersArgs),
     /// Deny certificates of roles, signers and principals
@@ -102,6 +104,7 @@ impl Command {
             Self::Watch(it) => Box::pin(run::watch(it)).await,
             Self::Retry(it) => Box::pin(retry::retry(it)).await,
             Self::Logs(it) => Box::pin(logs::logs(it)).await,
+            Self::Agents(it) => Box::pin(agents::agents(it)).await,
             other => Box::pin(other.ask()).await.map(|()| ExitStatus::Success),
         }
     }
@@ -138,7 +141,7 @@ impl Command {
             Self::Login(it) => login::login(it).await,
             Self::Config(it) => config::config(it),
             // Handled in `run`.
-            Self::Run(_) | Self::Watch(_) | Self::Retry(_) | Self::Logs(_) => Ok(()),
+            Self::Run(_) | Self::Watch(_) | Self::Retry(_) | Self::Logs(_) | Self::Agents(_) => Ok(()),
         }
     }
 }
