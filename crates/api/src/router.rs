@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     error_handling::HandleErrorLayer,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
@@ -21,6 +21,7 @@ use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
 use domain::{Error, Reason, error, limits};
 use telemetry::{metric, trace};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tokio_util::sync::CancellationToken;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
@@ -33,6 +34,7 @@ use crate::{
     install::{self, InstallOptions},
     middleware::{self as ours, Gate},
     openapi, operations, routes,
+    v1::project_events::StreamStop,
 };
 
 /// Content type of the OpenAPI document.
@@ -58,6 +60,8 @@ pub struct Options {
     pub rate_burst: NonZeroU32,
     /// Scripts and artefacts for the installation of agents.
     pub install: InstallOptions,
+    /// Ends the event streams of projects, so that their clients reconnect elsewhere.
+    pub stop: CancellationToken,
 }
 
 impl Default for Options {
@@ -73,6 +77,7 @@ impl Default for Options {
             rate_per_second,
             rate_burst,
             install: InstallOptions::default(),
+            stop: CancellationToken::new(),
         }
     }
 }
@@ -117,6 +122,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .route("/openapi.json", get(async move || ([JSON], document_bytes.clone())))
         .route("/docs/errors.md", get(|| async { error::reference() }))
         .merge(install::router(options.install.clone()))
+        .layer(Extension(StreamStop(options.stop.clone())))
         .fallback(|| async { ApiError::no_such_path() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(around)

@@ -3,6 +3,7 @@
 
 mod access;
 mod approve;
+mod attention;
 mod audit;
 mod bulkhead;
 mod change;
@@ -18,9 +19,11 @@ mod guardrails;
 mod idempotency;
 mod live_output;
 mod lookup;
+mod map;
 mod pause;
 mod preview;
 mod project_limits;
+mod project_watch;
 mod rate_limit;
 mod request_limits;
 mod retry;
@@ -41,11 +44,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::LoginGuard;
 pub use access::{
-    Access, AccessKey, Actor, Caller, Credentials, EnrolmentTerms, Idempotency, Identity, MasterKeys,
+    Access, AccessAnswers, AccessKey, Actor, Caller, Credentials, EnrolmentTerms, Idempotency, Identity, MasterKeys,
     NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER,
     Token,
 };
 pub use approve::ApprovedVersion;
+pub use attention::{AttentionItem, AttentionList, AttentionCounts};
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
@@ -55,8 +59,10 @@ pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;
 pub use guardrails::Guardrails;
 pub use live_output::OutputRead;
+pub use map::TaskMap;
 pub use preview::{Preview, PreviewedWave};
 pub use project_limits::LimitsChange;
+pub use project_watch::{ByeReason, ProjectPoll, ProjectUpdate, ProjectWatch, ResetReason, StreamFilter, StreamKind};
 pub use rate_limit::{BodyBudget, Rates};
 pub use request_limits::RequestLimits;
 pub use run_detached::finished;

@@ -7,7 +7,7 @@ use domain::{BasisPoints, outcome::Outcome, tally::Tally, wave_start::WaveHold};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::time;
+use super::{summary::NativeMargin, time};
 use crate::dto::{ScriptType, non_empty};
 
 /// A task with its settings, waves and counts.
@@ -77,6 +77,8 @@ pub(crate) struct NativeTask {
     /// Treatment of processes that a script leaves behind: `keep` or `kill`.
     cleanup: &'static str,
     records: RecordNumbers,
+    /// Distance from the halt; `null` once the task has ended.
+    margin: Option<NativeMargin>,
     waves: Vec<NativeWave>,
     #[schema(format = DateTime)]
     create_time: String,
@@ -247,7 +249,7 @@ impl From<WaveRow> for NativeWave {
 
 impl From<TaskProgress> for NativeTask {
     fn from(progress: TaskProgress) -> Self {
-        let TaskProgress { task, scripts, waves, counts, waiting_for } = progress;
+        let TaskProgress { task, scripts, waves, counts, waiting_for, margin } = progress;
         let (desktop_pool_id, desktop_tag) = match task.selection {
             Some(Selection::Pool(pool_id)) => (Some(pool_id), None),
             Some(Selection::Tag(tag)) => (None, Some(tag)),
@@ -301,6 +303,7 @@ impl From<TaskProgress> for NativeTask {
                 failed: counts.failed_num,
                 skipped: counts.skip_num,
             },
+            margin: margin.map(NativeMargin::from),
             waves: waves.into_iter().map(NativeWave::from).collect(),
             create_time: time(task.created_at),
             start_time: task.started_at.map(time),

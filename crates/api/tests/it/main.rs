@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod access;
+mod access_questions;
+mod attention;
 mod desktops;
 mod document;
 mod drive;
@@ -17,6 +19,7 @@ mod install;
 mod live_output;
 mod parameters;
 mod periods;
+mod project_events;
 mod rate_limits;
 mod records;
 mod retry_stop;

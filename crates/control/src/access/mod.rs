@@ -12,6 +12,7 @@ mod enrolment;
 mod login_guard;
 mod outsider;
 mod principals;
+mod questions;
 mod rewrap;
 mod static_credentials;
 
@@ -25,6 +26,7 @@ pub use enrolment::{EnrolmentTerms, NewEnrolmentToken};
 pub(crate) use login_guard::LoginGuard;
 pub use outsider::Operator;
 pub use principals::NO_LIMIT;
+pub use questions::AccessAnswers;
 pub use rewrap::Rewrapped;
 pub use static_credentials::{AccessKey, Credentials, Token};
 

@@ -1,5 +1,6 @@
 //! Authentication and authorisation of callers, and enrolment of desktops.
 
+pub mod access_check;
 mod action;
 pub mod authz;
 mod canonical;

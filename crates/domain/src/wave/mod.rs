@@ -2,6 +2,7 @@
 
 pub mod evidence;
 pub mod gate;
+pub mod margin;
 pub mod policy;
 mod state;
 pub mod wave_start;

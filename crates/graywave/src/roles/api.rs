@@ -40,7 +40,8 @@ pub(crate) async fn serve_api(
     tls: Option<WebTls>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let router = api::router(control.clone(), &settings.api_options()?);
+    let options = api::Options { stop: stop.clone(), ..settings.api_options()? };
+    let router = api::router(control.clone(), &options);
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(address = %listener.local_addr()?, scheme, "REST API ready");
     let listener = Listener::new(listener, settings.api.max_connections);

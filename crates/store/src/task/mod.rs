@@ -25,7 +25,7 @@ use sqlx::types::Json;
 pub use find::{admissible, count_open, unended};
 pub(crate) use find::{admitting, expired, not_released, not_suspended};
 pub use insert::insert;
-pub use list::{TaskFilter, TaskRow, fetch, list, page};
+pub use list::{TaskFilter, TaskRow, fetch, halted_since, list, open, page};
 use uuid::Uuid;
 
 use crate::{
