@@ -86,7 +86,7 @@ pub fn older_ones(
 /// Direction in which an upgrade to a version moves a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
-    /// To a newer version, or from one that is unreadable.
+    /// To a newer version, or from an unreadable one.
     Up,
     /// Nowhere: the program has this version.
     None,

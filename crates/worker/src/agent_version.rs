@@ -21,7 +21,7 @@ impl AgentVersions {
     /// # Errors
     ///
     /// An agent that is too new gets UNAVAILABLE and dials another worker, which may be upgraded
-    /// already. One that is too old gets FAILED_PRECONDITION: only another package helps.
+    /// already. An agent that is too old gets FAILED_PRECONDITION: only another package helps.
     pub(crate) fn check(&self, agent: &str, worker: &str, now: Instant) -> Result<(), Status> {
         match judge(Link::AgentToWorker, agent, worker) {
             Compatibility::Tested | Compatibility::Unknown => Ok(()),

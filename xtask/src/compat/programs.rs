@@ -70,7 +70,7 @@ impl Programs {
     }
 }
 
-/// Last tag of a release before this state; `None` if there is none.
+/// Last tag of a release before this state; `None` without one.
 pub(super) fn last_tag() -> anyhow::Result<Option<String>> {
     if !root().join(".git").exists() {
         return Ok(None);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{Json, extract::Path};
-use control::{Actor, DesktopFilter, DesktopRow, Retired, finished};
+use control::{Actor, AgentAge, DesktopFilter, DesktopRow, Retired, finished};
 use domain::{
     Error,
     containment::Containment,

@@ -96,17 +96,31 @@ impl Fleet {
         (status.code().unwrap(), result, said, asked)
     }
 
-    /// Stops an agent under its running script, and starts it again unless it is broken.
+    /// Stops an agent, and starts it again unless the package is broken.
     fn restart(&mut self, desktop_id: &str, package: Package) {
-        let mut former = self.agents.remove(desktop_id).unwrap();
-        assert!(former.stop().success());
-        fs::write(self.path("done").join(desktop_id), "").unwrap();
-        if let Package::Good(version) = package {
-            self.repair(desktop_id, version);
-        } else {
-            // Its runner ends the script, and no agent reports that.
-            self.agents.insert(desktop_id.to_owned(), former);
+        let done = self.path("done").join(desktop_id);
+        match package {
+            Package::Good(version) => {
+                // The agent restarts under its running script.
+                assert!(self.agents.remove(desktop_id).unwrap().stop().success());
+                self.repair(desktop_id, version);
+                fs::write(done, "").unwrap();
+            }
+            Package::Broken => {
+                fs::write(done, "").unwrap();
+                wait_for("the stored result of the script", || self.awaits_return(desktop_id).then_some(()));
+                assert!(self.agents.remove(desktop_id).unwrap().stop().success());
+            }
         }
+    }
+
+    /// Reports whether the newest task waits for the return of this desktop.
+    fn awaits_return(&self, desktop_id: &str) -> bool {
+        let native = self.cluster.api.native();
+        let task_id = native.get("/tasks?page_size=1")["tasks"][0]["task_id"].as_str().unwrap().to_owned();
+        let explained = native.get(&format!("/tasks/{task_id}/explain?desktop_id={desktop_id}"));
+        let steps = explained["steps"].as_array().unwrap();
+        steps.iter().any(|step| step["text"].as_str().unwrap().contains("ends as NOT_RETURNED unless"))
     }
 
     /// Starts an agent by hand.
@@ -134,6 +148,10 @@ impl Fleet {
 #[test]
 fn bad_version_halts_an_upgrade_in_its_canary() {
     let mut fleet = Fleet::start("0.1.0");
+    let preview = fleet.upgrade(&["--to", "0.1.1", "--canary", "1", "--dry-run"]);
+    let (code, plan, said, asked) = fleet.serve(preview, Package::Broken);
+    assert_eq!((code, asked.len(), plan["waves"].as_array().map(Vec::len)), (0, 0, Some(2)), "{said}");
+
     let upgrade = fleet.upgrade(&["--to", "0.1.1", "--canary", "1"]);
     let (code, task, said, asked) = fleet.serve(upgrade, Package::Good("0.1.1"));
     assert_eq!((code, asked.len()), (0, DESKTOPS), "{said}");

@@ -28,7 +28,7 @@ use crate::{
 const HEADING: &str = "Version";
 
 /// Run time of the script: it waits for the lock of the package manager, downloads and installs.
-const EXECUTION_TIMEOUT_MINUTES: i64 = 60;
+const EXECUTION_TIMEOUT_MINUTES: i64 = 30;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +46,7 @@ docs/upgrade.md: the order of an upgrade, and the exit codes of the script.";
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(super) struct UpgradeArgs {
     /// Version of the agents: 1.4.0. Desktops that have it are left out
-    #[arg(long, value_name = "VERSION", value_parser = version, help_heading = HEADING, alias = "version")]
+    #[arg(long, value_name = "VERSION", value_parser = version, help_heading = HEADING)]
     to: Version,
     /// Install the version on desktops that have a newer one
     #[arg(long, help_heading = HEADING)]
@@ -246,7 +246,7 @@ mod tests {
         let rollout = upgrade.task.rollout.unwrap();
         assert_eq!((rollout.agent_version.as_str(), rollout.return_timeout_seconds), ("1.4.0", Some(300)));
         assert_eq!((rollout.waves.len(), rollout.soak_seconds, rollout.strict), (2, Some(1_800), true));
-        assert_eq!(upgrade.task.execution_timeout, Some(60));
+        assert_eq!(upgrade.task.execution_timeout, Some(30));
         let own = read("--to 1.4.0 --all --timeout 2h").unwrap();
         assert_eq!(own.task.execution_timeout, Some(120));
     }
