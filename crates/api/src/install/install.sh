@@ -193,8 +193,9 @@ decode_base64() {
 check_ca() {
     accepted=$CA_SHA256
     [ -z "$ca_given" ] || accepted=$(printf '%s' "$ca_given" | tr -d : | tr 'A-F' 'a-f')
-    body='' inside=no count=0
+    body='' inside=no count=0 carriage_return=$(printf '\r')
     while IFS= read -r line || [ -n "$line" ]; do
+        line=${line%"$carriage_return"}
         case $line in
             '-----BEGIN CERTIFICATE-----') body='' inside=yes ;;
             '-----END CERTIFICATE-----')
@@ -222,7 +223,7 @@ find_artefact() {
             $1) ;;
             *) continue ;;
         esac
-        case $name in *"$version"*) artefact="$artefact$name
+        case $name in *[_-]"$version"[_-]* | "$name$version") artefact="$artefact$name
 " ;; esac
     done <"$work/SHA256SUMS"
     # A pre-release (~ in packages) is older than its release.
@@ -268,7 +269,7 @@ download() {
 needs_token() {
     [ ! -s "$data_dir/identity/certificate.pem" ] || return 1
     # A certificate that an administrator issued by hand.
-    [ ! -r "$env_file" ] || ! grep -q '^GRAYWAVE_AGENT_CERT_FILE=.' "$env_file"
+    ! has_setting GRAYWAVE_AGENT_CERT_FILE
 }
 
 # Sets `token`; empty if the machine needs none.
@@ -328,27 +329,44 @@ put() {
     mv -f "$1.new" "$1" || fail "cannot write $1"
 }
 
-# Prints agent.env: lines of the administrator stay, those of this script are replaced.
-settings() {
-    ours='GRAYWAVE_AGENT_WORKER|GRAYWAVE_AGENT_CA_FILE|GRAYWAVE_AGENT_ENROLMENT_TOKEN_FILE'
-    [ -z "$desktop_id" ] || ours="$ours|GRAYWAVE_AGENT_DESKTOP_ID"
-    [ ! -r "$env_file" ] || grep -Ev "^($ours)=" "$env_file"
+# Prints the settings of this script.
+wanted_settings() {
     printf 'GRAYWAVE_AGENT_WORKER=%s\n' "$AGENTS_URLS"
     printf 'GRAYWAVE_AGENT_CA_FILE=/etc/graywave/agent-ca.crt\n'
-    if [ ! -r "$env_file" ] || ! grep -q '^GRAYWAVE_AGENT_CERT_FILE=.' "$env_file"; then
+    has_setting GRAYWAVE_AGENT_CERT_FILE ||
         printf 'GRAYWAVE_AGENT_ENROLMENT_TOKEN_FILE=/etc/graywave/enrolment-token\n'
-    fi
     [ -z "$desktop_id" ] || printf 'GRAYWAVE_AGENT_DESKTOP_ID=%s\n' "$desktop_id"
     proxy_setting HTTPS_PROXY "${HTTPS_PROXY:-${https_proxy:-${ALL_PROXY:-${all_proxy:-}}}}"
     proxy_setting NO_PROXY "${NO_PROXY:-${no_proxy:-}}"
 }
 
+has_setting() {
+    [ -r "$env_file" ] && grep -qi "^$1=." "$env_file"
+}
+
+# A proxy of the administrator stays.
 proxy_setting() {
     [ -n "$2" ] || return 0
-    [ ! -r "$env_file" ] || ! grep -qi "^$1=" "$env_file" || return 0
+    ! has_setting "$1" || return 0
     case $2 in *[!A-Za-z0-9._~:/@%,*+-]*) return 0 ;; esac
     # The agent refuses other schemes.
     case $1:$2 in HTTPS_PROXY:http://* | NO_PROXY:*) printf '%s=%s\n' "$1" "$2" ;; esac
+}
+
+# Prints agent.env with the wanted settings in their places. All other lines stay.
+settings() {
+    wanted_settings >"$work/wanted"
+    if [ -r "$env_file" ]; then
+        while IFS= read -r line || [ -n "$line" ]; do
+            case $line in
+                GRAYWAVE_AGENT_*=*) grep "^${line%%=*}=" "$work/wanted" || printf '%s\n' "$line" ;;
+                *) printf '%s\n' "$line" ;;
+            esac
+        done <"$env_file"
+    fi
+    while IFS= read -r line; do
+        [ -r "$env_file" ] && grep -q "^${line%%=*}=" "$env_file" || printf '%s\n' "$line"
+    done <"$work/wanted"
 }
 
 configure() {
@@ -360,6 +378,7 @@ configure() {
         printf '%s\n' "$token" >"$work/token"
         put "$kept_token" 600 <"$work/token"
     fi
+    settings_changed=$changed
 }
 
 # --- Programs -------------------------------------------------------------------------------------
@@ -431,9 +450,12 @@ start_agent() {
     systemctl -q enable graywave-agent.service || fail 'systemctl enable failed'
     if ! systemctl -q is-active graywave-agent.service; then
         systemctl start graywave-agent.service || fail 'the service does not start: journalctl -u graywave-agent'
-    elif [ "$changed" = yes ]; then
+    elif [ "$settings_changed" = yes ]; then
         # Scripts go on under their runners.
         systemctl restart graywave-agent.service || fail 'the service does not start: journalctl -u graywave-agent'
+    elif [ "$changed" = yes ] && [ "$method" = tarball ]; then
+        # A busy agent restarts later. A package does the same by itself.
+        agent restart --data-dir "$data_dir" || systemctl restart graywave-agent.service
     fi
     wait_attached
 }

@@ -19,6 +19,7 @@ use axum::{
 use control::Rates;
 use domain::{Error, Reason};
 use futures::stream;
+use pem::{EncodeConfig, LineEnding};
 use sha2::{Digest as _, Sha256};
 
 pub use self::settings::{GivenScriptSettings, InstallOptions, ScriptSettings};
@@ -79,8 +80,8 @@ async fn powershell(State(installer): State<Arc<Installer>>) -> Result<Response,
 }
 
 async fn ca(State(installer): State<Arc<Installer>>) -> Result<Response, ApiError> {
-    let bytes = installer.certificates().await?.iter().map(pem::encode).collect::<String>();
-    Ok(plain(TEXT, bytes))
+    let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    Ok(plain(TEXT, pem::encode_many_config(&installer.certificates().await?, lines)))
 }
 
 async fn artefact(
