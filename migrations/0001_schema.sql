@@ -285,6 +285,8 @@ CREATE INDEX desktop_retired ON desktop (project_id, desktop_id) WHERE retired_a
 CREATE INDEX desktop_by_retirement ON desktop (retired_at) WHERE retired_at IS NOT NULL;
 CREATE INDEX desktop_by_revocation ON desktop (revoked_at) WHERE revoked_at IS NOT NULL;
 -- Orders of the published list, and the search by name.
+-- Desktops of an agent's version, and the versions of a project.
+CREATE INDEX desktop_by_agent_version ON desktop (project_id, agent_version, desktop_id);
 CREATE INDEX desktop_by_name ON desktop (project_id, computer_name, desktop_id) WHERE retired_at IS NULL;
 CREATE INDEX desktop_by_creation ON desktop (project_id, created_at, desktop_id) WHERE retired_at IS NULL;
 

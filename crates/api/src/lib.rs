@@ -6,6 +6,7 @@
 mod dto;
 mod error;
 mod extract;
+mod install;
 mod middleware;
 mod names;
 mod openapi;
@@ -15,5 +16,6 @@ mod routes;
 mod v1;
 mod v2;
 
+pub use install::{GivenScriptSettings, InstallOptions, ScriptSettings};
 pub use router::{Options, router};
 pub use routes::document;

@@ -31,6 +31,7 @@ use tracing::{Span, field};
 
 use crate::{
     error::ApiError,
+    install::{self, InstallOptions},
     middleware::{self as ours, Gate},
     openapi, operations, routes,
     v1::project_events::StreamStop,
@@ -57,6 +58,8 @@ pub struct Options {
     pub rate_per_second: NonZeroU32,
     /// Number of requests that one principal may send in a burst after idle time.
     pub rate_burst: NonZeroU32,
+    /// Scripts and artefacts for the installation of agents.
+    pub install: InstallOptions,
     /// Ends the event streams of projects, so that their clients reconnect elsewhere.
     pub stop: CancellationToken,
 }
@@ -73,6 +76,7 @@ impl Default for Options {
             body_timeout: limits::BODY_TIMEOUT,
             rate_per_second,
             rate_burst,
+            install: InstallOptions::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -117,6 +121,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(async move || ([JSON], document_bytes.clone())))
         .route("/docs/errors.md", get(|| async { error::reference() }))
+        .merge(install::router(options.install.clone()))
         .layer(Extension(StreamStop(options.stop.clone())))
         .fallback(|| async { ApiError::no_such_path() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })

@@ -53,6 +53,7 @@ pub use attention::{AttentionItem, AttentionList, AttentionCounts};
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
+pub use desktops::AgentAge;
 use domain::ids::ProjectId;
 pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;

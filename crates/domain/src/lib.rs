@@ -22,6 +22,7 @@ mod string_enum;
 pub mod target;
 pub mod task;
 pub mod threshold;
+pub mod version;
 pub mod warning;
 pub mod wave;
 pub mod window;

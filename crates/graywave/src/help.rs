@@ -10,7 +10,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
         "Intervene",
         &["pause", "resume", "approve", "stop", "retry", "concurrency", "freeze", "unfreeze", "limits"],
     ),
-    ("Manage the fleet", &["scripts", "desktops", "workers", "certificates", "audit"]),
+    ("Manage the fleet", &["scripts", "desktops", "agents", "workers", "certificates", "audit"]),
     ("Manage access", &["projects", "principals", "policies", "tokens", "keys", "enrolment-tokens", "can-i"]),
     ("Configure the CLI", &["login", "config", "version", "errors", "completion", "man"]),
     ("Operate a cluster", &CLUSTER),

@@ -14,6 +14,7 @@ mod help;
 mod man;
 mod reload;
 mod roles;
+mod service_manager;
 mod signals;
 mod suggest;
 

@@ -9,7 +9,7 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use control::{Caller, Control, DesktopFilter, RecordFilter, StreamPermit};
+use control::{AgentAge, Caller, Control, DesktopFilter, RecordFilter, StreamPermit};
 use domain::{
     Error, Reason,
     csv::{self, Cell},
@@ -256,14 +256,15 @@ struct DesktopPages {
     control: Control,
     caller: Caller,
     filter: DesktopFilter,
+    age: Option<AgentAge>,
 }
 
 impl Pages for DesktopPages {
     type Entry = NativeDesktop;
 
     async fn next(&mut self) -> Result<Vec<NativeDesktop>, Error> {
-        let Self { control, caller, filter } = self;
-        let found = control.page_desktops(caller, filter, EXPORT_ROWS_PER_READ).await?;
+        let Self { control, caller, filter, age } = self;
+        let found = control.page_desktops(caller, filter, age.as_ref(), EXPORT_ROWS_PER_READ).await?;
         let last = found.last().map(|row| DesktopId::into_string(row.facts.desktop_id.clone()));
         filter.after = last.or_else(|| filter.after.take());
         Ok(found.into_iter().map(NativeDesktop::from).collect())
@@ -315,7 +316,7 @@ pub(crate) async fn all_desktops(
     Parameters(query): Parameters<desktops::ListQuery>,
     Parameters(form): Parameters<FormQuery>,
 ) -> Result<Response, ApiError> {
-    let filter = query.filter()?;
-    let pages = DesktopPages { control: control.clone(), caller: caller.clone(), filter };
+    let (filter, age) = query.read()?;
+    let pages = DesktopPages { control: control.clone(), caller: caller.clone(), filter, age };
     answer("desktops", &control, &caller, &form, DESKTOPS, pages).await
 }

@@ -16,6 +16,7 @@ mod fuzz;
 mod group_executions;
 mod guardrails;
 mod harness;
+mod install;
 mod live_output;
 mod parameters;
 mod periods;

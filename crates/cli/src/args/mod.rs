@@ -15,8 +15,7 @@ mod since;
 mod task_flags;
 mod unique_json;
 
-use desktops::DesktopFlags;
-pub(crate) use desktops::{all_desktops, read_ids};
+pub(crate) use desktops::{DesktopFlags, all_desktops, read_ids};
 pub(crate) use enum_arg::one_of;
 pub(crate) use file_arg::read_unmarked;
 pub(crate) use gate_flags::{RolloutFile, WaveFlags, WeightFlags, recorded_waves};
@@ -25,6 +24,7 @@ pub use parse::pair;
 use payload::PayloadFlags;
 pub(crate) use payload::{Kind, Payload, name_of, parameters, read_script, script_type, warn_of_line_ends};
 pub(crate) use rollout::{Ending, RolloutFlags};
+pub(crate) use saved_script::LocalScript;
 pub(crate) use script_parameters::read_parameters;
 pub(crate) use since::{Since, since};
 pub(crate) use task_flags::TaskFlags;

@@ -353,6 +353,8 @@ mod tests {
             }),
             run_as_user: "www-data".into(),
             cleanup: Cleanup::Kill.into(),
+            agent_version: String::new(),
+            return_timeout_seconds: None,
         };
         assert_eq!(rollout, expected);
     }

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    access, approve, attention, audit, can_i, certificates, config, desktops, insight, lifecycle, limits,
-    login, logs, preview, project, records, retry, run, scripts, tasks, what_if, workers,
+    access, agents, approve, attention, audit, can_i, certificates, config, desktops, insight, lifecycle,
+    limits, login, logs, preview, project, records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};
 
@@ -53,6 +53,8 @@ pub enum Command {
     Scripts(scripts::ScriptsArgs),
     /// List, show, tag, enrol, retire and revoke desktops
     Desktops(Box<desktops::DesktopsArgs>),
+    /// Upgrade agents by a rollout
+    Agents(agents::AgentsArgs),
     /// List, drain and undrain workers
     Workers(workers::WorkersArgs),
     /// Deny certificates of roles, signers and principals
@@ -107,6 +109,7 @@ impl Command {
             Self::Retry(it) => Box::pin(retry::retry(it)).await,
             Self::Logs(it) => Box::pin(logs::logs(it)).await,
             Self::CanI(it) => Box::pin(can_i::can_i(it)).await,
+            Self::Agents(it) => Box::pin(agents::agents(it)).await,
             other => Box::pin(other.ask()).await.map(|()| ExitStatus::Success),
         }
     }
@@ -144,7 +147,12 @@ impl Command {
             Self::Login(it) => login::login(it).await,
             Self::Config(it) => config::config(it),
             // Handled in `run`.
-            Self::Run(_) | Self::Watch(_) | Self::Retry(_) | Self::Logs(_) | Self::CanI(_) => Ok(()),
+            Self::Run(_)
+            | Self::Watch(_)
+            | Self::Retry(_)
+            | Self::Logs(_)
+            | Self::CanI(_)
+            | Self::Agents(_) => Ok(()),
         }
     }
 }

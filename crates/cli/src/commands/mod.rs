@@ -1,6 +1,7 @@
 //! Operator commands, one module each.
 
 mod access;
+mod agents;
 mod approve;
 mod attention;
 mod audit;

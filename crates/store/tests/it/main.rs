@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test helper fails the test")]
 
+mod agent_versions;
 mod connection_watchdog;
 mod enrolment;
 mod lifecycle;
