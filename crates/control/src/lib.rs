@@ -44,12 +44,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::LoginGuard;
 pub use access::{
-    Access, AccessAnswers, AccessKey, Actor, Caller, Credentials, EnrolmentTerms, Idempotency, Identity, MasterKeys,
-    NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER,
-    Token,
+    Access, AccessAnswers, AccessKey, Actor, Caller, Credentials, EnrolmentTerms, Idempotency, Identity,
+    MasterKeys, NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey,
+    TOKEN_HEADER, Token,
 };
 pub use approve::ApprovedVersion;
-pub use attention::{AttentionItem, AttentionList, AttentionCounts};
+pub use attention::{AttentionCounts, AttentionItem, AttentionList};
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
@@ -62,7 +62,9 @@ pub use live_output::OutputRead;
 pub use map::TaskMap;
 pub use preview::{Preview, PreviewedWave};
 pub use project_limits::LimitsChange;
-pub use project_watch::{ByeReason, ProjectPoll, ProjectUpdate, ProjectWatch, ResetReason, StreamFilter, StreamKind};
+pub use project_watch::{
+    ByeReason, ProjectPoll, ProjectUpdate, ProjectWatch, ResetReason, StreamFilter, StreamKind,
+};
 pub use rate_limit::{BodyBudget, Rates};
 pub use request_limits::RequestLimits;
 pub use run_detached::finished;

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod auth;
 mod basis_points;
+pub mod csv;
 pub mod error;
 pub mod ids;
 pub mod insight;

@@ -206,6 +206,10 @@ pub const MAX_UNIX_MS: i64 = 253_402_300_799_999;
 pub const MAX_ACCESS_CHECKS: usize = 500;
 /// Maximum number of pairs of resource and action in one question about rights.
 pub const MAX_ACCESS_PAIRS: usize = 10_000;
+/// Maximum number of rows in an export.
+pub const MAX_EXPORT_ROWS: u64 = 5_000_000;
+/// Number of rows that an export reads at once.
+pub const EXPORT_ROWS_PER_READ: i64 = 1_000;
 /// Maximum number of open tasks that the first screen looks at.
 pub const MAX_ATTENTION_OPEN: i64 = 2_000;
 /// Maximum number of deferred targets in which stragglers are counted.

@@ -2,8 +2,8 @@
 
 use crate::admin::{
     AttentionKind, AuditResult, Cleanup, Containment, EventKind, MarginScope, MarginVerdict, OnHalt, Outcome,
-    OutputState, ParameterType, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode, TaskStatus, WaveHold,
-    WaveStatus, WhatIfEnding,
+    OutputState, ParameterType, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode, TaskStatus,
+    WaveHold, WaveStatus, WhatIfEnding,
 };
 
 /// An enum whose value names consist of a prefix and a word.

@@ -11,6 +11,7 @@ mod drive;
 mod errors;
 mod evidence;
 mod executions;
+mod export;
 mod fuzz;
 mod group_executions;
 mod guardrails;

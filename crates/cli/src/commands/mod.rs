@@ -3,7 +3,9 @@
 mod access;
 mod agents;
 mod approve;
+mod attention;
 mod audit;
+mod can_i;
 mod certificates;
 mod command;
 mod common_args;
