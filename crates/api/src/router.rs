@@ -29,6 +29,7 @@ use tower_http::{
 use tracing::{Span, field};
 
 use crate::{
+    console::{self, ConsoleOptions},
     error::ApiError,
     middleware::{self as ours, Gate},
     openapi, operations, routes,
@@ -55,6 +56,8 @@ pub struct Options {
     pub rate_per_second: NonZeroU32,
     /// Number of requests that one principal may send in a burst after idle time.
     pub rate_burst: NonZeroU32,
+    /// The web console at `/console`; `None` switches it and its sessions off.
+    pub console: Option<ConsoleOptions>,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             body_timeout: limits::BODY_TIMEOUT,
             rate_per_second,
             rate_burst,
+            console: Some(ConsoleOptions::default()),
         }
     }
 }
@@ -84,6 +88,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .collect();
     let gate = Arc::new(Gate {
         control: control.clone(),
+        has_sessions: options.console.is_some(),
         calls,
         rates: Rates::new(options.rate_per_second, options.rate_burst),
         bulkhead: Bulkhead::new(
@@ -105,9 +110,13 @@ pub fn router(control: Control, options: &Options) -> Router {
         // The bulkhead assigns slots later, after authentication.
         .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
+    let console = options.console.as_ref().map_or_else(Router::new, |options| {
+        console::routes(control.clone(), options).route_layer(middleware::from_fn(measured))
+    });
     documented
         .route_layer(middleware::from_fn_with_state(gate, ours::check))
         .route_layer(middleware::from_fn(measured))
+        .merge(console)
         // The gate has read the body within the limit of the call.
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(async move || ([JSON], document_bytes.clone())))

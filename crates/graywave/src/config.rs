@@ -18,6 +18,7 @@ use store::PoolOptions;
 
 use crate::{
     admin_listener::AdminListener,
+    console_settings::ConsoleSettings,
     reload::{DatabaseSource, MasterKeySource, ReloadedKeys, ReloadedStore},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) api: Api,
     pub(crate) admin: AdminListener,
+    pub(crate) console: ConsoleSettings,
     pub(crate) access: AccessSettings,
     pub(crate) tasks: Tasks,
     pub(crate) scheduler: scheduler::Config,
@@ -363,6 +365,7 @@ impl Settings {
         }
         self.api.tls_files()?;
         self.admin.check()?;
+        self.console.check()?;
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
@@ -436,16 +439,17 @@ impl Settings {
     }
 
     /// Returns the options of the REST API.
-    pub(crate) fn api_options(&self) -> api::Options {
-        api::Options {
+    pub(crate) fn api_options(&self) -> anyhow::Result<api::Options> {
+        Ok(api::Options {
             request_timeout: Duration::from_millis(self.api.request_timeout_ms),
             max_execution_body_bytes: self.api.max_execution_body_bytes,
             body_budget_bytes: self.api.body_budget_bytes,
             max_in_flight: self.api.max_in_flight,
             rate_per_second: self.api.rate_per_second,
             rate_burst: self.api.rate_burst,
+            console: self.console.options()?,
             ..api::Options::default()
-        }
+        })
     }
 
     /// Returns the limits of the admin service, which are those of the REST API.

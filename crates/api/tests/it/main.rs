@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod access;
+mod console;
+mod console_people;
 mod desktops;
 mod document;
 mod drive;

@@ -3,6 +3,7 @@
 mod access;
 mod approve;
 mod audit;
+mod browser;
 mod certificates;
 mod command;
 mod common_args;

@@ -39,7 +39,7 @@ pub(crate) async fn serve_api(
     tls: Option<WebTls>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let router = api::router(control.clone(), &settings.api_options());
+    let router = api::router(control.clone(), &settings.api_options()?);
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(address = %listener.local_addr()?, scheme, "REST API ready");
     let listener = Listener::new(listener, settings.api.max_connections);
