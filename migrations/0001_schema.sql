@@ -84,6 +84,49 @@ CREATE TABLE access_key (
 );
 CREATE INDEX access_key_by_project ON access_key (project_id, access_key);
 
+-- A session of the web console. The API adds it at sign-in, and deletes it at sign-out and after its
+-- end.
+CREATE TABLE session (
+    session_id        uuid        PRIMARY KEY,
+    project_id        text        NOT NULL,
+    -- A row of `principal`, or `configuration` for a token of the configuration.
+    principal         text        NOT NULL,
+    -- For people: the principal, or the name from the identity provider.
+    name              text        NOT NULL,
+    -- SHA-256 of the secret in the cookie; the secret itself is stored nowhere.
+    sha256            bytea       NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
+    -- The token of the sign-in; NULL for other sign-ins. The session ends with its token.
+    token_id          uuid        REFERENCES token,
+    -- SHA-256 over the session's secret and the hash of a token of the configuration, which ends the
+    -- session when it leaves the configuration; NULL for other sign-ins.
+    configured_sha256 bytea       CHECK (octet_length(configured_sha256) = 32),
+    -- The identity provider of the sign-in; NULL for other sign-ins.
+    provider          text,
+    created_at        timestamptz NOT NULL,
+    -- The last use, or up to a minute before it.
+    used_at           timestamptz NOT NULL,
+    -- The absolute end; a session may end earlier because nobody uses it.
+    expires_at        timestamptz NOT NULL
+);
+CREATE INDEX session_by_principal ON session (project_id, principal, used_at);
+CREATE INDEX session_expires ON session (expires_at);
+
+-- A code with which a browser or a command line signs in once. Its use deletes it.
+CREATE TABLE sign_in_code (
+    -- SHA-256 of the code; the code itself is stored nowhere.
+    sha256           bytea       PRIMARY KEY CHECK (octet_length(sha256) = 32),
+    project_id       text        NOT NULL,
+    principal        text        NOT NULL,
+    -- SHA-256 of the secret that a command line must present with the code; NULL for a browser.
+    challenge_sha256 bytea       CHECK (octet_length(challenge_sha256) = 32),
+    -- End of the token that the command line gets; NULL for a browser.
+    token_expires_at timestamptz,
+    expires_at       timestamptz NOT NULL,
+    FOREIGN KEY (project_id, principal) REFERENCES principal,
+    CONSTRAINT sign_in_code_purpose CHECK ((challenge_sha256 IS NULL) = (token_expires_at IS NULL))
+);
+CREATE INDEX sign_in_code_expires ON sign_in_code (expires_at);
+
 -- The signature of a request that changes something. The API adds the row before it executes the
 -- request, so that the same signature is refused a second time, and deletes it after `expires_at`.
 CREATE TABLE used_request_signature (

@@ -29,7 +29,9 @@ pub mod window;
 pub mod worker_memory;
 
 pub use audit::justification;
-pub use auth::{access_check, authz, deny_list, enrolment, merkle, request_signing, token_life};
+pub use auth::{
+    access_check, authz, deny_list, enrolment, merkle, person, request_signing, session, token_life,
+};
 pub use basis_points::BasisPoints;
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 pub use insight::{attention, explain, map, what_if};

@@ -57,6 +57,8 @@ mod rows;
 mod schema_version;
 pub mod script;
 pub mod seal;
+pub mod session;
+pub mod sign_in_code;
 pub mod snapshot;
 pub mod stats;
 pub mod straggler;
