@@ -29,6 +29,9 @@ impl<F: Faults> Rollout<F> {
                 continue;
             }
             let is_known = std::mem::replace(&mut target.has_ended, true);
+            if std::mem::take(&mut target.is_resumed) {
+                self.changes.awaited.delete.push(ordinal);
+            }
             for record in records.iter_mut().filter(|record| record.script < target.first_script) {
                 done_earlier(record);
             }
@@ -109,12 +112,16 @@ impl<F: Faults> Rollout<F> {
         });
     }
 
-    /// Creates records for all scripts of a target without a result. An unknown outcome says
-    /// whether a script is known to have begun.
+    /// Creates records for all scripts of a target without a result. Scripts that ended before a
+    /// reboot keep theirs. An unknown outcome says whether a script is known to have begun.
     pub(crate) fn without_result(&self, member: &Member, outcome: Outcome, reason: &str) -> Vec<NewRecord> {
         let Member { ordinal, desktop_id, started, .. } = member;
         let reason = record::with_start(outcome, reason, *started);
-        let record = |script| {
+        let kept = self.kept_results.get(ordinal).map_or(&[][..], Vec::as_slice);
+        let record = |script: u16| {
+            if let Some(kept) = kept.get(usize::from(script)) {
+                return kept.clone();
+            }
             let started_at = started.filter(|started| started.script == script).map(|started| started.at);
             let desktop_id = desktop_id.clone();
             NewRecord {
