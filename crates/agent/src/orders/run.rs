@@ -86,7 +86,7 @@ async fn run_traced(accepted: Accepted) {
         let now = active.shared.now_ms();
         let reboot = permission.as_ref().and_then(|permission| permission.after_script(&result, now));
         results.push(result);
-        let remain = number + 1 < span.count && active.stop.position().is_none();
+        let remain = number + 1 < span.count && !active.stop.reaches(number + 1);
         if let Some(action) = reboot.filter(|_| remain) {
             return active.pause(span, results, action).await;
         }

@@ -143,7 +143,7 @@ fn resume<F: Faults>(
     resumed: Vec<AwaitedRow>,
 ) -> Vec<(BatchTerms, Vec<LocatedTarget>)> {
     let mut groups: Vec<(BatchTerms, Vec<LocatedTarget>)> = Vec::new();
-    for AwaitedRow { awaited, presence } in resumed {
+    for AwaitedRow { awaited, presence, .. } in resumed {
         let AwaitedReturn { ordinal, desktop_id, agent_id, wave, .. } = awaited;
         let member = Member { ordinal, desktop_id, agent_id: agent_id.clone(), started: None };
         let target = placed(&member, presence.as_ref(), Some(agent_id), rollout.now);

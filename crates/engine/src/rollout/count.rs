@@ -31,6 +31,7 @@ impl<F: Faults> Rollout<F> {
             let is_known = std::mem::replace(&mut target.has_ended, true);
             if std::mem::take(&mut target.is_resumed) {
                 self.changes.awaited.delete.push(ordinal);
+                self.restore_kept(ordinal, &mut records);
             }
             for record in records.iter_mut().filter(|record| record.script < target.first_script) {
                 done_earlier(record);
@@ -70,6 +71,17 @@ impl<F: Faults> Rollout<F> {
             self.store(wave, records);
         }
         true
+    }
+
+    /// Restores the results that a target had before a reboot. They are acknowledged, so neither a
+    /// later result nor the lack of one changes them.
+    fn restore_kept(&self, ordinal: u32, records: &mut [NewRecord]) {
+        let kept = self.kept_results.get(&ordinal).map_or(&[][..], Vec::as_slice);
+        for record in records {
+            if let Some(kept) = kept.get(usize::from(record.script)) {
+                *record = kept.clone();
+            }
+        }
     }
 
     fn store(&mut self, wave: u16, mut records: Vec<NewRecord>) {
@@ -112,16 +124,12 @@ impl<F: Faults> Rollout<F> {
         });
     }
 
-    /// Creates records for all scripts of a target without a result. Scripts that ended before a
-    /// reboot keep theirs. An unknown outcome says whether a script is known to have begun.
+    /// Creates records for all scripts of a target without a result. An unknown outcome says
+    /// whether a script is known to have begun.
     pub(crate) fn without_result(&self, member: &Member, outcome: Outcome, reason: &str) -> Vec<NewRecord> {
         let Member { ordinal, desktop_id, started, .. } = member;
         let reason = record::with_start(outcome, reason, *started);
-        let kept = self.kept_results.get(ordinal).map_or(&[][..], Vec::as_slice);
-        let record = |script: u16| {
-            if let Some(kept) = kept.get(usize::from(script)) {
-                return kept.clone();
-            }
+        let record = |script| {
             let started_at = started.filter(|started| started.script == script).map(|started| started.at);
             let desktop_id = desktop_id.clone();
             NewRecord {

@@ -155,11 +155,11 @@ fn remaining_script_runs_once_after_a_reboot_by_exit_code() {
         let body = json!({"name": name, "type": "SHELL", "content": content});
         api.post("/scripts", &body)["id"].as_str().unwrap().to_owned()
     };
-    let first = script("first", format!("echo first >> {}; exit 3010", runs.display()));
+    let first = script("first", format!("echo first >> {}; exit 42", runs.display()));
     let second = script("second", format!("echo second >> {}", runs.display()));
     let body = json!({
         "resource_ids": [desktop(0)], "script_ids": [first, second],
-        "rollout": {"exit_codes": {"3010": "reboot"}}
+        "rollout": {"exit_codes": {"42": "reboot"}}
     });
     let task = api.post("/script-executions", &body)["task_id"].as_str().unwrap().to_owned();
     assert_eq!(api.ended(&task)["status"], "SUCCESS");
@@ -168,7 +168,7 @@ fn remaining_script_runs_once_after_a_reboot_by_exit_code() {
     let native = api.native().get(&format!("/tasks/{task}/records"));
     let codes: Vec<&Value> =
         native["records"].as_array().unwrap().iter().map(|record| &record["exit_code"]).collect();
-    assert!(codes.contains(&&json!(3010)) && codes.contains(&&json!(0)), "{native}");
+    assert!(codes.contains(&&json!(42)) && codes.contains(&&json!(0)), "{native}");
 }
 
 #[test]

@@ -150,9 +150,9 @@ async fn remaining_script_runs_once_after_the_reboot() {
     let mut machine = Machine::new();
     let rig = machine.rig(tempfile::tempdir().unwrap());
     let runs = machine.dir.path().join("runs");
-    let first = format!("echo first >> {}; exit 3010", runs.display());
+    let first = format!("echo first >> {}; exit 42", runs.display());
     let second = format!("echo second >> {}", runs.display());
-    let task = || reboots(order(1, &[&first, &second]), "", &[3010]);
+    let task = || reboots(order(1, &[&first, &second]), "", &[42]);
     let result = rig.run(task()).await;
     assert_eq!(outcomes(&result), ["SUCCESS"]);
     assert_eq!(rig.boot_of_result(1).await.as_deref(), Some("boot-1"));
@@ -182,7 +182,7 @@ async fn remaining_script_runs_once_after_the_reboot() {
 async fn halted_task_continues_nothing_after_the_reboot() {
     let mut machine = Machine::new();
     let rig = machine.rig(tempfile::tempdir().unwrap());
-    let task = || reboots(order(1, &["exit 3010", "exit 0"]), "", &[3010]);
+    let task = || reboots(order(1, &["exit 42", "exit 0"]), "", &[42]);
     rig.run(task()).await;
     rig.orders.acked(key(1), 1).await;
     machine.goes_down().await;

@@ -1,8 +1,8 @@
 //! Results of targets whose desktop still has to come back: they are stored, and the target waits.
 
-use domain::{outcome::Outcome, return_policy::ReportedEnd};
+use domain::{outcome::Outcome, process::ProcessReport, return_policy::ReportedEnd};
 
-use super::{ReportedTarget, records_of};
+use super::{ReportedTarget, ScriptResult, records_of};
 use crate::{
     Effect, Faults, Rule, Wake,
     rollout::{Rollout, Targets},
@@ -14,6 +14,26 @@ use crate::{
 pub(super) fn is_pause(facts: &TaskFacts, result: &ReportedTarget) -> bool {
     let is_part = (1..usize::from(facts.script_count)).contains(&result.scripts.len());
     is_part && facts.policy.returns.may_pause() && result.reboots_from.is_some() && all_succeeded(result)
+}
+
+/// Completes a result before a reboot that cannot be one, because a script of it did not succeed or
+/// its values were refused: the remaining scripts are skipped, and the target ends.
+pub(super) fn completed(facts: &TaskFacts, mut result: ReportedTarget) -> ReportedTarget {
+    let is_part = (1..usize::from(facts.script_count)).contains(&result.scripts.len());
+    if is_part && facts.policy.returns.may_pause() && result.reboots_from.is_some() && !all_succeeded(&result)
+    {
+        let skipped = ScriptResult {
+            outcome: Outcome::Skipped,
+            exit_code: None,
+            started_at: None,
+            ended_at: None,
+            output: String::new(),
+            reason: "an earlier script did not succeed".to_owned(),
+            process: ProcessReport::default(),
+        };
+        result.scripts.resize(usize::from(facts.script_count), skipped);
+    }
+    result
 }
 
 fn all_succeeded(result: &ReportedTarget) -> bool {

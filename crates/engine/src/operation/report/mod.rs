@@ -132,6 +132,9 @@ impl<F: Faults> Engine<F> {
         let batches = self.returned_batches(rows, task_id, &returned, &named).await?;
         let (selection, detail) = (TargetSelection::Ordinals(&ordinals), TargetDetail::Leases(&named));
         let mut targets = self.targets(rows, &mut rollout, selection, detail).await?;
+        self.load_kept_results(rows, &mut rollout, &targets).await?;
+        let completed = |result| await_return::completed(&rollout.facts, result);
+        let results: Vec<ReportedTarget> = results.into_iter().map(completed).collect();
         let claims = Claims::read(rows, task_id, &worker_id, &targets, &results).await?;
         let (fitting, refused) = fit(&rollout, &targets, &claims, results);
         if fitting.iter().any(ReportedTarget::has_failed) {
