@@ -196,6 +196,6 @@ mod tests {
         let asks = action(Way::Reboot, IfUserActive::Ask, 1_000);
         let both = action(Way::Reboot, IfUserActive::Ask, 2_000);
         assert_eq!(next_step([&stop, &waits, &asks], "b1", 0), Step::GoDown(both));
-        assert_eq!(next_step([&stop], "b1", 0), Step::GoDown(stop.clone()));
+        assert_eq!(next_step([&stop], "b1", 0), Step::GoDown(stop));
     }
 }

@@ -131,7 +131,7 @@ fn withdrawn(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
         gone.remove(&new.ordinal);
     }
     let leaves =
-        |ordinal| changes.awaited.delete.contains(ordinal) || changes.awaited.resume.contains(ordinal);
+        |ordinal: &u32| changes.awaited.delete.contains(ordinal) || changes.awaited.resume.contains(ordinal);
     gone.retain(|ordinal| table.awaited(*ordinal).is_none() || leaves(ordinal));
     gone.retain(|&ordinal| !table.has_ended(ordinal));
     if !gone.is_empty() {
