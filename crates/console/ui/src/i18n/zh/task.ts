@@ -1,0 +1,4 @@
+import type { task as english } from '../en/task';
+
+export const task: Record<keyof typeof english, string> = {
+};
