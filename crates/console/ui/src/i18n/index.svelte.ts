@@ -24,7 +24,7 @@ class Language {
   }
 
   get tag(): string {
-    return this.locale === 'zh' ? 'zh-Hans' : navigator.languages.find((tag) => tag.startsWith('en')) ?? 'en';
+    return this.locale === 'zh' ? 'zh-Hans' : globalThis.navigator?.languages?.find((tag) => tag.startsWith('en')) ?? 'en';
   }
 
   text(key: TextKey, values: TextValues = {}): string {

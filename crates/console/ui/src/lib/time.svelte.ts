@@ -1,5 +1,5 @@
 import { session } from '../api/session.svelte';
-import { language } from '../i18n/index.svelte';
+import { language, t } from '../i18n/index.svelte';
 
 /** The present second, on the server's clock. One timer for the whole page. */
 class Clock {
@@ -42,10 +42,10 @@ export function formatBoth(iso: string, tag: string = language.tag): string {
 export function formatDuration(milliseconds: number): string {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   const units: [number, string][] = [
-    [86_400, 'd'],
-    [3_600, 'h'],
-    [60, 'min'],
-    [1, 's'],
+    [86_400, t('common.unit.d')],
+    [3_600, t('common.unit.h')],
+    [60, t('common.unit.min')],
+    [1, t('common.unit.s')],
   ];
   const parts: string[] = [];
   let rest = seconds;
@@ -56,5 +56,5 @@ export function formatDuration(milliseconds: number): string {
     else if (parts.length > 0) break;
     if (parts.length === 2) break;
   }
-  return parts.length === 0 ? '0 s' : parts.join(' ');
+  return parts.length === 0 ? `0 ${t('common.unit.s')}` : parts.join(' ');
 }
