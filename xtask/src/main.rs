@@ -20,6 +20,7 @@ mod layers;
 mod node;
 mod npm;
 mod observability;
+mod oidc;
 mod openapi;
 mod packages;
 mod process;
@@ -188,6 +189,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Sign in to the web console with npm's identity provider, rightly and wrongly
+    Oidc,
     /// Lint the OpenAPI document with Redocly and Spectral
     Openapi,
     /// Lint the protos with buf
@@ -241,6 +244,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Observability { write } => observability::run(write),
+        Command::Oidc => oidc::run(),
         Command::Openapi => openapi::run(),
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),

@@ -21,7 +21,15 @@ pub(crate) struct Call {
 }
 
 const fn reads(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: false, is_large: false, reveals: false, is_urgent: false, is_open: false }
+    Call {
+        operation_id,
+        action,
+        changes: false,
+        is_large: false,
+        reveals: false,
+        is_urgent: false,
+        is_open: false,
+    }
 }
 
 const fn changes(operation_id: &'static str, action: Action) -> Call {

@@ -9,7 +9,7 @@ mod rollout;
 mod script;
 mod text;
 
-pub(crate) use execution::{Execution, refuse_unsupported};
+pub(crate) use execution::{Execution, with_post_finish};
 pub(crate) use native_execution::NativeExecution;
 pub(crate) use page::{LimitQuery, OffsetQuery};
 pub(crate) use project::Project;

@@ -157,8 +157,7 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Reads the filters of the row, and that of the agent's version.
-    pub(super) fn read(self) -> Result<(DesktopFilter, Option<AgentAge>), Error> {
+    pub(super) fn filter(self) -> Result<(DesktopFilter, Option<AgentAge>), Error> {
         let than = query::text(self.agent_older_than);
         let age = AgentAge::read(("outdated", self.outdated), ("agent_older_than", than.as_deref()))?;
         let filter = DesktopFilter {
@@ -208,7 +207,7 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeDesktops>, ApiError> {
     let (size, last) = page.read()?;
-    let (filter, age) = query.read()?;
+    let (filter, age) = query.filter()?;
     let filter = DesktopFilter { after: last.map(DesktopId::into_string), ..filter };
     let found = control.page_desktops(&caller, &filter, age.as_ref(), size).await?;
     let next_page_token = pagination::next(&found, size, |row| row.facts.desktop_id.to_string());

@@ -316,7 +316,7 @@ pub(crate) async fn all_desktops(
     Parameters(query): Parameters<desktops::ListQuery>,
     Parameters(form): Parameters<FormQuery>,
 ) -> Result<Response, ApiError> {
-    let (filter, age) = query.read()?;
+    let (filter, age) = query.filter()?;
     let pages = DesktopPages { control: control.clone(), caller: caller.clone(), filter, age };
     answer("desktops", &control, &caller, &form, DESKTOPS, pages).await
 }

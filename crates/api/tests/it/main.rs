@@ -5,6 +5,8 @@
 mod access;
 mod access_questions;
 mod attention;
+mod console;
+mod console_people;
 mod desktops;
 mod document;
 mod drive;

@@ -108,8 +108,8 @@ impl Command {
             Self::Watch(it) => Box::pin(run::watch(it)).await,
             Self::Retry(it) => Box::pin(retry::retry(it)).await,
             Self::Logs(it) => Box::pin(logs::logs(it)).await,
-            Self::CanI(it) => Box::pin(can_i::can_i(it)).await,
             Self::Agents(it) => Box::pin(agents::agents(it)).await,
+            Self::CanI(it) => Box::pin(can_i::can_i(it)).await,
             other => Box::pin(other.ask()).await.map(|()| ExitStatus::Success),
         }
     }
@@ -151,8 +151,8 @@ impl Command {
             | Self::Watch(_)
             | Self::Retry(_)
             | Self::Logs(_)
-            | Self::CanI(_)
-            | Self::Agents(_) => Ok(()),
+            | Self::Agents(_)
+            | Self::CanI(_) => Ok(()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod agents;
 mod approve;
 mod attention;
 mod audit;
+mod browser;
 mod can_i;
 mod certificates;
 mod command;
