@@ -44,20 +44,23 @@ impl MapCache {
     pub(crate) fn put(&self, task_id: TaskId, map: Arc<CachedMap>) {
         let mut entries = self.entries();
         if let Some(place) = entries.iter().position(|(id, _)| *id == task_id) {
-            let is_older = |known: &CachedMap| map.version < known.version && !map.is_final || known.is_final;
-            if entries.get(place).is_some_and(|(_, known)| is_older(known)) {
+            if entries.get(place).is_some_and(|(_, known)| known.is_newer_than(&map)) {
                 return;
             }
             entries.remove(place);
         }
         entries.push_front((task_id, map));
-        let mut bytes = 0;
-        let fits = |(_, map): &(TaskId, Arc<CachedMap>)| {
-            bytes += map.bytes.len();
-            bytes <= MAX_CACHED_MAP_BYTES
-        };
-        let kept = entries.iter().take_while(|entry| fits(entry)).count();
-        entries.truncate(kept);
+        let mut bytes: usize = entries.iter().map(|(_, map)| map.bytes.len()).sum();
+        while bytes > MAX_CACHED_MAP_BYTES {
+            let Some((_, dropped)) = entries.pop_back() else { return };
+            bytes -= dropped.bytes.len();
+        }
+    }
+}
+
+impl CachedMap {
+    const fn is_newer_than(&self, other: &Self) -> bool {
+        self.is_final || !other.is_final && self.version > other.version
     }
 }
 
