@@ -154,6 +154,14 @@ impl Machine {
     }
 }
 
+impl Drop for Machine {
+    /// Kills the first process, and with it all others. unshare ignores SIGTERM.
+    fn drop(&mut self) {
+        // Fails only if the process has ended.
+        drop(self.outer.kill());
+    }
+}
+
 /// Whether the root of a process is a directory.
 fn has_root(pid: u32, root: &Path) -> bool {
     let id = |path: &Path| -> Option<u64> {
