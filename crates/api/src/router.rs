@@ -20,8 +20,8 @@ use axum::{
 use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
 use domain::{Error, Reason, error, limits};
 use telemetry::{metric, trace};
-use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tokio_util::sync::CancellationToken;
+use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},

@@ -15,6 +15,14 @@ use super::server::{InstallServer, TARBALL, tarball};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdefSECRETSECRETSECRETSECRET";
 
+#[test]
+fn shellcheck_has_no_finding() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/install/install.sh");
+    let checked = Command::new("shellcheck").args(["--shell", "sh", script]).output();
+    let checked = checked.expect("shellcheck runs: apt-get install shellcheck");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
 /// A directory that stands for the root of a machine, and the script as downloaded.
 struct Machine {
     directory: TempDir,
