@@ -21,6 +21,7 @@ mod layers;
 mod node;
 mod npm;
 mod observability;
+mod oidc;
 mod openapi;
 mod packages;
 mod process;
@@ -196,6 +197,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Sign in to the web console with npm's identity provider, rightly and wrongly
+    Oidc,
     /// Lint the OpenAPI document with Redocly and Spectral
     Openapi,
     /// Lint the protos with buf
@@ -250,6 +253,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Kubernetes => kubernetes::run(),
         Command::Helm { write } => helm::run(write),
         Command::Observability { write } => observability::run(write),
+        Command::Oidc => oidc::run(),
         Command::Openapi => openapi::run(),
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),

@@ -21,7 +21,15 @@ pub(crate) struct Call {
 }
 
 const fn reads(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: false, is_large: false, reveals: false, is_urgent: false, is_open: false }
+    Call {
+        operation_id,
+        action,
+        changes: false,
+        is_large: false,
+        reveals: false,
+        is_urgent: false,
+        is_open: false,
+    }
 }
 
 const fn changes(operation_id: &'static str, action: Action) -> Call {
@@ -92,6 +100,9 @@ pub(crate) const CALLS: &[Call] = &[
     reads("GetLimits", Action::GetProject),
     changes("PutLimits", Action::PutLimits),
     reads("ListTargets", Action::GetTask),
+    reads("ExportTargets", Action::GetTask),
+    reads("ExportRecords", Action::ListRecords),
+    reads("ExportDesktops", Action::ListDesktopsDetail),
     reads("ListRecords", Action::ListRecords),
     reads("GetRecord", Action::GetRecordDetail),
     reads("ReadOutput", Action::GetRecordDetail),

@@ -30,6 +30,7 @@ use tower_http::{
 use tracing::{Span, field};
 
 use crate::{
+    console::{self, ConsoleOptions},
     error::ApiError,
     install::{self, InstallOptions},
     middleware::{self as ours, Gate},
@@ -62,6 +63,8 @@ pub struct Options {
     pub install: InstallOptions,
     /// Ends the event streams of projects, so that their clients reconnect elsewhere.
     pub stop: CancellationToken,
+    /// The web console at `/console`; `None` switches it and its sessions off.
+    pub console: Option<ConsoleOptions>,
 }
 
 impl Default for Options {
@@ -78,6 +81,7 @@ impl Default for Options {
             rate_burst,
             install: InstallOptions::default(),
             stop: CancellationToken::new(),
+            console: Some(ConsoleOptions::default()),
         }
     }
 }
@@ -93,6 +97,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .collect();
     let gate = Arc::new(Gate {
         control: control.clone(),
+        has_sessions: options.console.is_some(),
         calls,
         rates: Rates::new(options.rate_per_second, options.rate_burst),
         bulkhead: Bulkhead::new(
@@ -114,9 +119,13 @@ pub fn router(control: Control, options: &Options) -> Router {
         // The bulkhead assigns slots later, after authentication.
         .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
+    let console = options.console.as_ref().map_or_else(Router::new, |options| {
+        console::routes(control.clone(), options).route_layer(middleware::from_fn(measured))
+    });
     documented
         .route_layer(middleware::from_fn_with_state(gate, ours::check))
         .route_layer(middleware::from_fn(measured))
+        .merge(console)
         // The gate has read the body within the limit of the call.
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(async move || ([JSON], document_bytes.clone())))

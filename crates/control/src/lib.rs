@@ -44,17 +44,17 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::LoginGuard;
 pub use access::{
-    Access, AccessAnswers, AccessKey, Actor, Caller, Credentials, EnrolmentTerms, Idempotency, Identity, MasterKeys,
-    NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER,
-    Token,
+    Access, AccessAnswers, AccessKey, Actor, Caller, CliToken, Credentials, EnrolmentTerms, Idempotency,
+    Identity, MasterKeys, NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewSession, NewToken, Operator,
+    RequestOrigin, Rewrapped, Session, SignedInPerson, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::ApprovedVersion;
-pub use attention::{AttentionItem, AttentionList, AttentionCounts};
+pub use attention::{AttentionCounts, AttentionItem, AttentionList};
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
 pub use desktops::AgentAge;
-use domain::ids::ProjectId;
+use domain::{ids::ProjectId, session::SessionTerms};
 pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;
 pub use guardrails::Guardrails;
@@ -62,7 +62,9 @@ pub use live_output::OutputRead;
 pub use map::TaskMap;
 pub use preview::{Preview, PreviewedWave};
 pub use project_limits::LimitsChange;
-pub use project_watch::{ByeReason, ProjectPoll, ProjectUpdate, ProjectWatch, ResetReason, StreamFilter, StreamKind};
+pub use project_watch::{
+    ByeReason, ProjectPoll, ProjectUpdate, ProjectWatch, ResetReason, StreamFilter, StreamKind,
+};
 pub use rate_limit::{BodyBudget, Rates};
 pub use request_limits::RequestLimits;
 pub use run_detached::finished;
@@ -127,6 +129,7 @@ pub struct Control {
     login_guard: Arc<LoginGuard>,
     shares: Arc<Shares>,
     cluster_admins: Arc<BTreeSet<(ProjectId, String)>>,
+    session_terms: SessionTerms,
 }
 
 impl Control {
@@ -141,7 +144,14 @@ impl Control {
             login_guard: Arc::default(),
             shares: Arc::new(shares),
             cluster_admins: Arc::default(),
+            session_terms: SessionTerms::default(),
         }
+    }
+
+    /// Sets the limits of console sessions.
+    #[must_use]
+    pub fn with_session_terms(self, session_terms: SessionTerms) -> Self {
+        Self { session_terms, ..self }
     }
 
     /// Names the principals, each with its project, that administer the cluster with a token or a

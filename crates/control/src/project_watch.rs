@@ -9,7 +9,7 @@ use std::{
 };
 
 use domain::{
-    Error, FieldPath, Reason, Timestamp,
+    Error, FieldPath, Timestamp,
     authz::{ALL, Action, Resource},
     ids::TaskId,
     limits::{

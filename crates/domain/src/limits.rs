@@ -43,6 +43,12 @@ pub const MAX_EXIT_CODES: usize = 100;
 pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
 /// Maximum `soak_seconds`: thirty days.
 pub const MAX_SOAK_SECONDS: u32 = 30 * 24 * 3_600;
+/// Maximum time in seconds that a desktop has for its return.
+pub const MAX_RETURN_TIMEOUT_SECONDS: i64 = 24 * 3_600;
+/// Time in seconds that a desktop has for its return, unless the task sets another one.
+pub const DEFAULT_RETURN_TIMEOUT_SECONDS: u32 = 900;
+/// Maximum number of characters in a required version of the agent.
+pub const MAX_AGENT_VERSION_CHARS: usize = 64;
 /// Maximum number of characters in the reason of a change: an execution, a stop, a freeze.
 pub const MAX_CHANGE_REASON_CHARS: usize = 500;
 /// Maximum number of characters in the ticket of a change: the address of an issue fits.
@@ -206,6 +212,10 @@ pub const MAX_UNIX_MS: i64 = 253_402_300_799_999;
 pub const MAX_ACCESS_CHECKS: usize = 500;
 /// Maximum number of pairs of resource and action in one question about rights.
 pub const MAX_ACCESS_PAIRS: usize = 10_000;
+/// Maximum number of rows in an export.
+pub const MAX_EXPORT_ROWS: u64 = 5_000_000;
+/// Number of rows that an export reads at once.
+pub const EXPORT_ROWS_PER_READ: i64 = 1_000;
 /// Maximum number of open tasks that the first screen looks at.
 pub const MAX_ATTENTION_OPEN: i64 = 2_000;
 /// Maximum number of deferred targets in which stragglers are counted.

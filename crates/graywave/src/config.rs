@@ -19,6 +19,7 @@ use store::PoolOptions;
 
 use crate::{
     admin_listener::AdminListener,
+    console_settings::ConsoleSettings,
     reload::{DatabaseSource, MasterKeySource, ReloadedKeys, ReloadedStore},
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) api: Api,
     pub(crate) admin: AdminListener,
+    pub(crate) console: ConsoleSettings,
     pub(crate) access: AccessSettings,
     pub(crate) tasks: Tasks,
     pub(crate) scheduler: scheduler::Config,
@@ -384,6 +386,7 @@ impl Settings {
         self.api.tls_files()?;
         self.install_options()?;
         self.admin.check()?;
+        self.console.check()?;
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
@@ -480,6 +483,7 @@ impl Settings {
             max_in_flight: self.api.max_in_flight,
             rate_per_second: self.api.rate_per_second,
             rate_burst: self.api.rate_burst,
+            console: self.console.options()?,
             ..api::Options::default()
         })
     }

@@ -221,7 +221,7 @@ fn changed_fields_of_a_frame_are_found() {
     let unknown = [good.clone(), vec![0x98, 0x06, 0x01]].concat();
     assert_eq!(check(name, &unknown), [format!("{name}: no field has number 99")]);
     // The worker's id under the number of a field that was renamed or renumbered.
-    let mut renamed = good.clone();
+    let mut renamed = good;
     let place = renamed.windows(9).position(|it| it == b"worker_id").unwrap();
     renamed[place] = b'W';
     assert!(check(name, &renamed)[0].contains("worker_id reads"), "{:?}", check(name, &renamed));

@@ -15,11 +15,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use build::Programs;
 pub(crate) use content::Format;
 use content::packages;
 
 use crate::{cluster, dependencies, images, install, process, say};
-use build::Programs;
 
 /// File with the hashes of all others.
 const CHECKSUMS: &str = "SHA256SUMS";
@@ -117,15 +117,21 @@ fn make(release: &Release, programs: &Programs, output: &Path) -> anyhow::Result
     Ok(made)
 }
 
+/// Programs that are built already, for [`packages_for_tests`].
+pub(crate) fn programs_for_tests() -> anyhow::Result<Programs> {
+    let programs = build::programs(&Release::new(build::DEV)?)?;
+    dependencies::write_sbom(programs.directory())?;
+    Ok(programs)
+}
+
 /// Builds only the packages of a format, for tests. `version` replaces that of the workspace.
 pub(crate) fn packages_for_tests(
+    programs: &Programs,
     version: &str,
     format: Format,
     output: &Path,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let release = Release { version: version.to_owned(), ..Release::new(build::DEV)? };
-    let programs = build::programs(&release)?;
-    dependencies::write_sbom(programs.directory())?;
     let scratch = tempfile::tempdir()?;
     let made = packages(programs.directory(), format)?;
     made.iter()

@@ -5,13 +5,13 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 use anyhow::{Context as _, ensure};
 
 use crate::{
-    dist::{self, Format},
+    dist::{self, Format, Programs},
     images, process, say,
 };
 
 /// Builds and checks both packages.
-pub(super) fn run(directory: &Path) -> anyhow::Result<()> {
-    let made = dist::packages_for_tests(images::version(), Format::Rpm, directory)?;
+pub(super) fn run(programs: &Programs, directory: &Path) -> anyhow::Result<()> {
+    let made = dist::packages_for_tests(programs, images::version(), Format::Rpm, directory)?;
     for package in &made {
         check_header(package)?;
         check_scripts(package)?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::{
-    dist::{self, Format},
+    dist::{self, Format, Programs},
     images, install, process, say,
 };
 use cluster::Cluster;
@@ -30,11 +30,11 @@ struct Versions {
 }
 
 impl Versions {
-    fn build(directory: &Path) -> anyhow::Result<Self> {
+    fn build(programs: &Programs, directory: &Path) -> anyhow::Result<Self> {
         let present = images::version().to_owned();
         let later = format!("{present}+later");
         for version in [&present, &later] {
-            dist::packages_for_tests(version, Format::Deb, directory)?;
+            dist::packages_for_tests(programs, version, Format::Deb, directory)?;
         }
         Ok(Self { directory: directory.to_owned(), present, later })
     }
@@ -84,9 +84,11 @@ fn provide() -> anyhow::Result<()> {
 fn run() -> anyhow::Result<()> {
     let directory =
         tempfile::Builder::new().prefix("graywave-packages-").tempdir_in(images::engine::fast_directory())?;
-    let versions = Versions::build(directory.path())?;
+    let programs = dist::programs_for_tests()?;
+    let versions = Versions::build(&programs, directory.path())?;
     units::verify(&versions)?;
-    fedora::run(directory.path())?;
+    fedora::run(&programs, directory.path())?;
+    drop(programs);
     let cluster = Cluster::start()?;
     plain::run(&cluster, &versions, directory.path())?;
     booted::run_if_possible(&cluster, &versions, directory.path())

@@ -4,12 +4,12 @@ use control::{Actor, finished};
 use domain::token_life::token_expiry;
 use proto::{
     admin::{
-        CheckAccessRequest, CheckAccessResponse, CreateKeyRequest, CreateKeyResponse, CreateTokenRequest, CreateTokenResponse, DeletePolicyRequest,
-        DeletePolicyResponse, Key, ListKeysRequest, ListKeysResponse, ListPoliciesRequest,
-        ListPoliciesResponse, ListPrincipalsRequest, ListPrincipalsResponse, ListTokensRequest,
-        ListTokensResponse, PutPolicyRequest, PutPolicyResponse, PutPrincipalRequest, PutPrincipalResponse,
-        RevokeKeyRequest, RevokeKeyResponse, RevokeTokenRequest, RevokeTokenResponse, Token,
-        access_service_server::AccessService,
+        CheckAccessRequest, CheckAccessResponse, CreateKeyRequest, CreateKeyResponse, CreateTokenRequest,
+        CreateTokenResponse, DeletePolicyRequest, DeletePolicyResponse, Key, ListKeysRequest,
+        ListKeysResponse, ListPoliciesRequest, ListPoliciesResponse, ListPrincipalsRequest,
+        ListPrincipalsResponse, ListTokensRequest, ListTokensResponse, PutPolicyRequest, PutPolicyResponse,
+        PutPrincipalRequest, PutPrincipalResponse, RevokeKeyRequest, RevokeKeyResponse, RevokeTokenRequest,
+        RevokeTokenResponse, Token, access_service_server::AccessService,
     },
     time,
 };

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod desktops;
 pub(crate) mod events;
 pub(crate) mod executions;
+pub(crate) mod export;
 pub(crate) mod freeze;
 pub(crate) mod insight;
 pub(crate) mod limits;

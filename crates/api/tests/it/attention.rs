@@ -9,8 +9,8 @@ use crate::harness::{Harness, ids};
 impl Harness {
     /// Changes rows, as time would.
     async fn update(&self, statement: &'static str) {
-        let mut connection = self.store.acquire().await.unwrap();
-        sqlx::query(statement).execute(&mut *connection).await.unwrap();
+        let mut connection = self.database.connection().await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
     }
 
     async fn task(&self, number: u32, rollout: Value) -> String {

@@ -5,12 +5,15 @@
 mod access;
 mod access_questions;
 mod attention;
+mod console;
+mod console_people;
 mod desktops;
 mod document;
 mod drive;
 mod errors;
 mod evidence;
 mod executions;
+mod export;
 mod fuzz;
 mod group_executions;
 mod guardrails;

@@ -104,8 +104,13 @@ impl Stream {
 }
 
 impl Harness {
+    /// Returns a router whose streams go on.
+    fn live(&self) -> Router {
+        api::router(self.control.clone(), &api::Options::default())
+    }
+
     async fn events(&self, query: &str, last_id: Option<&str>) -> Stream {
-        open(&self.router, TOKEN, query, last_id).await.map_err(|answer| answer.body).unwrap()
+        open(&self.live(), TOKEN, query, last_id).await.map_err(|answer| answer.body).unwrap()
     }
 
     async fn submitted(&self, number: u32, rollout: Value) -> String {
@@ -309,7 +314,7 @@ async fn stream_refuses_what_it_cannot_serve() {
     harness.desktops(1).await;
     let task_id = harness.submitted(1, Value::Null).await;
     let refused = async |token: &str, query: &str, id: Option<&str>| {
-        let answer = open(&harness.router, token, query, id).await.err().expect(query);
+        let answer = open(&harness.live(), token, query, id).await.err().expect(query);
         (answer.status.as_u16(), answer.body["error_code"].as_str().unwrap().to_owned())
     };
     let missing = task_id.replace("019a", "019b");
@@ -332,7 +337,7 @@ async fn stream_refuses_what_it_cannot_serve() {
         {"Effect": "Allow", "Action": ["graywave:tasks:get"], "Resource": [format!("task:{task_id}")]}]});
     let token = harness.token("alice", &[&format!("one={narrow}")]).await;
     assert_eq!(refused(&token, "", None).await.0, 403, "all tasks of the project");
-    assert!(open(&harness.router, &token, &format!("?task_id={task_id}"), None).await.is_ok());
+    assert!(open(&harness.live(), &token, &format!("?task_id={task_id}"), None).await.is_ok());
 }
 
 #[tokio::test]
@@ -342,11 +347,11 @@ async fn caller_has_a_bounded_number_of_streams() {
     for _ in 0..domain::limits::MAX_PROJECT_STREAMS_PER_CALLER {
         open_streams.push(harness.events("", None).await);
     }
-    let refused = open(&harness.router, TOKEN, "", None).await.err().unwrap();
+    let refused = open(&harness.live(), TOKEN, "", None).await.err().unwrap();
     assert_eq!(refused.status, 429, "{}", refused.body);
     open_streams.pop();
     // The place is free once the server drops the stream.
-    assert!(open(&harness.router, TOKEN, "", None).await.is_ok());
+    assert!(open(&harness.live(), TOKEN, "", None).await.is_ok());
 }
 
 #[tokio::test]

@@ -7,5 +7,7 @@ mod canonical;
 pub mod deny_list;
 pub mod enrolment;
 pub mod merkle;
+pub mod person;
 pub mod request_signing;
+pub mod session;
 pub mod token_life;

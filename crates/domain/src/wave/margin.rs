@@ -178,7 +178,7 @@ pub fn margin(wave: &WaveState) -> Margin {
         worst_case: failed + more.min(count.missing),
         is_unreachable: !is_reachable,
         verdict,
-        sentence: sentence(count, threshold, is_reachable, is_over),
+        sentence: sentence(count, wave.size, threshold, is_reachable, is_over),
     }
 }
 
@@ -235,12 +235,9 @@ fn worst(wave: &WaveState, count: &Count, left: u32) -> u32 {
     bounded.map_or(count.missing, |most| left.saturating_add(most.saturating_sub(1)))
 }
 
-fn sentence(count: &Count, threshold: u32, is_reachable: bool, is_over: bool) -> String {
-    let Count { scope, results: Results { failed, .. }, at_risk, size, .. } = count;
-    let of = match scope {
-        MarginScope::Wave => "targets",
-        MarginScope::Task => "targets of all waves so far",
-    };
+fn sentence(count: &Count, wave_size: u32, threshold: u32, is_reachable: bool, is_over: bool) -> String {
+    let Count { results: Results { failed, .. }, at_risk, size, .. } = count;
+    let of = if *size > wave_size { "targets of all waves so far" } else { "targets" };
     let judged = format!("{failed} of {size} {of} failed, {at_risk} are at risk");
     if is_over {
         return format!("{judged}; the rollout admits no more targets");

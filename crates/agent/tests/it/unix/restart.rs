@@ -51,7 +51,9 @@ async fn supervised_agent_restarts_after_its_order() {
     let (home, mut worker) = (AgentHome::new(), FakeWorker::start().await);
     let socket = home.dir.path().join("notify");
     let manager = ServiceManager::new(&socket);
-    let supervised = |command: &mut Command| drop(command.env("NOTIFY_SOCKET", &socket));
+    let supervised = |command: &mut Command| {
+        command.env("NOTIFY_SOCKET", &socket);
+    };
     let agent = home.start_with(&worker, "", supervised).unwrap();
     manager.expect("READY=1").await;
     let mut session = worker.session().await;
@@ -82,7 +84,9 @@ async fn idle_agent_restarts_at_once() {
     let (home, mut worker) = (AgentHome::new(), FakeWorker::start().await);
     let socket = home.dir.path().join("notify");
     let manager = ServiceManager::new(&socket);
-    let supervised = |command: &mut Command| drop(command.env("NOTIFY_SOCKET", &socket));
+    let supervised = |command: &mut Command| {
+        command.env("NOTIFY_SOCKET", &socket);
+    };
     let agent = home.start_with(&worker, "", supervised).unwrap();
     let _session = worker.session().await;
     assert_eq!(printed(&restart(&home.data_dir(), &[]).await), "the agent restarts\n");
@@ -93,7 +97,9 @@ async fn idle_agent_restarts_at_once() {
 #[tokio::test]
 async fn agent_without_a_service_manager_runs_on() {
     let (home, mut worker) = (AgentHome::new(), FakeWorker::start().await);
-    let unsupervised = |command: &mut Command| drop(command.env_remove("NOTIFY_SOCKET"));
+    let unsupervised = |command: &mut Command| {
+        command.env_remove("NOTIFY_SOCKET");
+    };
     let agent = home.start_with(&worker, "", unsupervised).unwrap();
     let mut session = worker.session().await;
     let output = restart(&home.data_dir(), &["--now"]).await;

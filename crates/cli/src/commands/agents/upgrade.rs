@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::SystemTime};
 
 use clap::Args;
 use clap_complete::{ArgValueCompleter, PathCompleter};
-use domain::version::Version;
+use domain::version::{Compatibility, Link, PROGRAM, Version, judge};
 use proto::admin::{ScriptType, TaskSpec};
 
 use super::{
@@ -92,6 +92,25 @@ fn version(text: &str) -> Result<Version, String> {
     Version::parse("to", text).map_err(|error| error.message)
 }
 
+/// Checks that workers of the version `control_plane` would admit the agents. Returns a warning about
+/// a pair of versions that is not tested.
+///
+/// The command line stands for the control plane, whose version it normally has.
+///
+/// # Errors
+///
+/// Workers would refuse the agents, and no rollout could reach them any more.
+fn check_target(target: &Version, control_plane: &str) -> Result<Option<String>, Error> {
+    match judge(Link::AgentToWorker, &target.to_string(), control_plane) {
+        Compatibility::Tested | Compatibility::Unknown => Ok(None),
+        Compatibility::Untested(mismatch) => Ok(Some(format!("warning: {mismatch}"))),
+        Compatibility::Refused(mismatch) => {
+            Err(Error::misused(format!("workers would refuse agents of version {target}: {mismatch}"))
+                .try_next("graywave version: use the command line of the control plane's version"))
+        }
+    }
+}
+
 fn sha256(text: &str) -> Result<String, String> {
     match text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         true => Ok(text.to_ascii_lowercase()),
@@ -117,7 +136,9 @@ pub(super) async fn upgrade(arguments: UpgradeArgs) -> Result<ExitStatus, Error>
     // Check the local input before the connection, so that a mistake in it is reported first.
     let upgrade = Upgrade::read(arguments)?;
     let target = &upgrade.settings.version;
+    let untested = check_target(target, PROGRAM)?;
     let (session, mut console) = common.open().await?;
+    untested.iter().for_each(|warning| console.say(warning));
     let desktops = desktops.read(&session).await?;
     let selection = select(desktops, target, os, upgrade.settings.allow_downgrade)?;
     selection.notes(target).iter().for_each(|note| console.say(note));
@@ -256,6 +277,20 @@ mod tests {
         for wrong in ["latest", "v1.4.0", "1.4", "1.4.0;reboot"] {
             let refused = read(&format!("--to {wrong} --all")).map(|_| ()).unwrap_err();
             assert!(refused.contains("MAJOR.MINOR.PATCH"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn version_that_workers_refuse_is_refused() {
+        let check = |target: &str| check_target(&Version::parse("to", target).unwrap(), "1.4.2");
+        for target in ["1.3.0", "1.4.2", "1.5.0-rc.1"] {
+            assert_eq!(check(target).unwrap(), None, "{target}");
+        }
+        assert!(check("1.1.0").unwrap().unwrap().starts_with("warning: agent 1.1.0 is too much older"));
+        for target in ["1.6.0", "2.0.0"] {
+            let refused = check(target).unwrap_err();
+            assert_eq!(refused.exit_status, ExitStatus::Misused);
+            assert!(refused.to_string().contains("upgrade the control plane before its agents"), "{refused}");
         }
     }
 
