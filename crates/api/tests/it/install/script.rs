@@ -124,6 +124,7 @@ async fn agent_is_installed_once_and_upgraded_in_place() {
     assert_eq!(machine.mode("etc/graywave/enrolment-token"), 0o600);
     assert_eq!(machine.mode("etc/graywave/agent.env"), 0o600);
     assert_eq!(machine.mode("usr/local/bin/graywave-agent"), 0o755);
+    assert_eq!(["usr", "usr/local/bin", "etc/graywave"].map(|directory| machine.mode(directory)), [0o755; 3]);
     let unit = fs::read_to_string(machine.root("etc/systemd/system/graywave-agent.service")).unwrap();
     assert!(unit.contains("ExecStart=/usr/local/bin/graywave-agent"), "{unit}");
     // Again, without a token: nothing changes, and a line of the administrator stays.
