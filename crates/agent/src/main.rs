@@ -605,7 +605,7 @@ mod tests {
         let expected = [("/a b/ca.pem", "/data/ca.pem"), ("/t", "/data/enrolment-token")];
         assert_eq!(copies, expected.map(|(from, to)| (PathBuf::from(from), PathBuf::from(to))));
         // Again, with the copies: nothing is to be copied.
-        assert_eq!(kept_files(&mut arguments, Path::new("/data")), []);
+        assert!(kept_files(&mut arguments, Path::new("/data")).is_empty());
     }
 
     #[test]
