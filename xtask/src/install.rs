@@ -53,6 +53,15 @@ pub(crate) fn promtool() -> anyhow::Result<()> {
     apt("promtool", &["prometheus"])
 }
 
+/// Installs the programs of the tests of an installation: an SSH server, wget, and shellcheck.
+pub(crate) fn installation() -> anyhow::Result<()> {
+    let has_server = Path::new("/usr/sbin/sshd").exists() && answers("ssh", &["-V"]);
+    if has_server && ["wget", "shellcheck"].iter().all(|program| answers(program, &["--version"])) {
+        return Ok(());
+    }
+    apt("the SSH server, wget and shellcheck", &["openssh-server", "openssh-client", "wget", "shellcheck"])
+}
+
 /// Whether a program exists and exits successfully with these arguments.
 pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);

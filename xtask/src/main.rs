@@ -13,6 +13,7 @@ mod dist;
 mod failover;
 mod fuzz;
 mod guides;
+mod helm;
 mod images;
 mod install;
 mod kubernetes;
@@ -182,6 +183,13 @@ enum Command {
     ComposeTest,
     /// Render deploy/kubernetes and check schemas, policies and network flows; needs no cluster
     Kubernetes,
+    /// Compare the objects of deploy/helm/graywave with those of deploy/kubernetes, and check its
+    /// values; needs no cluster
+    Helm {
+        /// Make the templates from deploy/kubernetes
+        #[arg(long)]
+        write: bool,
+    },
     /// Check deploy/observability: rules and their tests, panels, and that every named metric
     /// exists
     Observability {
@@ -243,6 +251,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Packages { built } => packages::build_and_run(built),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
+        Command::Helm { write } => helm::run(write),
         Command::Observability { write } => observability::run(write),
         Command::Oidc => oidc::run(),
         Command::Openapi => openapi::run(),

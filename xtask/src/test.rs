@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compat, compose, database, demo, dependencies, guides, install, kubernetes, layers, node,
+    chaos, compat, compose, database, demo, dependencies, guides, helm, install, kubernetes, layers, node,
     observability, oidc, openapi, packages, process, proto, python, say, style, windows,
 };
 
@@ -18,6 +18,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     install::postgres()?;
     install::python()?;
     install::node()?;
+    install::installation()?;
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
     step("style", style::run)?;
@@ -26,6 +27,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("compatibility", compat::frames)?;
     step("openapi", openapi::run)?;
     step("kubernetes", kubernetes::run)?;
+    step("helm", || helm::run(false))?;
     step("observability", || observability::run(false))?;
     let scratch = database::Scratch::start()?;
     step("queries", || database::describe(&scratch, true))?;
