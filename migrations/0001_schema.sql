@@ -212,6 +212,9 @@ CREATE TABLE desktop (
     incarnation            int8        NOT NULL DEFAULT 0 CHECK (incarnation >= 0),
     -- Random id of the agent's last start. Empty: the agent has none.
     run_id                 text        NOT NULL DEFAULT '',
+    -- Id of the desktop's present boot, as its agent reports it. Empty: unknown. Only another id
+    -- proves a reboot.
+    boot_id                text        NOT NULL DEFAULT '',
     -- Ids of earlier agents of this desktop, oldest first; see domain::identity. None of them is
     -- accepted again.
     former_agent_ids       text[]      NOT NULL DEFAULT '{}',
@@ -295,7 +298,7 @@ CREATE INDEX desktop_by_creation ON desktop (project_id, created_at, desktop_id)
 
 -- The outcomes in the order of domain::outcome::Outcome::ALL. Tallies are arrays in this order.
 CREATE TYPE outcome AS ENUM (
-    'SUCCESS', 'FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'STOPPED', 'SKIPPED'
+    'SUCCESS', 'FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'NOT_RETURNED', 'STOPPED', 'SKIPPED'
 );
 
 -- One accepted execution request. Added with its scripts, waves and targets in one transaction,
@@ -457,8 +460,8 @@ CREATE TABLE wave (
     -- flight.
     waiting                     int4   NOT NULL DEFAULT 0 CHECK (waiting >= 0),
     -- Ended targets, and their records, by outcome: 8 numbers in the order of the type `outcome`.
-    target_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0}',
-    record_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0}',
+    target_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0}',
+    record_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0}',
     -- Ended targets that count as failures by the task's policy.
     failed                      int4   NOT NULL DEFAULT 0,
     -- Those of `failed` that halt the rollout at once.
@@ -695,6 +698,38 @@ CREATE INDEX deferred_target_by_desktop ON deferred_target (project_id, desktop_
 CREATE INDEX deferred_target_deliver_by ON deferred_target (deliver_by);
 -- Tasks to release after an unfreeze that was interrupted.
 CREATE INDEX deferred_target_suspended ON deferred_target (task_id, deliver_by) WHERE suspended;
+
+
+-- An awaited return: a target whose results are stored, and whose desktop still has to come back:
+-- from a reboot, or with a version of its agent. Added with the acknowledged result under the
+-- wave's lock; deleted when the target ends.
+CREATE TABLE awaited_return (
+    task_id        uuid        NOT NULL,
+    ordinal        int4        NOT NULL,
+    -- With `desktop_id`, the key of the desktop that is awaited.
+    project_id     text        NOT NULL,
+    desktop_id     text        NOT NULL,
+    -- The agent that reported the results. Remaining scripts may start on this agent alone.
+    agent_id       text        NOT NULL,
+    wave           int2        NOT NULL,
+    -- The boot before the reboot: another one is awaited. Empty: the agent announced no reboot, so
+    -- the condition is never met. NULL: no reboot.
+    boot_id        text,
+    -- The version with which the agent has to be attached; NULL: any.
+    agent_version  text,
+    -- Until when the desktop has to be back; later the target ends as NOT_RETURNED.
+    return_by      timestamptz NOT NULL,
+    -- Number of results in `records`. Fewer than the scripts of the task: the others run after the
+    -- return.
+    results        int2        NOT NULL CHECK (results > 0),
+    -- The results in the order of the scripts, which become records when the target ends.
+    records        jsonb       NOT NULL,
+    -- The desktop is back, and the remaining scripts were dispatched: the row only keeps the results.
+    resumed        bool        NOT NULL DEFAULT false,
+    PRIMARY KEY (task_id, ordinal),
+    CONSTRAINT awaited_return_has_condition CHECK (boot_id IS NOT NULL OR agent_version IS NOT NULL)
+);
+CREATE INDEX awaited_return_return_by ON awaited_return (return_by) WHERE NOT resumed;
 
 
 -- Records, failures and events ------------------------------------------------------------------

@@ -9,7 +9,7 @@ use std::{
 use mtls::Identity;
 use proto::types::Desktop;
 
-use crate::{Error, RunnerProgram, facts};
+use crate::{Error, Power, RunnerProgram, facts};
 
 /// Environment variable that may hold the enrolment token. It is not passed to scripts.
 pub const TOKEN_VARIABLE: &str = "GRAYWAVE_AGENT_ENROLMENT_TOKEN";
@@ -38,6 +38,8 @@ pub struct Config {
     pub run_as_user: Option<String>,
     /// PowerShell; `None` for the one of the system.
     pub powershell: Option<PathBuf>,
+    /// How the desktop reboots and is powered off.
+    pub power: Power,
     /// Whether scripts end with the agent; otherwise they go on under their runners.
     pub ends_scripts: bool,
     /// Minimum pause before a reconnect.
@@ -88,6 +90,7 @@ impl Config {
             runner,
             run_as_user: None,
             powershell: None,
+            power: Power::default(),
             ends_scripts: false,
             reconnect_min: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(30),

@@ -16,6 +16,7 @@ mod identity;
 mod journal;
 mod orders;
 mod platform;
+mod power;
 mod scratch;
 mod status;
 
@@ -38,6 +39,7 @@ pub use platform::{
     default_data_dir, enter_data_dir, install_service, run_as_init, run_service, stop_requested,
     uninstall_service,
 };
+pub use power::Power;
 pub use status::{Status, status};
 
 /// Target of the log event for each attach, so that a process with many agents can filter it.
@@ -67,6 +69,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     config.desktop.agent_id = identity.agent_id;
     config.desktop.incarnation = identity.incarnation;
     config.desktop.run_id = format!("{:016x}", rand::random::<u64>());
+    config.desktop.boot_id = config.power.boot_id().await.unwrap_or_default();
     let enrolled = config.enrolment.clone().map(|enrolment| Enrolled::new(&config, enrolment)).transpose()?;
     let tls = match (&enrolled, config.tls.clone()) {
         (Some(enrolled), _) => {
@@ -80,12 +83,15 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     if let Some(tls) = &tls {
         config.take_identity(tls.identity(), enrolled.is_some())?;
     }
-    let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
+    let (orders, dispatcher, going_down) =
+        orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
     let requests = control_socket::serve(config.data_dir.clone(), stop.clone(), orders.end_scripts());
     let enrolled = enrolled.zip(tls.clone()).map(|(enrolled, tls)| Arc::new(Renewal::new(enrolled, tls)));
     let renewing = renew(enrolled.clone(), endpoints.clone(), clock.clone());
     let link = Link::new(&config, endpoints, tls.clone(), enrolled, orders, clock);
-    let running = async { tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run())) };
+    let running = async {
+        tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run()), Box::pin(going_down.run()))
+    };
     let running = async {
         tokio::select! {
             _ = running => {}

@@ -76,6 +76,10 @@ struct Args {
     /// PowerShell program, such as pwsh [default: powershell.exe of Windows, pwsh elsewhere]
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_POWERSHELL")]
     powershell: Option<PathBuf>,
+    /// Program that reboots the desktop or powers it off, and knows its boot id and its users
+    /// [default: the system's]; see docs/reboots.md
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_POWER_PROGRAM")]
+    power_program: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Maximum number of orders that run at the same time
@@ -282,6 +286,7 @@ impl Args {
         config.max_parallel = usize::from(self.max_parallel);
         config.run_as_user = self.run_as;
         config.powershell = self.powershell;
+        config.power = self.power_program.map_or(agent::Power::System, agent::Power::Program);
         config.tls = tls;
         config.enrolment = enrolment;
         config.proxies = mtls::ProxySettings::from_env();

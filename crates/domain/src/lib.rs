@@ -36,10 +36,11 @@ pub use outcome::{fingerprint, output, tally};
 pub use pagination::{cursor, newest, page, record_range};
 pub use plan::{guard, guardrails, rollout, submission};
 pub use target::{
-    batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,
+    batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence,
+    return_condition, stratum, tags,
 };
 pub use task::{event, live_output, process, record, retry};
-pub use wave::{evidence, gate, policy, wave_start};
+pub use wave::{evidence, gate, policy, return_policy, wave_start};
 
 /// A time in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -43,6 +43,12 @@ pub const MAX_EXIT_CODES: usize = 100;
 pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
 /// Maximum `soak_seconds`: thirty days.
 pub const MAX_SOAK_SECONDS: u32 = 30 * 24 * 3_600;
+/// Maximum time in seconds that a desktop has for its return.
+pub const MAX_RETURN_TIMEOUT_SECONDS: i64 = 24 * 3_600;
+/// Time in seconds that a desktop has for its return, unless the task sets another one.
+pub const DEFAULT_RETURN_TIMEOUT_SECONDS: u32 = 900;
+/// Maximum number of characters in a required version of the agent.
+pub const MAX_AGENT_VERSION_CHARS: usize = 64;
 /// Maximum number of characters in the reason of a change: an execution, a stop, a freeze.
 pub const MAX_CHANGE_REASON_CHARS: usize = 500;
 /// Maximum number of characters in the ticket of a change: the address of an issue fits.

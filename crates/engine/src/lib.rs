@@ -19,7 +19,8 @@ pub mod row;
 mod rows;
 
 pub use changes::{
-    BatchChanges, Changes, Decision, DeferredChanges, FailureCount, NewEvent, StopMark, TaskChange, Wake,
+    AwaitedChanges, BatchChanges, Changes, Decision, DeferredChanges, FailureCount, NewEvent, StopMark,
+    TaskChange, Wake,
 };
 pub use due::{DueTimes, Duty, DutyKind};
 pub use effect::Effect;

@@ -354,6 +354,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         desktop_id: desktop.desktop_id.clone(),
         agent_id: agent_id.to_owned(),
         authenticator: result.authenticator,
+        reboots_from: result.reboots_from,
     };
     let result = Box::new(result);
     worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, _span: span }).await;

@@ -7,8 +7,9 @@ use domain::{Error, outcome::Outcome, tally::Tally};
 use proto::{
     Word as _,
     admin::{
-        Cleanup, Command, EventKind, ListTasksRequest, OnHalt, Outcomes, RecordCounts, ScriptRevision,
-        ScriptType, Target, Task, TaskEvent, TaskStatus, Wave, WaveHold, WaveStatus,
+        Cleanup, Command, EventKind, IfUserActive, ListTasksRequest, OnHalt, Outcomes, PostFinish,
+        RecordCounts, ScriptRevision, ScriptType, Target, Task, TaskEvent, TaskStatus, Wave, WaveHold,
+        WaveStatus,
     },
     time,
 };
@@ -78,6 +79,10 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
         expire_time: time(task.expires_at),
         run_as_user: text(policy.run_as_user),
         cleanup: Cleanup::number(policy.cleanup.as_str()),
+        post_finish: policy.returns.post_finish.map_or(0, |action| PostFinish::number(action.as_str())),
+        if_user_active: IfUserActive::number(policy.returns.if_user_active.as_str()),
+        return_timeout: duration(policy.returns.timeout()),
+        agent_version: text(policy.returns.agent_version),
         submit_reason: task.submit_reason,
         ticket: task.ticket,
     }
@@ -135,6 +140,7 @@ fn outcomes(tally: &Tally) -> Outcomes {
         unknown: tally.get(Outcome::Unknown),
         stopped: tally.get(Outcome::Stopped),
         skipped: tally.get(Outcome::Skipped),
+        not_returned: tally.get(Outcome::NotReturned),
     }
 }
 

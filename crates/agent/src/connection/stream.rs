@@ -465,7 +465,7 @@ impl Link {
             }
             Some(attach_response::Message::DenyList(list)) => self.take_deny_list(list).await,
             Some(attach_response::Message::Ack(ack)) => match ack.key {
-                Some(key) => self.orders.acked(key.into()).await,
+                Some(key) => self.orders.acked(key.into(), ack.scripts).await,
                 None => tracing::error!("acknowledgement ignored: it has no key"),
             },
             Some(attach_response::Message::Stop(stop)) => match stop.key {

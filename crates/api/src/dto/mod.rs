@@ -8,7 +8,7 @@ mod rollout;
 mod script;
 mod text;
 
-pub(crate) use execution::{Execution, refuse_unsupported};
+pub(crate) use execution::{Execution, with_post_finish};
 pub(crate) use page::{LimitQuery, OffsetQuery};
 pub(crate) use project::Project;
 pub(crate) use record::{RecordPath, RecordWord};

@@ -43,7 +43,8 @@ pub(crate) struct NativeRecord {
     script_name: Option<String>,
     #[schema(value_type = RecordWord)]
     status: &'static str,
-    /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, STOPPED or SKIPPED; `null` until
+    /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, NOT_RETURNED, STOPPED or SKIPPED;
+    /// `null` until
     /// the record ends.
     outcome: Option<&'static str>,
     /// 128 plus `signal` if a signal ended the script; `null` if the agent killed the script, or it

@@ -8,6 +8,7 @@ mod guard;
 mod interpreter;
 mod parse;
 mod payload;
+mod reboot;
 mod rollout;
 mod saved_script;
 mod script_parameters;

@@ -3,6 +3,7 @@
 pub mod evidence;
 pub mod gate;
 pub mod policy;
+pub mod return_policy;
 mod state;
 pub mod wave_start;
 

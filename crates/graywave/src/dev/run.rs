@@ -391,6 +391,8 @@ fn agent_config(
     desktop.tags.insert("group".into(), "dev".into());
     agent::Config {
         ends_scripts: true,
+        // All desktops are this machine.
+        power: agent::Power::Forbidden,
         ..agent::Config::new(vec![worker_url.to_owned()], desktop, directory, runner)
     }
 }

@@ -30,6 +30,7 @@ mod pki;
 mod processes;
 mod proof_of_possession;
 mod proxy;
+mod reboots;
 mod retire;
 mod secrets;
 mod signed_orders;

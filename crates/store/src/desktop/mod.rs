@@ -208,7 +208,7 @@ pub async fn find(
 /// Columns of a desktop in a list.
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-            agent_version, os_version, containment, tags, time_zone, agent_id, incarnation, run_id, connected_at, certificate_serial, certificate_not_before,
+            agent_version, os_version, containment, tags, time_zone, agent_id, incarnation, run_id, boot_id, connected_at, certificate_serial, certificate_not_before,
             certificate_not_after, worker_id, created_at, presence_at, operator_tags, retired_at, retired_by
      FROM desktop WHERE project_id = ";
 
@@ -369,6 +369,7 @@ struct Listed {
     agent_id: String,
     incarnation: i64,
     run_id: String,
+    boot_id: String,
     connected_at: Timestamp,
     certificate_serial: Option<String>,
     certificate_not_before: Option<Timestamp>,
@@ -403,6 +404,7 @@ impl TryFrom<Listed> for DesktopRow {
                 agent_id: row.agent_id,
                 incarnation: count("desktop", row.incarnation)?,
                 run_id: row.run_id,
+                boot_id: row.boot_id,
                 connected_at: row.connected_at,
                 certificate: certificate(
                     row.certificate_serial,

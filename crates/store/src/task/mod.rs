@@ -362,6 +362,9 @@ pub(crate) async fn clear_work(connection: &mut Connection, task_id: TaskId) -> 
     sqlx::query!("DELETE FROM deferred_target WHERE task_id = $1", task_id.0)
         .execute(&mut *connection)
         .await?;
+    sqlx::query!("DELETE FROM awaited_return WHERE task_id = $1", task_id.0)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query!("DELETE FROM target_stop WHERE task_id = $1", task_id.0).execute(connection).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod facts;
 mod files;
 mod init;
 mod interpreter;
+mod power;
 mod process;
 mod removal;
 mod scripts_dir;
@@ -24,6 +25,7 @@ pub(crate) use files::{
 };
 pub use init::run_as_init;
 pub(crate) use interpreter::{batch, powershell, shell};
+pub(crate) use power::{active_users, power_command, show_message};
 pub(crate) use process::detach;
 pub use process::stop_requested;
 pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};

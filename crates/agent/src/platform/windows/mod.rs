@@ -5,6 +5,7 @@ mod facts;
 mod files;
 mod interpreter;
 mod pipe;
+mod power;
 mod process;
 mod scripts_dir;
 mod service;
@@ -19,6 +20,7 @@ pub(crate) use files::{
 };
 pub(crate) use interpreter::{batch, powershell, shell};
 pub(crate) use pipe::{ControlStream, LocalListener, connect, connect_local, control_pair};
+pub(crate) use power::{active_users, power_command, show_message};
 pub(crate) use process::detach;
 pub use process::{run_as_init, stop_requested};
 pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};

@@ -8,6 +8,7 @@ use domain::{
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     outcome::Outcome,
     process::ProcessReport,
+    return_policy::PostFinish,
 };
 use engine::{
     DueTimes, Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _,
@@ -114,6 +115,10 @@ impl Pair {
         let drawn = Scenario::drawn(self.rng.random_range(0..1_000_000));
         let mut policy = drawn.projects[0].tasks[0].policy.clone();
         policy.strict &= gray.is_none() && policy.fail_threshold.is_some();
+        if self.rng.random_bool(0.4) {
+            policy.returns.post_finish = Some(PostFinish::Reboot);
+            policy.returns.timeout_seconds = Some(120);
+        }
         let terms = Submit {
             project_id: project_id.clone(),
             targets,
@@ -207,8 +212,8 @@ impl Pair {
             Step::Heartbeat { worker_id, is_draining } => {
                 self.memory.put_heartbeat(worker_id, 10, *is_draining, now);
             }
-            Step::Connect { worker_id, project_id, desktop_id, agent_id } => {
-                self.memory.connect(worker_id, (project_id, desktop_id), agent_id, now);
+            Step::Connect { worker_id, project_id, desktop_id, agent_id, boot_id } => {
+                self.memory.connect(worker_id, (project_id, desktop_id), agent_id, boot_id, now);
             }
             Step::Disconnect { worker_id, project_id, desktop_id } => {
                 self.memory.disconnect(worker_id, (project_id, desktop_id), now);
@@ -261,11 +266,12 @@ impl Pair {
             Step::Heartbeat { worker_id, is_draining } => {
                 worker::record_heartbeat(&mut tx, worker_id, "address", 10, *is_draining, now).await.unwrap();
             }
-            Step::Connect { worker_id, project_id, desktop_id, agent_id } => {
+            Step::Connect { worker_id, project_id, desktop_id, agent_id, boot_id } => {
                 let facts = domain::desktop::DesktopFacts {
                     project_id: project_id.clone(),
                     desktop_id: desktop_id.clone(),
                     agent_id: agent_id.clone(),
+                    boot_id: boot_id.clone(),
                     connected_at: now,
                     ..desktop(0)
                 };
@@ -360,8 +366,9 @@ impl Pair {
             Some(presence) if !is_new => presence.agent_id.clone(),
             _ => format!("agent-{}", self.rng.random_range(0..1_000)),
         };
+        let boot_id = self.rng.random_range(0..3).to_string();
         if self.memory.workers.contains_key(&worker_id) {
-            Step::Connect { worker_id, project_id, desktop_id, agent_id }
+            Step::Connect { worker_id, project_id, desktop_id, agent_id, boot_id }
         } else {
             Step::Heartbeat { worker_id, is_draining: false }
         }
@@ -427,6 +434,7 @@ impl Pair {
                     agent_id: member.agent_id,
                     is_authentic: false,
                     scripts: vec![self.script()],
+                    reboots_from: self.rng.random_bool(0.8).then(|| self.rng.random_range(0..3).to_string()),
                 });
             }
         }
