@@ -6,8 +6,10 @@ mod cluster;
 mod compat;
 mod compose;
 mod database;
+mod debian;
 mod demo;
 mod dependencies;
+mod dist;
 mod failover;
 mod fuzz;
 mod guides;
@@ -18,7 +20,9 @@ mod layers;
 mod node;
 mod npm;
 mod observability;
+mod oidc;
 mod openapi;
+mod packages;
 mod process;
 mod proto;
 mod python;
@@ -152,6 +156,26 @@ enum Command {
         #[arg(long, default_value = "target/sbom")]
         output: PathBuf,
     },
+    /// Build a release under target/dist: tarballs, .deb, .rpm, bills of materials, provenance and
+    /// hashes, the same bytes for the same commit
+    Dist {
+        /// Cargo profile; `dev` packages the programs that are built already, for tests
+        #[arg(long, default_value = "dist")]
+        profile: String,
+        /// Directory for the files [default: target/dist]
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Build the container images too; needs a Docker engine
+        #[arg(long)]
+        images: bool,
+    },
+    /// Install, upgrade, remove and purge the packages in fresh Debian systems, with and without
+    /// systemd, and unpack the .rpm
+    Packages {
+        /// Test the programs that are built already, beside this one
+        #[arg(long)]
+        built: bool,
+    },
     /// Start the cluster of docker-compose.yml from nothing, run a successful and a halted rollout,
     /// kill containers during another one, scale, and stop the cluster; installs and starts a
     /// Docker engine if there is no engine
@@ -165,6 +189,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Sign in to the web console with npm's identity provider, rightly and wrongly
+    Oidc,
     /// Lint the OpenAPI document with Redocly and Spectral
     Openapi,
     /// Lint the protos with buf
@@ -213,9 +239,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Images { profile } => images::run(&profile),
         Command::Deny => dependencies::deny(),
         Command::Sbom { output } => dependencies::sbom(&output),
+        Command::Dist { profile, output, images } => dist::run(&profile, output, images),
+        Command::Packages { built } => packages::build_and_run(built),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Observability { write } => observability::run(write),
+        Command::Oidc => oidc::run(),
         Command::Openapi => openapi::run(),
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),

@@ -42,6 +42,9 @@ pub struct Config {
     pub power: Power,
     /// Whether scripts end with the agent; otherwise they go on under their runners.
     pub ends_scripts: bool,
+    /// Whether a service manager learns the state of this process and starts it again after its
+    /// end.
+    pub is_supervised: bool,
     /// Minimum pause before a reconnect.
     pub reconnect_min: Duration,
     /// Maximum pause before a reconnect.
@@ -92,6 +95,7 @@ impl Config {
             powershell: None,
             power: Power::default(),
             ends_scripts: false,
+            is_supervised: false,
             reconnect_min: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(30),
         }

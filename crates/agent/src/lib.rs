@@ -23,6 +23,7 @@ mod status;
 use std::{convert::Infallible, sync::Arc};
 
 use connection::Link;
+use control_socket::Requests;
 use identity::{Enrolled, Renewal};
 use journal::{DataDir, blocking};
 use mtls::Tls;
@@ -32,12 +33,12 @@ use tonic::transport::Endpoint;
 
 pub use config::{Config, Enrolment, TOKEN_VARIABLE, Token, this_machine};
 pub use connection::is_attached;
-pub use control_socket::stop_agent;
+pub use control_socket::{Restart, restart_agent, stop_agent};
 pub use error::Error;
 pub use execution::RunnerProgram;
 pub use platform::{
-    default_data_dir, enter_data_dir, install_service, run_as_init, run_service, stop_requested,
-    uninstall_service,
+    default_data_dir, enter_data_dir, install_service, is_supervised, run_as_init, run_service,
+    stop_requested, uninstall_service,
 };
 pub use power::Power;
 pub use status::{Status, status};
@@ -66,6 +67,14 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
         Ok::<_, Error>(opened)
     })
     .await?;
+    if config.is_supervised {
+        platform::notify_ready();
+        let stopping = stop.clone();
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            platform::notify_stopping();
+        });
+    }
     config.desktop.agent_id = identity.agent_id;
     config.desktop.incarnation = identity.incarnation;
     config.desktop.run_id = format!("{:016x}", rand::random::<u64>());
@@ -85,7 +94,15 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     }
     let (orders, dispatcher, going_down) =
         orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
-    let requests = control_socket::serve(config.data_dir.clone(), stop.clone(), orders.end_scripts());
+    let requests = control_socket::serve(
+        config.data_dir.clone(),
+        Requests {
+            stop: stop.clone(),
+            end_scripts: orders.end_scripts(),
+            is_active: orders.activity(),
+            is_supervised: config.is_supervised,
+        },
+    );
     let enrolled = enrolled.zip(tls.clone()).map(|(enrolled, tls)| Arc::new(Renewal::new(enrolled, tls)));
     let renewing = renew(enrolled.clone(), endpoints.clone(), clock.clone());
     let link = Link::new(&config, endpoints, tls.clone(), enrolled, orders, clock);

@@ -13,6 +13,7 @@ mod due;
 mod effect;
 mod faults;
 mod liveness;
+mod map;
 mod operation;
 mod rollout;
 pub mod row;

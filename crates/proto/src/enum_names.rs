@@ -1,9 +1,9 @@
 //! Maps enums of the admin service to domain words: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
-    AuditResult, Cleanup, Containment, EventKind, IfUserActive, OnHalt, Outcome, OutputState, ParameterType,
-    PostFinish, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode, TaskStatus, WaveHold,
-    WaveStatus, WhatIfEnding,
+    AttentionKind, AuditResult, Cleanup, Containment, EventKind, IfUserActive, MarginScope, MarginVerdict,
+    OnHalt, Outcome, OutputState, ParameterType, PostFinish, Presence, RecordStatus, RetiredFilter,
+    ScriptType, StopMode, TaskStatus, WaveHold, WaveStatus, WhatIfEnding,
 };
 
 /// An enum whose value names consist of a prefix and a word.
@@ -63,11 +63,14 @@ macro_rules! words {
 }
 
 words! {
+    AttentionKind "ATTENTION_KIND_",
     AuditResult "AUDIT_RESULT_",
     Cleanup "CLEANUP_",
     Containment "CONTAINMENT_",
     EventKind "EVENT_KIND_",
     IfUserActive "IF_USER_ACTIVE_",
+    MarginScope "MARGIN_SCOPE_",
+    MarginVerdict "MARGIN_VERDICT_",
     OnHalt "ON_HALT_",
     Outcome "OUTCOME_",
     OutputState "OUTPUT_STATE_",

@@ -78,6 +78,7 @@ pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> R
     sqlx::query!("DELETE FROM awaited_return WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM batch WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM target_stop WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM task_change WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM task_event WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM task_script WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM wave WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;

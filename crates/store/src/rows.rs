@@ -145,7 +145,7 @@ impl Rows for TaskRows<'_> {
     async fn apply(&mut self, changes: &Changes) -> Result<(), Error> {
         let Changes { task_id, project_id, now, .. } = changes;
         let (connection, task_id, now) = (&mut *self.connection, *task_id, *now);
-        wave::apply(connection, task_id, &changes.waves).await?;
+        wave::apply(connection, changes).await?;
         record::insert(connection, task_id, changes.attempt, &changes.records).await?;
         record::add_late(connection, task_id, changes.attempt, &changes.late_results, now).await?;
         failure::add(connection, task_id, &changes.failures).await?;

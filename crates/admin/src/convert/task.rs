@@ -7,9 +7,9 @@ use domain::{Error, outcome::Outcome, tally::Tally};
 use proto::{
     Word as _,
     admin::{
-        Cleanup, Command, EventKind, IfUserActive, ListTasksRequest, OnHalt, Outcomes, PostFinish,
-        RecordCounts, ScriptRevision, ScriptType, Target, Task, TaskEvent, TaskStatus, Wave, WaveHold,
-        WaveStatus,
+        Cleanup, Command, EventKind, IfUserActive, ListTasksRequest, Margin, MarginScope, MarginVerdict,
+        OnHalt, Outcomes, PostFinish, RecordCounts, ScriptRevision, ScriptType, Target, Task, TaskEvent,
+        TaskStatus, Wave, WaveHold, WaveStatus,
     },
     time,
 };
@@ -17,7 +17,7 @@ use proto::{
 use super::value::{self, duration, text};
 
 pub(crate) fn task(progress: TaskProgress) -> Task {
-    let TaskProgress { task, scripts, waves, counts, waiting_for } = progress;
+    let TaskProgress { task, scripts, waves, counts, waiting_for, margin } = progress;
     let (desktop_pool_id, desktop_tag) = match task.selection {
         Some(Selection::Pool(pool_id)) => (pool_id, String::new()),
         Some(Selection::Tag(tag)) => (String::new(), tag),
@@ -85,6 +85,22 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
         agent_version: text(policy.returns.agent_version),
         submit_reason: task.submit_reason,
         ticket: task.ticket,
+        margin: margin.map(convert_margin),
+    }
+}
+
+fn convert_margin(margin: domain::margin::Margin) -> Margin {
+    Margin {
+        scope: margin.scope.map_or(0, |scope| MarginScope::number(scope.as_str())),
+        failed: margin.failed,
+        at_risk: margin.at_risk,
+        threshold: margin.threshold,
+        threshold_text: text(margin.given.map(|threshold| threshold.to_string())),
+        left: margin.left,
+        worst_case: margin.worst_case,
+        unreachable: margin.is_unreachable,
+        verdict: MarginVerdict::number(margin.verdict.as_str()),
+        sentence: margin.sentence,
     }
 }
 

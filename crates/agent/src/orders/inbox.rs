@@ -158,6 +158,12 @@ impl Orders {
         !self.shared.active().is_empty()
     }
 
+    /// Returns [`Self::is_active`] as a function of its own.
+    pub(crate) fn activity(&self) -> impl Fn() -> bool + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || !shared.active().is_empty()
+    }
+
     /// Run directory of a script of an active order; `None` if the order is not active.
     pub(crate) fn run_dir(&self, key: &Key, script: u32) -> Option<RunDir> {
         let is_active = self.shared.active().contains_key(key);

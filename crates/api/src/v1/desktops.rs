@@ -156,6 +156,29 @@ pub(crate) struct ListQuery {
     retired: Option<RetiredToo>,
 }
 
+impl ListQuery {
+    pub(super) fn filter(self) -> Result<(DesktopFilter, Option<AgentAge>), Error> {
+        let than = query::text(self.agent_older_than);
+        let age = AgentAge::read(("outdated", self.outdated), ("agent_older_than", than.as_deref()))?;
+        let filter = DesktopFilter {
+            id_prefix: query::text(self.desktop_id_prefix),
+            pool_ids: query::texts(self.desktop_pool_id),
+            os_type: query::text(self.os_type),
+            availability_zone: query::text(self.availability_zone),
+            agent_versions: query::texts(self.agent_version),
+            tags: tags(self.tag)?,
+            connected: self.status.map(|status| status == Presence::Active),
+            retired: match self.retired {
+                None => Retired::Excluded,
+                Some(RetiredToo::Included) => Retired::Included,
+                Some(RetiredToo::Only) => Retired::Only,
+            },
+            ..DesktopFilter::default()
+        };
+        Ok((filter, age))
+    }
+}
+
 /// Parses `key=value` filters. A value may contain `=` and `,`.
 fn tags(pairs: Vec<String>) -> Result<BTreeMap<String, String>, Error> {
     let mut tags = BTreeMap::new();
@@ -184,24 +207,8 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeDesktops>, ApiError> {
     let (size, last) = page.read()?;
-    let than = query::text(query.agent_older_than);
-    let age = AgentAge::read(("outdated", query.outdated), ("agent_older_than", than.as_deref()))?;
-    let filter = DesktopFilter {
-        id_prefix: query::text(query.desktop_id_prefix),
-        pool_ids: query::texts(query.desktop_pool_id),
-        os_type: query::text(query.os_type),
-        availability_zone: query::text(query.availability_zone),
-        agent_versions: query::texts(query.agent_version),
-        tags: tags(query.tag)?,
-        connected: query.status.map(|status| status == Presence::Active),
-        retired: match query.retired {
-            None => Retired::Excluded,
-            Some(RetiredToo::Included) => Retired::Included,
-            Some(RetiredToo::Only) => Retired::Only,
-        },
-        after: last.map(DesktopId::into_string),
-        ..DesktopFilter::default()
-    };
+    let (filter, age) = query.filter()?;
+    let filter = DesktopFilter { after: last.map(DesktopId::into_string), ..filter };
     let found = control.page_desktops(&caller, &filter, age.as_ref(), size).await?;
     let next_page_token = pagination::next(&found, size, |row| row.facts.desktop_id.to_string());
     Ok(Json(NativeDesktops {

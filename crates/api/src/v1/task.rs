@@ -7,7 +7,7 @@ use domain::{BasisPoints, outcome::Outcome, return_policy::PostFinish, tally::Ta
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::time;
+use super::{summary::NativeMargin, time};
 use crate::dto::{ScriptType, non_empty};
 
 /// A task with its settings, waves and counts.
@@ -87,6 +87,8 @@ pub(crate) struct NativeTask {
     /// Maximum time in seconds from the result to the return of the desktop.
     return_timeout_seconds: i64,
     records: RecordNumbers,
+    /// Distance from the halt; `null` once the task has ended.
+    margin: Option<NativeMargin>,
     waves: Vec<NativeWave>,
     #[schema(format = DateTime)]
     create_time: String,
@@ -259,7 +261,7 @@ impl From<WaveRow> for NativeWave {
 
 impl From<TaskProgress> for NativeTask {
     fn from(progress: TaskProgress) -> Self {
-        let TaskProgress { task, scripts, waves, counts, waiting_for } = progress;
+        let TaskProgress { task, scripts, waves, counts, waiting_for, margin } = progress;
         let (desktop_pool_id, desktop_tag) = match task.selection {
             Some(Selection::Pool(pool_id)) => (Some(pool_id), None),
             Some(Selection::Tag(tag)) => (None, Some(tag)),
@@ -317,6 +319,7 @@ impl From<TaskProgress> for NativeTask {
                 failed: counts.failed_num,
                 skipped: counts.skip_num,
             },
+            margin: margin.map(NativeMargin::from),
             waves: waves.into_iter().map(NativeWave::from).collect(),
             create_time: time(task.created_at),
             start_time: task.started_at.map(time),

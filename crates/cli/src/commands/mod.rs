@@ -3,7 +3,10 @@
 mod access;
 mod agents;
 mod approve;
+mod attention;
 mod audit;
+mod browser;
+mod can_i;
 mod certificates;
 mod command;
 mod common_args;

@@ -2,6 +2,7 @@
 
 pub mod evidence;
 pub mod gate;
+pub mod margin;
 pub mod policy;
 pub mod return_policy;
 mod state;

@@ -14,6 +14,7 @@ mod reconnect;
 mod records;
 mod roles;
 mod standby;
+mod task_change;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ mod removal;
 mod scripts_dir;
 mod service;
 mod socket;
+mod supervision;
 
 pub(crate) use account::{account, look_up};
 pub(crate) use environment::environment;
@@ -31,3 +32,5 @@ pub use process::stop_requested;
 pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};
 pub use service::{default_data_dir, enter_data_dir, install_service, run_service, uninstall_service};
 pub(crate) use socket::{ControlStream, LocalListener, connect, connect_local, control_pair};
+pub use supervision::is_supervised;
+pub(crate) use supervision::{notify_ready, notify_status, notify_stopping};

@@ -9,6 +9,7 @@ mod power;
 mod process;
 mod scripts_dir;
 mod service;
+mod supervision;
 
 pub(crate) use account::{account, environment, look_up};
 pub(crate) use facts::{host_name, is_noexec, os_version};
@@ -25,3 +26,5 @@ pub(crate) use process::detach;
 pub use process::{run_as_init, stop_requested};
 pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};
 pub use service::{default_data_dir, enter_data_dir, install_service, run_service, uninstall_service};
+pub use supervision::is_supervised;
+pub(crate) use supervision::{notify_ready, notify_status, notify_stopping};

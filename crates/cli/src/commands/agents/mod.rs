@@ -1,5 +1,6 @@
 //! `graywave agents`.
 
+mod bootstrap;
 mod built_in;
 mod selection;
 mod upgrade;
@@ -18,12 +19,15 @@ pub struct AgentsArgs {
 /// Subcommands of `graywave agents`.
 #[derive(Debug, Clone, Subcommand)]
 enum AgentsCommand {
+    /// Install and enrol agents on hosts over your own ssh, in parallel
+    Bootstrap(Box<bootstrap::BootstrapArgs>),
     /// Upgrade agents by a rollout: in gray waves, with the gate, from your package repository
     Upgrade(Box<upgrade::UpgradeArgs>),
 }
 
 pub(super) async fn agents(arguments: AgentsArgs) -> Result<ExitStatus, Error> {
     match arguments.command {
+        AgentsCommand::Bootstrap(it) => Box::pin(bootstrap::bootstrap(*it)).await,
         AgentsCommand::Upgrade(it) => Box::pin(upgrade::upgrade(*it)).await,
     }
 }

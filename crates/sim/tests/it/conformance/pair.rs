@@ -25,6 +25,7 @@ use store::{TaskRows, batch, desktop, project_limit, target, worker};
 use testkit::{Submit, TestDatabase, desktop, desktop_id, project, submit};
 
 use super::{
+    follower::Follower,
     log,
     step::{Act, Step},
     view::View,
@@ -69,6 +70,7 @@ pub(super) struct Pair {
     again: Option<Step>,
     /// Number of events with which a task was accepted.
     accepted: BTreeMap<TaskId, i64>,
+    follower: Follower,
     /// Names of the effects so far.
     pub(super) effects: BTreeSet<String>,
 }
@@ -91,6 +93,7 @@ impl Pair {
             steps: Vec::new(),
             again: None,
             accepted: BTreeMap::new(),
+            follower: Follower::default(),
             effects: BTreeSet::new(),
         };
         for project in 0..PROJECTS {
@@ -183,6 +186,8 @@ impl Pair {
                 log::read(&mut tx, *task_id, self.accepted[task_id]).await,
             ));
         }
+        let context = format!("seed {}, after {:#?}", self.seed, self.steps.last());
+        self.follower.follow(&mut tx, &self.tasks, &context).await;
         drop(tx);
         for (in_memory, on_postgres) in memory.lines.iter().zip(&postgres.lines) {
             let (seed, steps) = (self.seed, &self.steps[self.steps.len().saturating_sub(12)..]);
@@ -198,6 +203,7 @@ impl Pair {
 
     /// Compares what a retry of each task would take.
     pub(super) async fn compare_remainders(&mut self) {
+        assert!(self.follower.applied > 0, "seed {}: no change of a map", self.seed);
         let mut connection = self.postgres.store.acquire().await.unwrap();
         for Task { task_id, .. } in &self.tasks {
             let in_memory: Vec<_> = self.memory.remainder(*task_id).into_values().collect();

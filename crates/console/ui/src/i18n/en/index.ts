@@ -1,0 +1,10 @@
+import { common } from './common';
+import { home } from './home';
+import { signIn } from './sign-in';
+import { task } from './task';
+
+/** Every English text. A file for each view; keys begin with the file's name. */
+export const en = { ...common, ...home, ...signIn, ...task } as const;
+
+export type TextKey = keyof typeof en;
+export type Catalogue = Record<TextKey, string>;

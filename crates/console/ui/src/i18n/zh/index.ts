@@ -1,0 +1,8 @@
+import type { Catalogue } from '../en';
+import { common } from './common';
+import { home } from './home';
+import { signIn } from './sign-in';
+import { task } from './task';
+
+/** Every text in Simplified Chinese. A missing one fails svelte-check and tests/unit/i18n.test.ts. */
+export const zh: Catalogue = { ...common, ...home, ...signIn, ...task };
