@@ -85,6 +85,23 @@ pub(crate) fn debootstrap() -> anyhow::Result<()> {
     if is_there { Ok(()) } else { apt("debootstrap", &["debootstrap"]) }
 }
 
+/// Installs the programs that build packages.
+pub(crate) fn package_tools() -> anyhow::Result<()> {
+    if ["dpkg-deb", "strip", "objdump"].iter().all(|program| answers(program, &["--version"])) {
+        return Ok(());
+    }
+    apt("package tools", &["binutils", "dpkg"])
+}
+
+/// Installs the programs that test packages: rpm, and systemd with its containers.
+pub(crate) fn package_tests() -> anyhow::Result<()> {
+    let programs = ["rpm", "systemd-nspawn", "systemd-analyze"];
+    if programs.iter().all(|program| answers(program, &["--version"])) {
+        return Ok(());
+    }
+    apt("rpm and systemd", &["rpm", "systemd", "systemd-container"])
+}
+
 /// Installs Debian packages as root; otherwise says how.
 pub(crate) fn apt(name: &str, packages: &[&str]) -> anyhow::Result<()> {
     if !pgcluster::apt::can_install() {
