@@ -13,6 +13,7 @@ interface View {
 export const VIEWS: View[] = [
   { segment: '', title: 'common.nav.home', load: () => import('./views/home/Home.svelte') },
   { segment: 'tasks', title: 'common.nav.tasks', load: () => import('./views/task/Tasks.svelte') },
+  { segment: 'new', title: 'common.nav.new', load: () => import('./views/rollout/Rollout.svelte') },
 ];
 
 export interface NavigationEntry {
