@@ -14,6 +14,7 @@ export const VIEWS: View[] = [
   { segment: '', title: 'common.nav.home', load: () => import('./views/home/Home.svelte') },
   { segment: 'tasks', title: 'common.nav.tasks', load: () => import('./views/task/Tasks.svelte') },
   { segment: 'new', title: 'common.nav.new', load: () => import('./views/rollout/Rollout.svelte') },
+  { segment: 'scripts', title: 'common.nav.scripts', load: () => import('./views/scripts/Scripts.svelte') },
 ];
 
 export interface NavigationEntry {

@@ -4,6 +4,7 @@ import { home } from './home';
 import { signIn } from './sign-in';
 import { task } from './task';
 import { rollout } from './rollout';
+import { scripts } from './scripts';
 
 /** Every text in Simplified Chinese. A missing one fails svelte-check and tests/unit/i18n.test.ts. */
-export const zh: Catalogue = { ...common, ...home, ...signIn, ...task, ...rollout };
+export const zh: Catalogue = { ...common, ...home, ...signIn, ...task, ...scripts, ...rollout };
