@@ -15,6 +15,7 @@ export const VIEWS: View[] = [
   { segment: 'tasks', title: 'common.nav.tasks', load: () => import('./views/task/Tasks.svelte') },
   { segment: 'new', title: 'common.nav.new', load: () => import('./views/rollout/Rollout.svelte') },
   { segment: 'scripts', title: 'common.nav.scripts', load: () => import('./views/scripts/Scripts.svelte') },
+  { segment: 'desktops', title: 'common.nav.desktops', load: () => import('./views/desktops/Desktops.svelte') },
 ];
 
 export interface NavigationEntry {

@@ -4,9 +4,10 @@ import { signIn } from './sign-in';
 import { task } from './task';
 import { rollout } from './rollout';
 import { scripts } from './scripts';
+import { desktops } from './desktops';
 
 /** Every English text. A file for each view; keys begin with the file's name. */
-export const en = { ...common, ...home, ...signIn, ...task, ...scripts, ...rollout } as const;
+export const en = { ...common, ...home, ...signIn, ...task, ...desktops, ...scripts, ...rollout } as const;
 
 export type TextKey = keyof typeof en;
 export type Catalogue = Record<TextKey, string>;
