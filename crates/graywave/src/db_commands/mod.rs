@@ -1,5 +1,5 @@
-//! `graywave admin projects|principals|policies|keys|tokens|enrolment-tokens|console`: access
-//! and enrolment, managed directly in the database; and `graywave audit verify`. Access to the database
+//! `graywave admin projects|principals|policies|keys|tokens|enrolment-tokens|console`: access and
+//! enrolment, managed directly in the database; and `graywave audit verify`. Access to the database
 //! is the only credential.
 
 mod audit;
