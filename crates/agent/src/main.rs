@@ -166,8 +166,9 @@ impl Command {
         match self {
             Self::Man { dir } => Some(write_manual(dir)),
             Self::Completion { shell } => {
-                clap_complete::generate(*shell, &mut Args::command(), NAME, &mut io::stdout());
-                Some(Ok(()))
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut Args::command(), NAME, &mut script);
+                Some(io::stdout().write_all(&script).map_err(Into::into))
             }
             _ => None,
         }

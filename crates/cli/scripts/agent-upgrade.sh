@@ -277,12 +277,24 @@ printf '%s' "$lock_seconds" | grep -qxE '[0-9]+' || fail $bad_parameter "lock_se
 [ "$(id -u)" -eq 0 ] || fail $not_root "only root installs packages, and this script runs as $(id -un)"
 find_manager
 
-is_installing() {
+is_alive() {
     if has_systemd; then
         case $(systemctl is-active "$installer_unit" 2>/dev/null) in active | activating) return 0 ;; esac
         return 1
     fi
     pid=$(cat "$state/pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
+}
+
+# An installer with a result is about to end.
+is_installing() { [ ! -e "$state/result" ] && is_alive; }
+
+# Waits for the end of an installer with a result: its unit's name is in use until then.
+await_end() {
+    tries=10
+    while [ "$tries" -gt 0 ] && is_alive; do
+        sleep 1
+        tries=$((tries - 1))
+    done
 }
 
 if ! is_installing; then
@@ -296,6 +308,7 @@ if ! is_installing; then
             fail $downgrade "$now is newer than $version: pass --allow-downgrade"
         fi
     fi
+    await_end
     umask 077
     mkdir -p "$state" || fail $failed "cannot create $state"
     rm -f "$state/result" "$state/log" "$state/pid"

@@ -56,8 +56,6 @@ const FLAGS: &[Flag] = &[
     hinted("rollout.delivery_timeout_seconds", "--delivery-timeout", "--delivery-timeout 8h"),
     hinted("rollout.quorum_percent", "--quorum", "--quorum 95"),
     hinted("rollout.min_success_percent", "--min-success", "--min-success 50"),
-    hinted("rollout.agent_version", "--to", "graywave agents upgrade --to 1.4.0"),
-    hinted("rollout.return_timeout_seconds", "--return-timeout", "--return-timeout 15m"),
     hinted("rollout.expires_at", "--expires-at", "--expires-in 8h"),
     hinted("rollout.window", "--window", "--window 22:00-05:00@Europe/Berlin"),
     hinted("rollout.outcomes", "--outcome", "--outcome UNDELIVERED=ignore"),

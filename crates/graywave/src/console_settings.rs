@@ -85,8 +85,8 @@ impl ConsoleSettings {
         }
     }
 
-    /// Returns the options of the REST API; `None` if the console is switched off. Calls no identity
-    /// provider.
+    /// Returns the options of the REST API; `None` if the console is switched off. Calls no
+    /// identity provider.
     pub(crate) fn options(&self) -> anyhow::Result<Option<ConsoleOptions>> {
         if !self.enabled {
             return Ok(None);

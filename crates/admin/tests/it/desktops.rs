@@ -55,7 +55,7 @@ async fn desktops_are_listed_by_the_age_of_their_agent() {
     let of =
         |number, version: &str| DesktopFacts { agent_version: version.into(), ..testkit::desktop(number) };
     let facts = [of(0, "0.0.9"), of(1, env!("CARGO_PKG_VERSION")), of(2, "test")];
-    harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
+    harness.connect(facts).await.unwrap();
     let mut desktops = harness.desktops_client();
     let outdated = ListDesktopsRequest { outdated: true, ..Default::default() };
     assert_eq!(listed(&mut desktops, outdated.clone()).await, ["desktop-0"]);

@@ -93,8 +93,7 @@ async fn desktops_are_filtered_by_the_age_of_their_agent() {
             facts
         })
         .collect();
-    let stored = harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
-    assert!(stored.is_some());
+    harness.connect(facts).await.unwrap();
     let every = crate::harness::ids(5);
     for (query, expected) in [
         ("?agent_version=0.0.9", &every[..1]),

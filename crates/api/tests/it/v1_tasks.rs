@@ -232,6 +232,53 @@ async fn retry_runs_as_the_same_user_with_the_same_right() {
     assert_eq!(again["warnings"], json!([]));
 }
 
+#[tokio::test]
+async fn post_finish_is_accepted_in_both_families_and_shown() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let published = |more: serde_json::Value| {
+        let mut body = json!({"resource_ids": ids(1), "command": "true", "command_type": "SHELL"});
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        body
+    };
+    for (more, action, shown) in [
+        (json!({"post_finish": "REBOOT"}), json!("reboot"), json!("REBOOT")),
+        (json!({"post_finish": "stop"}), json!("stop"), json!("STOP")),
+        (json!({"rollout": {"post_finish": "reboot"}, "post_finish": ""}), json!("reboot"), json!("REBOOT")),
+        (json!({"pre_start": ""}), json!(null), json!(null)),
+    ] {
+        let made = harness.post("/script-executions", &published(more)).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let task_id = made.body["task_id"].as_str().unwrap();
+        assert_eq!(harness.native(&format!("/tasks/{task_id}")).await["post_finish"], action);
+        let listed = harness.get(&format!("/script-execution-tasks?task_id={task_id}")).await;
+        assert_eq!(listed["script_tasks"][0]["post_finish"], shown);
+    }
+    let rollout = json!({"agent_version": "2.0.0", "return_timeout_seconds": 60, "if_user_active": "ask",
+                         "exit_codes": {"42": "reboot"}});
+    let made = harness.post("/script-executions", &published(json!({"rollout": rollout}))).await;
+    let task_id = made.body["task_id"].as_str().unwrap();
+    let task = harness.native(&format!("/tasks/{task_id}")).await;
+    assert_eq!((&task["agent_version"], &task["if_user_active"]), (&json!("2.0.0"), &json!("ask")));
+    assert_eq!(
+        (&task["return_timeout_seconds"], &task["exit_codes"]),
+        (&json!(60), &json!({"42": "reboot"}))
+    );
+    for (more, field) in [
+        (json!({"pre_start": "REBOOT"}), "pre_start"),
+        (json!({"post_finish": "hibernate"}), "post_finish"),
+        (json!({"rollout": {"return_timeout_seconds": 0}}), "rollout.return_timeout_seconds"),
+        (json!({"rollout": {"if_user_active": "hurry"}}), "rollout.if_user_active"),
+    ] {
+        let refused = harness.post("/script-executions", &published(more)).await;
+        assert_eq!(refused.status, 400);
+        let message = refused.body["error_msg"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{field}: ")), "{message}");
+    }
+}
+
 /// Requests that cannot mean what they say are refused on every way in, with the field.
 #[tokio::test]
 async fn impossible_exit_code_or_blank_script_is_refused() {

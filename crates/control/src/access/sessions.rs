@@ -115,8 +115,8 @@ pub struct SignedInPerson {
     pub principal: String,
     /// Name for people.
     pub name: String,
-    /// Policies of the person's groups; empty if the person may not sign in. `None` if the person is
-    /// an existing principal with policies of its own.
+    /// Policies of the person's groups; empty if the person may not sign in. `None` if the person
+    /// is an existing principal with policies of its own.
     pub policies: Option<Vec<String>>,
 }
 

@@ -148,6 +148,11 @@ async fn expired_rows_go_with_their_dependants_and_others_stay() {
                  VALUES ('{id}', 0, 'p', 'd', 1, false, now(), now(), now())"
             ),
             format!(
+                "INSERT INTO awaited_return (task_id, ordinal, project_id, desktop_id, agent_id, wave, boot_id,
+                                             return_by, results, records)
+                 VALUES ('{id}', 0, 'p', 'd', 'a', 1, 'b', now(), 1, '[]')"
+            ),
+            format!(
                 "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, maybe_delivered,
                                     query_only, deliver_by, finish_by, wait_until, created_at)
                  VALUES ('{id}', '{id}', 1, 'w', '{{0}}', '{{d}}', '{{a}}', 'READY', false, false, now(), now(), now(),
@@ -166,6 +171,7 @@ async fn expired_rows_go_with_their_dependants_and_others_stay() {
     assert_eq!(
         tables,
         [
+            "awaited_return",
             "batch",
             "deferred_target",
             "failure_group",

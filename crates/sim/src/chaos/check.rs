@@ -308,7 +308,7 @@ async fn check_times(connection: &mut PgConnection, findings: &mut Findings) -> 
 
 /// Nothing of a task that has ended waits for anything.
 async fn check_left_over(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
-    for table in ["batch", "deferred_target", "target_stop"] {
+    for table in ["awaited_return", "batch", "deferred_target", "target_stop"] {
         let statement = format!("SELECT count(*) FROM {table}");
         let left: i64 =
             sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;

@@ -19,7 +19,6 @@ use crate::{
         CommonArgs, preview,
         run::{self, EXIT_CODES, Submission, SubmitFlags},
     },
-    duration::seconds,
     field_flags::Overrides,
     output::Console,
     reason_flags::ReasonFlags,
@@ -70,10 +69,6 @@ pub(super) struct UpgradeArgs {
     #[arg(long, value_name = "FILE", help_heading = HEADING, conflicts_with_all = ["msi", "override_hold", "no_rollback"],
           add = ArgValueCompleter::new(PathCompleter::file()))]
     installer: Option<PathBuf>,
-    /// Maximum wait for the agent to attach with the version, after the script: 5m [default: 15m,
-    /// set by the server]
-    #[arg(long, value_name = "DURATION", value_parser = seconds, help_heading = HEADING)]
-    return_timeout: Option<i64>,
     #[command(flatten)]
     desktops: DesktopFlags,
     #[command(flatten)]
@@ -173,8 +168,13 @@ impl Upgrade {
         rollout.apply(&mut task, SystemTime::now())?;
         task.execution_timeout = task.execution_timeout.or(Some(EXECUTION_TIMEOUT_MINUTES));
         let rollout = task.rollout.get_or_insert_default();
-        rollout.agent_version = to.to_string();
-        rollout.return_timeout_seconds = arguments.return_timeout.or(rollout.return_timeout_seconds);
+        let wanted = std::mem::replace(&mut rollout.agent_version, to.to_string());
+        if !wanted.is_empty() && wanted != rollout.agent_version {
+            return Err(Error::misused(format!(
+                "--agent-version {wanted} differs from --to {to}, which the agents must have"
+            ))
+            .try_next("--to alone"));
+        }
         let msi = arguments.msi.zip(arguments.msi_sha256).map(|(location, sha256)| Msi { location, sha256 });
         let settings = Settings { version: to, allow_downgrade, override_hold, rollback: !no_rollback, msi };
         let installer = installer.map(|path| {
@@ -268,6 +268,8 @@ mod tests {
         assert_eq!((rollout.agent_version.as_str(), rollout.return_timeout_seconds), ("1.4.0", Some(300)));
         assert_eq!((rollout.waves.len(), rollout.soak_seconds, rollout.strict), (2, Some(1_800), true));
         assert_eq!(upgrade.task.execution_timeout, Some(30));
+        assert!(read("--to 1.4.0 --all --agent-version 1.4.0").is_ok());
+        assert!(read("--to 1.4.0 --all --agent-version 1.3.0").is_err(), "two versions");
         let own = read("--to 1.4.0 --all --timeout 2h").unwrap();
         assert_eq!(own.task.execution_timeout, Some(120));
     }

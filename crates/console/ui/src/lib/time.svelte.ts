@@ -38,8 +38,8 @@ export function formatBoth(iso: string, tag: string = language.tag): string {
   return `${local}\n${date.toISOString()} UTC`;
 }
 
-/** A duration as `1 d 3 h`, `2 min 5 s`, `7 s`; two units at most. */
-export function formatDuration(milliseconds: number): string {
+/** A duration as `1 d 3 h`, `2 min 5 s`, `7 s`. */
+export function formatDuration(milliseconds: number, maxUnits = 2): string {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   const units: [number, string][] = [
     [86_400, t('common.unit.d')],
@@ -54,7 +54,7 @@ export function formatDuration(milliseconds: number): string {
     rest -= value * size;
     if (value > 0) parts.push(`${value} ${name}`);
     else if (parts.length > 0) break;
-    if (parts.length === 2) break;
+    if (parts.length === maxUnits) break;
   }
   return parts.length === 0 ? `0 ${t('common.unit.s')}` : parts.join(' ');
 }

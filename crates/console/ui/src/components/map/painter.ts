@@ -29,7 +29,7 @@ export interface Picture {
 /** Cells of at least this size show marks beside their colours. */
 export const MARK_CELL_PX = 10;
 /** Failures of smaller cells are drawn larger than their cells, unless there are very many. */
-const EMPHASIS_CELL_PX = 3;
+const EMPHASIS_CELL_PX = 6;
 const MAX_EMPHASIS = 20_000;
 
 interface Sizes {
