@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compat, compose, database, demo, dependencies, guides, install, kubernetes, layers, node,
+    chaos, compat, compose, console, database, demo, dependencies, guides, install, kubernetes, layers, node,
     observability, oidc, openapi, packages, process, proto, python, say, style, windows,
 };
 
@@ -38,6 +38,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("python", python::run)?;
     step("node", node::run)?;
     step("oidc", oidc::run)?;
+    step("console", || console::run(false))?;
     step("guides", guides::run)?;
     step("compose", compose::run_if_possible)?;
     step("packages", packages::run_if_possible)?;
