@@ -25,3 +25,19 @@ export const ACTIONS: readonly Action[] = [
 ];
 
 export const resourceOf = (action: string): string => ACTIONS.find((one) => one.action === action)?.resource ?? '*';
+
+export interface Check {
+  resource: string;
+  actions: string[];
+}
+
+/** Questions of the simulator: one action, or without it every action on the resource or on all of its kind. */
+export function checksFor(action: string, resource: string): Check[] {
+  if (action !== '') return [{ resource: resource || resourceOf(action), actions: [action] }];
+  const checks = new Map<string, string[]>();
+  for (const one of ACTIONS) {
+    const on = resource || one.resource;
+    checks.set(on, [...(checks.get(on) ?? []), one.action]);
+  }
+  return [...checks].map(([on, actions]) => ({ resource: on, actions }));
+}
