@@ -16,8 +16,9 @@ export const MAX_ID_LENGTH = 128;
 // Commas and semicolons (also the wide ones), quotes, brackets, and marks that no one sees.
 const MARKS = new Set([...',;，；、"\'`“”‘’[]{}()|\u{feff}\u{200b}\u{200c}\u{200d}\u{2060}\u{a0}\u{1680}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}'].map((mark) => mark.charCodeAt(0)));
 const SPACE = 32;
+const isLetterOrDigit = (code: number): boolean => (code >= 97 && code <= 122) || (code >= 48 && code <= 57) || (code >= 65 && code <= 90);
 const isSeparator = (code: number): boolean =>
-  code <= SPACE || (code >= 0x2000 && code <= 0x200a) || ((code < 48 || code > 122 || code === 91 || code === 93 || code === 96) && MARKS.has(code));
+  !isLetterOrDigit(code) && (code <= SPACE || (code >= 0x2000 && code <= 0x200a) || MARKS.has(code));
 const isLineEnd = (code: number): boolean => code === 10 || code === 13;
 const HASH = 35;
 
