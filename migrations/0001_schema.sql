@@ -84,6 +84,49 @@ CREATE TABLE access_key (
 );
 CREATE INDEX access_key_by_project ON access_key (project_id, access_key);
 
+-- A session of the web console. The API adds it at sign-in, and deletes it at sign-out and after its
+-- end.
+CREATE TABLE session (
+    session_id        uuid        PRIMARY KEY,
+    project_id        text        NOT NULL,
+    -- A row of `principal`, or `configuration` for a token of the configuration.
+    principal         text        NOT NULL,
+    -- For people: the principal, or the name from the identity provider.
+    name              text        NOT NULL,
+    -- SHA-256 of the secret in the cookie; the secret itself is stored nowhere.
+    sha256            bytea       NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
+    -- The token of the sign-in; NULL for other sign-ins. The session ends with its token.
+    token_id          uuid        REFERENCES token,
+    -- SHA-256 over the session's secret and the hash of a token of the configuration, which ends the
+    -- session when it leaves the configuration; NULL for other sign-ins.
+    configured_sha256 bytea       CHECK (octet_length(configured_sha256) = 32),
+    -- The identity provider of the sign-in; NULL for other sign-ins.
+    provider          text,
+    created_at        timestamptz NOT NULL,
+    -- The last use, or up to a minute before it.
+    used_at           timestamptz NOT NULL,
+    -- The absolute end; a session may end earlier because nobody uses it.
+    expires_at        timestamptz NOT NULL
+);
+CREATE INDEX session_by_principal ON session (project_id, principal, used_at);
+CREATE INDEX session_expires ON session (expires_at);
+
+-- A code with which a browser or a command line signs in once. Its use deletes it.
+CREATE TABLE sign_in_code (
+    -- SHA-256 of the code; the code itself is stored nowhere.
+    sha256           bytea       PRIMARY KEY CHECK (octet_length(sha256) = 32),
+    project_id       text        NOT NULL,
+    principal        text        NOT NULL,
+    -- SHA-256 of the secret that a command line must present with the code; NULL for a browser.
+    challenge_sha256 bytea       CHECK (octet_length(challenge_sha256) = 32),
+    -- End of the token that the command line gets; NULL for a browser.
+    token_expires_at timestamptz,
+    expires_at       timestamptz NOT NULL,
+    FOREIGN KEY (project_id, principal) REFERENCES principal,
+    CONSTRAINT sign_in_code_purpose CHECK ((challenge_sha256 IS NULL) = (token_expires_at IS NULL))
+);
+CREATE INDEX sign_in_code_expires ON sign_in_code (expires_at);
+
 -- The signature of a request that changes something. The API adds the row before it executes the
 -- request, so that the same signature is refused a second time, and deletes it after `expires_at`.
 CREATE TABLE used_request_signature (
@@ -212,6 +255,9 @@ CREATE TABLE desktop (
     incarnation            int8        NOT NULL DEFAULT 0 CHECK (incarnation >= 0),
     -- Random id of the agent's last start. Empty: the agent has none.
     run_id                 text        NOT NULL DEFAULT '',
+    -- Id of the desktop's present boot, as its agent reports it. Empty: unknown. Only another id
+    -- proves a reboot.
+    boot_id                text        NOT NULL DEFAULT '',
     -- Ids of earlier agents of this desktop, oldest first; see domain::identity. None of them is
     -- accepted again.
     former_agent_ids       text[]      NOT NULL DEFAULT '{}',
@@ -285,6 +331,8 @@ CREATE INDEX desktop_retired ON desktop (project_id, desktop_id) WHERE retired_a
 CREATE INDEX desktop_by_retirement ON desktop (retired_at) WHERE retired_at IS NOT NULL;
 CREATE INDEX desktop_by_revocation ON desktop (revoked_at) WHERE revoked_at IS NOT NULL;
 -- Orders of the published list, and the search by name.
+-- Desktops of an agent's version, and the versions of a project.
+CREATE INDEX desktop_by_agent_version ON desktop (project_id, agent_version, desktop_id);
 CREATE INDEX desktop_by_name ON desktop (project_id, computer_name, desktop_id) WHERE retired_at IS NULL;
 CREATE INDEX desktop_by_creation ON desktop (project_id, created_at, desktop_id) WHERE retired_at IS NULL;
 
@@ -293,7 +341,7 @@ CREATE INDEX desktop_by_creation ON desktop (project_id, created_at, desktop_id)
 
 -- The outcomes in the order of domain::outcome::Outcome::ALL. Tallies are arrays in this order.
 CREATE TYPE outcome AS ENUM (
-    'SUCCESS', 'FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'STOPPED', 'SKIPPED'
+    'SUCCESS', 'FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'NOT_RETURNED', 'STOPPED', 'SKIPPED'
 );
 
 -- One accepted execution request. Added with its scripts, waves and targets in one transaction,
@@ -395,6 +443,8 @@ CREATE INDEX task_by_project ON task (project_id, task_id DESC);
 CREATE INDEX task_by_author ON task (project_id, created_by, task_id DESC);
 CREATE INDEX task_by_resource_group ON task (project_id, resource_group_id, task_id DESC)
     WHERE resource_group_id IS NOT NULL;
+-- Halted tasks of a project, which wait for a person.
+CREATE INDEX task_halted ON task (project_id, ended_at) WHERE status = 'HALTED';
 CREATE INDEX task_by_ticket ON task (project_id, ticket, task_id DESC) WHERE ticket <> '';
 -- The tasks that schedulers look at.
 CREATE INDEX task_open ON task (task_id) WHERE status IN ('WAITING', 'RUNNING', 'HALTING', 'STOPPING');
@@ -455,8 +505,8 @@ CREATE TABLE wave (
     -- flight.
     waiting                     int4   NOT NULL DEFAULT 0 CHECK (waiting >= 0),
     -- Ended targets, and their records, by outcome: 8 numbers in the order of the type `outcome`.
-    target_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0}',
-    record_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0}',
+    target_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0}',
+    record_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0}',
     -- Ended targets that count as failures by the task's policy.
     failed                      int4   NOT NULL DEFAULT 0,
     -- Those of `failed` that halt the rollout at once.
@@ -695,6 +745,38 @@ CREATE INDEX deferred_target_deliver_by ON deferred_target (deliver_by);
 CREATE INDEX deferred_target_suspended ON deferred_target (task_id, deliver_by) WHERE suspended;
 
 
+-- An awaited return: a target whose results are stored, and whose desktop still has to come back:
+-- from a reboot, or with a version of its agent. Added with the acknowledged result under the
+-- wave's lock; deleted when the target ends.
+CREATE TABLE awaited_return (
+    task_id        uuid        NOT NULL,
+    ordinal        int4        NOT NULL,
+    -- With `desktop_id`, the key of the desktop that is awaited.
+    project_id     text        NOT NULL,
+    desktop_id     text        NOT NULL,
+    -- The agent that reported the results. Remaining scripts may start on this agent alone.
+    agent_id       text        NOT NULL,
+    wave           int2        NOT NULL,
+    -- The boot before the reboot: another one is awaited. Empty: the agent announced no reboot, so
+    -- the condition is never met. NULL: no reboot.
+    boot_id        text,
+    -- The version with which the agent has to be attached; NULL: any.
+    agent_version  text,
+    -- Until when the desktop has to be back; later the target ends as NOT_RETURNED.
+    return_by      timestamptz NOT NULL,
+    -- Number of results in `records`. Fewer than the scripts of the task: the others run after the
+    -- return.
+    results        int2        NOT NULL CHECK (results > 0),
+    -- The results in the order of the scripts, which become records when the target ends.
+    records        jsonb       NOT NULL,
+    -- The desktop is back, and the remaining scripts were dispatched: the row only keeps the results.
+    resumed        bool        NOT NULL DEFAULT false,
+    PRIMARY KEY (task_id, ordinal),
+    CONSTRAINT awaited_return_has_condition CHECK (boot_id IS NOT NULL OR agent_version IS NOT NULL)
+);
+CREATE INDEX awaited_return_return_by ON awaited_return (return_by) WHERE NOT resumed;
+
+
 -- Records, failures and events ------------------------------------------------------------------
 
 -- The final outcome of one script on one target. Written when the target ends, with all other
@@ -736,7 +818,8 @@ CREATE TABLE record (
     -- domain::record::LateResult as JSON: the first result that arrived after the outcome was
     -- decided to be UNKNOWN. NULL: none did.
     late_result    jsonb CHECK (late_result IS NULL OR outcome = 'UNKNOWN'),
-    PRIMARY KEY (task_id, ordinal, script, attempt)
+    -- The index alone answers the map of a task.
+    PRIMARY KEY (task_id, ordinal, script, attempt) INCLUDE (outcome)
 ) PARTITION BY RANGE (task_id);
 CREATE INDEX record_by_fingerprint ON record (task_id, fingerprint_id, ordinal) WHERE fingerprint_id IS NOT NULL;
 
@@ -778,8 +861,37 @@ CREATE TABLE task_event (
     actor    text        NOT NULL,
     -- For people.
     detail   text        NOT NULL,
+    -- The transaction that added the event. Streams of a project read the events that a later
+    -- moment shows in addition; see domain::stream_position.
+    xact     xid8        NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (task_id, event_id)
 );
+CREATE INDEX task_event_by_xact ON task_event (xact);
+
+-- A change of a task that a client may watch: one row for each transaction that changes a wave, the
+-- status or targets. Only added, under the locks of the task's waves, and deleted minutes later by
+-- the schedulers: all but the last row of a task that has not ended.
+CREATE TABLE task_change (
+    task_id    uuid        NOT NULL,
+    -- Position in the changes of the task, from 1 and without gaps.
+    version    int8        NOT NULL CHECK (version > 0),
+    project_id text        NOT NULL,
+    -- As in `task_event`.
+    xact       xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    at         timestamptz NOT NULL,
+    -- Targets were withdrawn, and the row does not name them: the map has to be read again.
+    is_reset   bool        NOT NULL,
+    -- Runs of targets that got another code: first ordinal, number of targets, and the byte of
+    -- domain::map::MapCode. The three run in parallel.
+    firsts     int4[]      NOT NULL,
+    lengths    int4[]      NOT NULL,
+    codes      bytea       NOT NULL,
+    PRIMARY KEY (task_id, version),
+    CONSTRAINT task_change_runs_parallel
+        CHECK (cardinality(firsts) = octet_length(codes) AND cardinality(lengths) = octet_length(codes))
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE INDEX task_change_by_xact ON task_change (xact);
+CREATE INDEX task_change_at ON task_change (at);
 
 
 -- Counts and places for lists --------------------------------------------------------------------

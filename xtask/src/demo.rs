@@ -64,6 +64,9 @@ pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
             "\nthe cluster runs until Ctrl-C; in another shell:\n  . {}\n  graywave desktops",
             directory.path().join("data/env").display()
         ));
+        if let Some(console) = &cluster.ready.console {
+            say(&format!("or in a browser, signed in once within 10 minutes:\n  {console}"));
+        }
         cluster.process.child().wait()?;
         return outcome;
     }

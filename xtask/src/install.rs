@@ -34,6 +34,11 @@ pub(crate) fn node() -> anyhow::Result<()> {
     apt("Node.js", &["nodejs", "npm"])
 }
 
+/// Installs Chromium, for the tests of the web console.
+pub(crate) fn chromium() -> anyhow::Result<()> {
+    if Path::new("/usr/bin/chromium").is_file() { Ok(()) } else { apt("Chromium", &["chromium"]) }
+}
+
 /// Installs libfaketime, which sets the clock of one process for the clock faults.
 pub(crate) fn faketime() -> anyhow::Result<()> {
     if has_library("faketime/libfaketime.so.1") { Ok(()) } else { apt("libfaketime", &["libfaketime"]) }
@@ -83,6 +88,23 @@ pub(crate) fn docker() -> anyhow::Result<()> {
 pub(crate) fn debootstrap() -> anyhow::Result<()> {
     let is_there = Path::new("/usr/sbin/debootstrap").exists();
     if is_there { Ok(()) } else { apt("debootstrap", &["debootstrap"]) }
+}
+
+/// Installs the programs that build packages.
+pub(crate) fn package_tools() -> anyhow::Result<()> {
+    if ["dpkg-deb", "strip", "objdump"].iter().all(|program| answers(program, &["--version"])) {
+        return Ok(());
+    }
+    apt("package tools", &["binutils", "dpkg"])
+}
+
+/// Installs the programs that test packages: rpm, and systemd with its containers.
+pub(crate) fn package_tests() -> anyhow::Result<()> {
+    let programs = ["rpm", "systemd-nspawn", "systemd-analyze"];
+    if programs.iter().all(|program| answers(program, &["--version"])) {
+        return Ok(());
+    }
+    apt("rpm and systemd", &["rpm", "systemd", "systemd-container"])
 }
 
 /// Installs Debian packages as root; otherwise says how.

@@ -3,10 +3,14 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod compat;
 mod compose;
+mod console;
 mod database;
+mod debian;
 mod demo;
 mod dependencies;
+mod dist;
 mod failover;
 mod fuzz;
 mod guides;
@@ -17,7 +21,9 @@ mod layers;
 mod node;
 mod npm;
 mod observability;
+mod oidc;
 mod openapi;
+mod packages;
 mod process;
 mod proto;
 mod python;
@@ -85,6 +91,17 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Upgrade a cluster of old programs to today's and back, role by role, with rollouts between
+    ///
+    /// Without a tag of a release, only the recorded frames are checked.
+    Compat {
+        /// Directory of old programs, or a revision to build [default: the last tag]
+        #[arg(long, value_name = "DIR|REV")]
+        old: Option<String>,
+        /// Directory of new programs [default: those of this working tree]
+        #[arg(long, value_name = "DIR")]
+        new: Option<String>,
+    },
     /// Feed mutated inputs to each decoder of untrusted bytes: REST, gRPC, signatures,
     /// certificates, journal and runner files
     Fuzz {
@@ -140,6 +157,26 @@ enum Command {
         #[arg(long, default_value = "target/sbom")]
         output: PathBuf,
     },
+    /// Build a release under target/dist: tarballs, .deb, .rpm, bills of materials, provenance and
+    /// hashes, the same bytes for the same commit
+    Dist {
+        /// Cargo profile; `dev` packages the programs that are built already, for tests
+        #[arg(long, default_value = "dist")]
+        profile: String,
+        /// Directory for the files [default: target/dist]
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Build the container images too; needs a Docker engine
+        #[arg(long)]
+        images: bool,
+    },
+    /// Install, upgrade, remove and purge the packages in fresh Debian systems, with and without
+    /// systemd, and unpack the .rpm
+    Packages {
+        /// Test the programs that are built already, beside this one
+        #[arg(long)]
+        built: bool,
+    },
     /// Start the cluster of docker-compose.yml from nothing, run a successful and a halted rollout,
     /// kill containers during another one, scale, and stop the cluster; installs and starts a
     /// Docker engine if there is no engine
@@ -150,6 +187,15 @@ enum Command {
     /// exists
     Observability {
         /// Regenerate the copy of the rules for Kubernetes
+        #[arg(long)]
+        write: bool,
+    },
+    /// Sign in to the web console with npm's identity provider, rightly and wrongly
+    Oidc,
+    /// Build the web console with pinned packages, compare it with crates/console/dist, and test it
+    /// in Chromium: accessibility, measurements, and a cluster
+    Console {
+        /// Replace the committed files, and run no test in a browser
         #[arg(long)]
         write: bool,
     },
@@ -191,6 +237,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { keep } => demo::build_and_run(keep),
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
+        Command::Compat { old, new } => compat::run(old.as_deref(), new.as_deref()),
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
@@ -200,9 +247,13 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Images { profile } => images::run(&profile),
         Command::Deny => dependencies::deny(),
         Command::Sbom { output } => dependencies::sbom(&output),
+        Command::Dist { profile, output, images } => dist::run(&profile, output, images),
+        Command::Packages { built } => packages::build_and_run(built),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Observability { write } => observability::run(write),
+        Command::Console { write } => console::run(write),
+        Command::Oidc => oidc::run(),
         Command::Openapi => openapi::run(),
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),

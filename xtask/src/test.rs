@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compose, database, demo, dependencies, guides, install, kubernetes, layers, node, observability,
-    openapi, process, proto, python, say, style, windows,
+    chaos, compat, compose, console, database, demo, dependencies, guides, install, kubernetes, layers, node,
+    observability, oidc, openapi, packages, process, proto, python, say, style, windows,
 };
 
 /// Minutes of the chaos step: each kind of fault occurs at least once, most of them several times.
@@ -23,6 +23,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("style", style::run)?;
     step("dependencies", dependencies::deny)?;
     step("protos", proto::run)?;
+    step("compatibility", compat::frames)?;
     step("openapi", openapi::run)?;
     step("kubernetes", kubernetes::run)?;
     step("observability", || observability::run(false))?;
@@ -36,8 +37,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("demo", || demo::run(false))?;
     step("python", python::run)?;
     step("node", node::run)?;
+    step("oidc", oidc::run)?;
+    step("console", || console::run(false))?;
     step("guides", guides::run)?;
     step("compose", compose::run_if_possible)?;
+    step("packages", packages::run_if_possible)?;
     step("windows", windows::run_if_possible)?;
     step("chaos", || chaos::run(CHAOS_MINUTES, CHAOS_SEED))?;
     step("postgres 18", on_downloaded_postgres)?;

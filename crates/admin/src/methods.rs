@@ -10,6 +10,8 @@ pub(crate) enum Access {
     Token(Action),
     /// A token whose policies allow the action, or an admin certificate without a token.
     TokenOrCertificate(Action),
+    /// A token; the use case checks the rights. The action names the call in the audit.
+    AnyToken(Action),
     /// An admin certificate without a token. The method belongs to no project.
     Certificate,
 }
@@ -51,6 +53,10 @@ const fn names_desktops(name: &'static str, changes: bool) -> Method {
     Method { name, open: Access::Token(Action::Execute), changes, is_large: true, is_urgent: false }
 }
 
+const fn open(name: &'static str, action: Action) -> Method {
+    Method { open: Access::AnyToken(action), ..reads(name, action) }
+}
+
 const fn outside(name: &'static str, changes: bool) -> Method {
     Method { name, open: Access::Certificate, changes, is_large: false, is_urgent: false }
 }
@@ -78,6 +84,8 @@ pub(crate) const METHODS: &[Method] = &[
     reads("InsightService/ListFailures", Action::GetRecordDetail),
     reads("InsightService/ListFailureMembers", Action::GetRecordDetail),
     reads("InsightService/WhatIf", Action::GetTask),
+    reads("InsightService/GetTaskMap", Action::GetTask),
+    reads("InsightService/GetAttention", Action::ListTasks),
     reads("RecordService/ListRecords", Action::ListRecords),
     reads("RecordService/GetRecord", Action::GetRecordDetail),
     reads("RecordService/StreamRecords", Action::GetRecordDetail),
@@ -86,6 +94,7 @@ pub(crate) const METHODS: &[Method] = &[
     urgent(changes("ProjectService/FreezeProject", Action::Freeze)),
     changes("ProjectService/UnfreezeProject", Action::Unfreeze),
     changes("ProjectService/UpdateLimits", Action::PutLimits),
+    reads("ProjectService/WatchProject", Action::GetTask),
     outside("ProjectService/ListProjects", false),
     outside("ProjectService/CreateProject", true),
     urgent(outside("ProjectService/RevokeProject", true)),
@@ -112,6 +121,7 @@ pub(crate) const METHODS: &[Method] = &[
     changes("ScriptService/UpdateScript", Action::PutScript),
     changes("ScriptService/DeleteScript", Action::DeleteScript),
     reads("ScriptService/ListRevisions", Action::GetScript),
+    open("AccessService/CheckAccess", Action::ListPolicies),
     reads("AccessService/ListPrincipals", Action::ListPrincipals),
     changes("AccessService/PutPrincipal", Action::PutPrincipal),
     reads("AccessService/ListPolicies", Action::ListPolicies),

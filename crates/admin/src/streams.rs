@@ -26,18 +26,28 @@ pub(crate) struct Lifetime {
     /// Deadline of the client; `None` without `grpc-timeout`.
     deadline: Option<Instant>,
     until: Instant,
-    _permit: StreamPermit,
+    /// `None` if the stream holds its places elsewhere.
+    _permit: Option<StreamPermit>,
 }
 
 impl Lifetime {
     /// Opens a stream for a request. Refused when the project or the server has its maximum number
     /// of streams open.
     pub(crate) fn begin<T>(service: &Service, request: Request<T>) -> Result<(Self, Caller, T), Status> {
+        let (life, caller, message) = Self::without_place(service, request)?;
+        let permit = service.control.open_stream(caller.project_id()).map_err(failed)?;
+        Ok((Self { _permit: Some(permit), ..life }, caller, message))
+    }
+
+    /// Opens a stream whose places its use case takes.
+    pub(crate) fn without_place<T>(
+        service: &Service,
+        request: Request<T>,
+    ) -> Result<(Self, Caller, T), Status> {
         let deadline = request.extensions().get::<Deadline>().and_then(|deadline| deadline.0);
         let (caller, message) = extract(request)?;
-        let permit = service.control.open_stream(caller.project_id()).map_err(failed)?;
         let until = Instant::now() + STREAM_LASTS;
-        Ok((Self { stop: service.stop.clone(), deadline, until, _permit: permit }, caller, message))
+        Ok((Self { stop: service.stop.clone(), deadline, until, _permit: None }, caller, message))
     }
 
     /// Waits for `work`, or returns the status that ends the stream: server stop, client deadline,

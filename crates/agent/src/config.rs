@@ -9,7 +9,7 @@ use std::{
 use mtls::Identity;
 use proto::types::Desktop;
 
-use crate::{Error, RunnerProgram, facts};
+use crate::{Error, Power, RunnerProgram, facts};
 
 /// Environment variable that may hold the enrolment token. It is not passed to scripts.
 pub const TOKEN_VARIABLE: &str = "GRAYWAVE_AGENT_ENROLMENT_TOKEN";
@@ -38,8 +38,13 @@ pub struct Config {
     pub run_as_user: Option<String>,
     /// PowerShell; `None` for the one of the system.
     pub powershell: Option<PathBuf>,
+    /// How the desktop reboots and is powered off.
+    pub power: Power,
     /// Whether scripts end with the agent; otherwise they go on under their runners.
     pub ends_scripts: bool,
+    /// Whether a service manager learns the state of this process and starts it again after its
+    /// end.
+    pub is_supervised: bool,
     /// Minimum pause before a reconnect.
     pub reconnect_min: Duration,
     /// Maximum pause before a reconnect.
@@ -88,7 +93,9 @@ impl Config {
             runner,
             run_as_user: None,
             powershell: None,
+            power: Power::default(),
             ends_scripts: false,
+            is_supervised: false,
             reconnect_min: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(30),
         }
@@ -148,6 +155,19 @@ impl Config {
     }
 }
 
+/// Environment variable with the version that an agent of a test reports. No release reads it.
+#[cfg(debug_assertions)]
+const VERSION_VARIABLE: &str = "GRAYWAVE_TEST_AGENT_VERSION";
+
+/// Version that the agent reports: its own.
+fn reported_version() -> String {
+    #[cfg(debug_assertions)]
+    if let Ok(version) = std::env::var(VERSION_VARIABLE) {
+        return version;
+    }
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
 /// This machine as a desktop. Its computer name is the desktop id until the caller sets another
 /// one. Facts that change are read for each connection.
 pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
@@ -162,7 +182,7 @@ pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
         computer_name: desktop_id.clone(),
         desktop_id,
         os_type: os_type.to_owned(),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent_version: reported_version(),
         ..Desktop::default()
     };
     facts::refresh(&desktop, Path::new("/"), None)

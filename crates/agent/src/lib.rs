@@ -16,12 +16,14 @@ mod identity;
 mod journal;
 mod orders;
 mod platform;
+mod power;
 mod scratch;
 mod status;
 
 use std::{convert::Infallible, sync::Arc};
 
 use connection::Link;
+use control_socket::Requests;
 use identity::{Enrolled, Renewal};
 use journal::{DataDir, blocking};
 use mtls::Tls;
@@ -31,13 +33,14 @@ use tonic::transport::Endpoint;
 
 pub use config::{Config, Enrolment, TOKEN_VARIABLE, Token, this_machine};
 pub use connection::is_attached;
-pub use control_socket::stop_agent;
+pub use control_socket::{Restart, restart_agent, stop_agent};
 pub use error::Error;
 pub use execution::RunnerProgram;
 pub use platform::{
-    default_data_dir, enter_data_dir, install_service, run_as_init, run_service, stop_requested,
-    uninstall_service,
+    default_data_dir, enter_data_dir, install_service, is_supervised, run_as_init, run_service,
+    stop_requested, uninstall_service,
 };
+pub use power::Power;
 pub use status::{Status, status};
 
 /// Target of the log event for each attach, so that a process with many agents can filter it.
@@ -64,9 +67,18 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
         Ok::<_, Error>(opened)
     })
     .await?;
+    if config.is_supervised {
+        platform::notify_ready();
+        let stopping = stop.clone();
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            platform::notify_stopping();
+        });
+    }
     config.desktop.agent_id = identity.agent_id;
     config.desktop.incarnation = identity.incarnation;
     config.desktop.run_id = format!("{:016x}", rand::random::<u64>());
+    config.desktop.boot_id = config.power.boot_id().await.unwrap_or_default();
     let enrolled = config.enrolment.clone().map(|enrolment| Enrolled::new(&config, enrolment)).transpose()?;
     let tls = match (&enrolled, config.tls.clone()) {
         (Some(enrolled), _) => {
@@ -80,12 +92,23 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     if let Some(tls) = &tls {
         config.take_identity(tls.identity(), enrolled.is_some())?;
     }
-    let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
-    let requests = control_socket::serve(config.data_dir.clone(), stop.clone(), orders.end_scripts());
+    let (orders, dispatcher, going_down) =
+        orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
+    let requests = control_socket::serve(
+        config.data_dir.clone(),
+        Requests {
+            stop: stop.clone(),
+            end_scripts: orders.end_scripts(),
+            is_active: orders.activity(),
+            is_supervised: config.is_supervised,
+        },
+    );
     let enrolled = enrolled.zip(tls.clone()).map(|(enrolled, tls)| Arc::new(Renewal::new(enrolled, tls)));
     let renewing = renew(enrolled.clone(), endpoints.clone(), clock.clone());
     let link = Link::new(&config, endpoints, tls.clone(), enrolled, orders, clock);
-    let running = async { tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run())) };
+    let running = async {
+        tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run()), Box::pin(going_down.run()))
+    };
     let running = async {
         tokio::select! {
             _ = running => {}

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use agent::{Enrolment, RunnerProgram, Token};
+use agent::{Enrolment, Restart, RunnerProgram, Token};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser};
 use telemetry::BoxMakeWriter;
@@ -73,9 +73,17 @@ struct Args {
     /// root
     #[arg(long, value_name = "USER", env = "GRAYWAVE_AGENT_RUN_AS")]
     run_as: Option<String>,
+    /// Mount namespace of scripts, such as /proc/1/ns/mnt, for a service manager that confines the
+    /// agent [default: the agent's]; needs an agent of root
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_SCRIPT_MOUNTS", hide = cfg!(windows))]
+    script_mounts: Option<PathBuf>,
     /// PowerShell program, such as pwsh [default: powershell.exe of Windows, pwsh elsewhere]
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_POWERSHELL")]
     powershell: Option<PathBuf>,
+    /// Program that reboots the desktop or powers it off, and knows its boot id and its users
+    /// [default: the system's]; see docs/reboots.md
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_POWER_PROGRAM")]
+    power_program: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Maximum number of orders that run at the same time
@@ -110,6 +118,28 @@ enum Command {
         #[arg(long)]
         now: bool,
     },
+    /// Restart the agent once no order is queued or runs; its service manager starts the installed
+    /// version
+    Restart {
+        /// Longest wait in seconds. Scripts that run then go on under their runners
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        within: u32,
+        /// Restart at once, like --within 0
+        #[arg(long, conflicts_with = "within")]
+        now: bool,
+    },
+    /// Write manual pages
+    Man {
+        /// Output directory, one page per command; created if missing
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Print the shell completion script
+    Completion {
+        /// Shell to complete in
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Register the agent as a service of Windows, with the options before this word
     #[command(subcommand, hide = cfg!(unix))]
     Service(ServiceCommand),
@@ -126,8 +156,25 @@ enum ServiceCommand {
 }
 
 impl Command {
+    /// Runs a command that needs no data directory; `None` for the others.
+    fn document(&self) -> Option<anyhow::Result<()>> {
+        match self {
+            Self::Man { dir } => Some(write_manual(dir)),
+            Self::Completion { shell } => {
+                clap_complete::generate(*shell, &mut Args::command(), NAME, &mut io::stdout());
+                Some(Ok(()))
+            }
+            _ => None,
+        }
+    }
+
     async fn run(&self, data_dir: &Path) -> anyhow::Result<()> {
         match self {
+            Self::Man { .. } | Self::Completion { .. } => {}
+            Self::Restart { within, now } => {
+                let within = Duration::from_secs(if *now { 0 } else { u64::from(*within) });
+                restart(data_dir, within).await?;
+            }
             Self::Healthcheck => {
                 anyhow::ensure!(agent::is_attached(data_dir), "not attached to a worker");
             }
@@ -143,6 +190,31 @@ impl Command {
         }
         Ok(())
     }
+}
+
+/// Requests a restart, and prints when the agent restarts.
+async fn restart(data_dir: &Path, within: Duration) -> anyhow::Result<()> {
+    let asked = agent::restart_agent(data_dir, within).await;
+    let text = match asked
+        .with_context(|| format!("restarting the agent of {} failed", data_dir.display()))?
+    {
+        Restart::Now => "the agent restarts".to_owned(),
+        Restart::Later => {
+            format!("orders run: the agent restarts after them, or in {} s", within.as_secs())
+        }
+        Restart::NotSupervised => anyhow::bail!(
+            "the agent of {} has no service manager that would start it again: use `graywave-agent stop` and start it",
+            data_dir.display()
+        ),
+    };
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+/// Writes the manual pages.
+fn write_manual(dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    clap_mangen::generate_to(Args::command(), dir)
+        .with_context(|| format!("cannot write manual pages to {}", dir.display()))
 }
 
 impl ServiceCommand {
@@ -278,12 +350,15 @@ impl Args {
         desktop.pool_id = self.pool;
         desktop.availability_zone = self.zone;
         desktop.tags = self.tags.into_iter().collect();
-        let mut config = agent::Config::new(self.workers, desktop, data_dir, RunnerProgram::find()?);
+        let runner = RunnerProgram::find()?.in_mount_namespace(self.script_mounts);
+        let mut config = agent::Config::new(self.workers, desktop, data_dir, runner);
         config.max_parallel = usize::from(self.max_parallel);
         config.run_as_user = self.run_as;
         config.powershell = self.powershell;
+        config.power = self.power_program.map_or(agent::Power::System, agent::Power::Program);
         config.tls = tls;
         config.enrolment = enrolment;
+        config.is_supervised = agent::is_supervised();
         config.proxies = mtls::ProxySettings::from_env();
         Ok(config)
     }
@@ -365,6 +440,9 @@ fn with_data_dir(mut args: Args) -> anyhow::Result<Args> {
 #[tokio::main(flavor = "current_thread")]
 async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(command) = &args.command {
+        if let Some(ended) = command.document() {
+            return ended;
+        }
         return command.run(&args.data_dir()?).await;
     }
     let stop = CancellationToken::new();

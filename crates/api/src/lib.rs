@@ -3,9 +3,11 @@
 
 #![expect(unused_qualifications, reason = "what the macro that documents a handler expands to")]
 
+mod console;
 mod dto;
 mod error;
 mod extract;
+mod install;
 mod middleware;
 mod names;
 mod openapi;
@@ -15,5 +17,7 @@ mod routes;
 mod v1;
 mod v2;
 
+pub use console::{ConsoleOptions, IdentityProvider};
+pub use install::{GivenScriptSettings, InstallOptions, ScriptSettings};
 pub use router::{Options, router};
 pub use routes::document;

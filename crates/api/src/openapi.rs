@@ -119,7 +119,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
         SecurityRequirement::new(SIGNATURE, Vec::<String>::new()),
     ]);
     let call = operation.operation_id.as_deref().and_then(operations::find);
-    if let Some(call) = call {
+    if let Some(call) = call.filter(|call| !call.is_open) {
         let action = call.action.as_str();
         let extension = ExtensionsBuilder::new().add("x-action", action).build();
         operation.extensions.get_or_insert_default().merge(extension);

@@ -16,10 +16,20 @@ pub(crate) struct Call {
     /// Returns a secret that is shown once. The response cannot be repeated, so the call accepts no
     /// `Idempotency-Key`.
     pub(crate) reveals: bool,
+    /// Any caller may ask: the use case checks the rights.
+    pub(crate) is_open: bool,
 }
 
 const fn reads(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: false, is_large: false, reveals: false, is_urgent: false }
+    Call {
+        operation_id,
+        action,
+        changes: false,
+        is_large: false,
+        reveals: false,
+        is_urgent: false,
+        is_open: false,
+    }
 }
 
 const fn changes(operation_id: &'static str, action: Action) -> Call {
@@ -41,6 +51,11 @@ const fn runs(operation_id: &'static str, action: Action) -> Call {
 /// A POST that changes nothing; its body holds the question.
 const fn asks(operation_id: &'static str, action: Action, is_large: bool) -> Call {
     Call { is_large, ..reads(operation_id, action) }
+}
+
+/// A question about the caller itself, which needs no action.
+const fn asks_about_itself(operation_id: &'static str, action: Action) -> Call {
+    Call { is_open: true, ..reads(operation_id, action) }
 }
 
 /// All calls. A call missing from this table is refused.
@@ -73,6 +88,9 @@ pub(crate) const CALLS: &[Call] = &[
     changes("ApproveWave", Action::Approve),
     reads("ExplainTask", Action::GetTask),
     reads("WatchTask", Action::GetTask),
+    reads("GetTaskMap", Action::GetTask),
+    reads("WatchProject", Action::GetTask),
+    reads("GetAttention", Action::ListTasks),
     reads("ListFailures", Action::GetRecordDetail),
     reads("ListFailureMembers", Action::GetRecordDetail),
     asks("WhatIf", Action::GetTask, false),
@@ -82,6 +100,9 @@ pub(crate) const CALLS: &[Call] = &[
     reads("GetLimits", Action::GetProject),
     changes("PutLimits", Action::PutLimits),
     reads("ListTargets", Action::GetTask),
+    reads("ExportTargets", Action::GetTask),
+    reads("ExportRecords", Action::ListRecords),
+    reads("ExportDesktops", Action::ListDesktopsDetail),
     reads("ListRecords", Action::ListRecords),
     reads("GetRecord", Action::GetRecordDetail),
     reads("ReadOutput", Action::GetRecordDetail),
@@ -95,6 +116,7 @@ pub(crate) const CALLS: &[Call] = &[
     reads("ListRevisions", Action::GetScript),
     reads("ListKnownDesktops", Action::ListDesktopsDetail),
     reads("GetDesktop", Action::ListDesktopsDetail),
+    asks_about_itself("CheckAccess", Action::ListPolicies),
     reads("ListPrincipals", Action::ListPrincipals),
     changes("PutPrincipal", Action::PutPrincipal),
     reads("ListPolicies", Action::ListPolicies),

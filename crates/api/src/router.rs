@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     error_handling::HandleErrorLayer,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
@@ -20,6 +20,7 @@ use axum::{
 use control::{Bulkhead, Control, RESERVED_PLACES, Rates, RequestLimits};
 use domain::{Error, Reason, error, limits};
 use telemetry::{metric, trace};
+use tokio_util::sync::CancellationToken;
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -29,9 +30,12 @@ use tower_http::{
 use tracing::{Span, field};
 
 use crate::{
+    console::{self, ConsoleOptions},
     error::ApiError,
+    install::{self, InstallOptions},
     middleware::{self as ours, Gate},
     openapi, operations, routes,
+    v1::project_events::StreamStop,
 };
 
 /// Content type of the OpenAPI document.
@@ -55,6 +59,12 @@ pub struct Options {
     pub rate_per_second: NonZeroU32,
     /// Number of requests that one principal may send in a burst after idle time.
     pub rate_burst: NonZeroU32,
+    /// Scripts and artefacts for the installation of agents.
+    pub install: InstallOptions,
+    /// Ends the event streams of projects, so that their clients reconnect elsewhere.
+    pub stop: CancellationToken,
+    /// The web console at `/console`; `None` switches it and its sessions off.
+    pub console: Option<ConsoleOptions>,
 }
 
 impl Default for Options {
@@ -69,6 +79,9 @@ impl Default for Options {
             body_timeout: limits::BODY_TIMEOUT,
             rate_per_second,
             rate_burst,
+            install: InstallOptions::default(),
+            stop: CancellationToken::new(),
+            console: Some(ConsoleOptions::default()),
         }
     }
 }
@@ -84,6 +97,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .collect();
     let gate = Arc::new(Gate {
         control: control.clone(),
+        has_sessions: options.console.is_some(),
         calls,
         rates: Rates::new(options.rate_per_second, options.rate_burst),
         bulkhead: Bulkhead::new(
@@ -105,13 +119,19 @@ pub fn router(control: Control, options: &Options) -> Router {
         // The bulkhead assigns slots later, after authentication.
         .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
+    let console = options.console.as_ref().map_or_else(Router::new, |options| {
+        console::routes(control.clone(), options).route_layer(middleware::from_fn(measured))
+    });
     documented
         .route_layer(middleware::from_fn_with_state(gate, ours::check))
         .route_layer(middleware::from_fn(measured))
+        .merge(console)
         // The gate has read the body within the limit of the call.
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(async move || ([JSON], document_bytes.clone())))
         .route("/docs/errors.md", get(|| async { error::reference() }))
+        .merge(install::router(options.install.clone()))
+        .layer(Extension(StreamStop(options.stop.clone())))
         .fallback(|| async { ApiError::no_such_path() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(around)

@@ -37,9 +37,15 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::insight::members))
         .routes(routes!(v1::insight::what_if))
         .routes(routes!(v1::events::watch))
+        .routes(routes!(v1::map::show))
+        .routes(routes!(v1::project_events::watch))
+        .routes(routes!(v1::attention::show))
         .routes(routes!(v1::freeze::show_freeze, v1::freeze::freeze, v1::freeze::unfreeze))
         .routes(routes!(v1::limits::show, v1::limits::put))
         .routes(routes!(v1::targets::list))
+        .routes(routes!(v1::export::targets))
+        .routes(routes!(v1::export::records))
+        .routes(routes!(v1::export::all_desktops))
         .routes(routes!(v1::records::list))
         .routes(routes!(v1::records::show))
         .routes(routes!(v1::live_output::read))
@@ -53,6 +59,7 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::desktops::revoke))
         .routes(routes!(v1::desktops::tag))
         .routes(routes!(v1::desktops::retire, v1::desktops::unretire))
+        .routes(routes!(v1::access::questions::check_access))
         .routes(routes!(v1::access::principals::list))
         .routes(routes!(v1::access::principals::put))
         .routes(routes!(v1::access::policies::list))
@@ -88,7 +95,7 @@ mod tests {
         assert_eq!(named.len(), operations::CALLS.len(), "duplicate operation id");
         for (method, _, id) in openapi::operations(&document()) {
             let call = operations::find(&id).unwrap();
-            let only_asks = ["PreviewExecution", "WhatIf"].contains(&id.as_str());
+            let only_asks = ["PreviewExecution", "WhatIf", "CheckAccess"].contains(&id.as_str());
             assert_eq!(call.changes, method != Method::GET && !only_asks, "{id}");
         }
     }

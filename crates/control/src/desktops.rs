@@ -6,6 +6,7 @@ use domain::{
     ids::{DesktopId, ProjectId},
     page::Page,
     tags::{TagChange, effective},
+    version::{self, PROGRAM, Version},
 };
 use store::{
     Connection,
@@ -15,6 +16,60 @@ use store::{
 };
 
 use crate::{Caller, Control, change::Begun, kept};
+
+/// Selects desktops whose agent is older than a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentAge {
+    field: &'static str,
+    than: Version,
+}
+
+impl AgentAge {
+    /// Reads the two fields of a list: whether only agents older than this control plane are
+    /// wanted, and a version that they precede. `None` if neither is set.
+    ///
+    /// # Errors
+    ///
+    /// Both are set, or the version is not valid.
+    pub fn read(
+        (outdated_field, outdated): (&'static str, bool),
+        (than_field, than): (&'static str, Option<&str>),
+    ) -> Result<Option<Self>, Error> {
+        match (outdated, than) {
+            (false, None) => Ok(None),
+            (true, Some(_)) => Err(Error::field(
+                Reason::FieldsExclusive,
+                than_field,
+                format!(
+                    "excludes {outdated_field}, which compares with version {PROGRAM} of the control plane"
+                ),
+            )),
+            (true, None) => {
+                Ok(Some(Self { field: outdated_field, than: Version::parse(outdated_field, PROGRAM)? }))
+            }
+            (false, Some(than)) => {
+                Ok(Some(Self { field: than_field, than: Version::parse(than_field, than)? }))
+            }
+        }
+    }
+
+    /// Returns the older versions of the project's agents, of the `wanted` ones unless those are
+    /// empty.
+    async fn versions(
+        &self,
+        connection: &mut Connection,
+        project_id: &ProjectId,
+        wanted: &[String],
+    ) -> Result<Vec<String>, Error> {
+        if !wanted.is_empty() {
+            return version::older_ones(self.field, wanted.to_vec(), &self.than);
+        }
+        // One more than the limit shows that there are more.
+        let limit = i64::try_from(version::MAX_VERSIONS + 1).unwrap_or(i64::MAX);
+        let reported = desktop::agent_versions(connection, project_id, limit).await?;
+        version::older_ones(self.field, reported, &self.than)
+    }
+}
 
 fn missing(desktop_id: &DesktopId) -> Error {
     Error::new(Reason::DesktopNotFound, format!("desktop {desktop_id} does not exist"))
@@ -60,16 +115,27 @@ impl Control {
         .await
     }
 
-    /// Lists at most `limit` desktops by id. The filter contains the start position.
+    /// Lists at most `limit` desktops by id. The filter contains the start position. With `age`,
+    /// only desktops with an older agent.
     pub async fn page_desktops(
         &self,
         caller: &Caller,
         filter: &DesktopFilter,
+        age: Option<&AgentAge>,
         limit: i64,
     ) -> Result<Vec<DesktopRow>, Error> {
         caller.check(Action::ListDesktopsDetail, [Resource::Desktop(ALL)])?;
-        self.list(caller.project_id(), async |connection| {
-            Ok(desktop::page(connection, caller.project_id(), filter, limit).await?)
+        let project_id = caller.project_id();
+        self.list(project_id, async |connection| {
+            let Some(age) = age else {
+                return Ok(desktop::page(connection, project_id, filter, limit).await?);
+            };
+            let mut filter = filter.clone();
+            filter.agent_versions = age.versions(connection, project_id, &filter.agent_versions).await?;
+            if filter.agent_versions.is_empty() {
+                return Ok(Vec::new());
+            }
+            Ok(desktop::page(connection, project_id, &filter, limit).await?)
         })
         .await
     }

@@ -20,7 +20,6 @@ use domain::{
 use store::{
     Connection, desktop,
     desktop::DesktopFilter,
-    notify::{self, Wake},
     script::{self, RevisionSelector, ScriptRow},
     task::{self, NewTask, PinnedScript, Selection},
 };
@@ -216,7 +215,6 @@ impl Control {
             now: self.environment.now(),
         };
         task::insert(&mut tx, &task).await?;
-        notify::send(&mut tx, Wake::Admit).await?;
         let details = execution_details(&mut tx, &task).await?;
         let resource = format!("task:{task_id}");
         self.done_with(tx, caller, action, &resource, &details, &task_id.to_string()).await?;

@@ -3,6 +3,7 @@
 
 mod access;
 mod approve;
+mod attention;
 mod audit;
 mod bulkhead;
 mod change;
@@ -18,9 +19,11 @@ mod guardrails;
 mod idempotency;
 mod live_output;
 mod lookup;
+mod map;
 mod pause;
 mod preview;
 mod project_limits;
+mod project_watch;
 mod rate_limit;
 mod request_limits;
 mod retry;
@@ -41,21 +44,27 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::LoginGuard;
 pub use access::{
-    Access, AccessKey, Actor, Caller, Credentials, EnrolmentTerms, Idempotency, Identity, MasterKeys,
-    NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewToken, Operator, Rewrapped, SigningKey, TOKEN_HEADER,
-    Token,
+    Access, AccessAnswers, AccessKey, Actor, Caller, CliToken, Credentials, EnrolmentTerms, Idempotency,
+    Identity, MasterKeys, NO_LIMIT, NewDenial, NewEnrolmentToken, NewKey, NewSession, NewToken, Operator,
+    RequestOrigin, Rewrapped, Session, SignedInPerson, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::ApprovedVersion;
+pub use attention::{AttentionCounts, AttentionItem, AttentionList};
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
-use domain::ids::ProjectId;
+pub use desktops::AgentAge;
+use domain::{ids::ProjectId, session::SessionTerms};
 pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;
 pub use guardrails::Guardrails;
 pub use live_output::OutputRead;
+pub use map::TaskMap;
 pub use preview::{Preview, PreviewedWave};
 pub use project_limits::LimitsChange;
+pub use project_watch::{
+    ByeReason, ProjectPoll, ProjectUpdate, ProjectWatch, ResetReason, StreamFilter, StreamKind,
+};
 pub use rate_limit::{BodyBudget, Rates};
 pub use request_limits::RequestLimits;
 pub use run_detached::finished;
@@ -120,6 +129,7 @@ pub struct Control {
     login_guard: Arc<LoginGuard>,
     shares: Arc<Shares>,
     cluster_admins: Arc<BTreeSet<(ProjectId, String)>>,
+    session_terms: SessionTerms,
 }
 
 impl Control {
@@ -134,7 +144,14 @@ impl Control {
             login_guard: Arc::default(),
             shares: Arc::new(shares),
             cluster_admins: Arc::default(),
+            session_terms: SessionTerms::default(),
         }
+    }
+
+    /// Sets the limits of console sessions.
+    #[must_use]
+    pub fn with_session_terms(self, session_terms: SessionTerms) -> Self {
+        Self { session_terms, ..self }
     }
 
     /// Names the principals, each with its project, that administer the cluster with a token or a

@@ -14,7 +14,6 @@ use domain::{
 use store::{
     Connection, desktop,
     event::{self, NewEvent},
-    notify::{self, Wake},
     target, task,
     task::{NewTask, PinnedScript, RetryOf, TaskRow},
     wave,
@@ -97,7 +96,6 @@ impl Control {
         let detail = format!("task {task_id}");
         let retried = NewEvent::of_task(EventKind::Retried, &caller.identity.principal, detail);
         event::insert(&mut tx, old_id, &[retried], self.environment.now()).await?;
-        notify::send(&mut tx, Wake::Admit).await?;
         let details = execution_details(&mut tx, &new).await?;
         let resource = format!("task:{task_id}");
         self.done_with(tx, caller, Action::Retry, &resource, &details, &task_id.to_string()).await?;

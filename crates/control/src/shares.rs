@@ -11,7 +11,9 @@ use std::{
 use domain::{
     Error, Reason,
     ids::ProjectId,
-    limits::{MAX_OUTPUT_STREAMS_PER_CALLER, MAX_STREAMS, MAX_STREAMS_PER_PROJECT},
+    limits::{
+        MAX_OUTPUT_STREAMS_PER_CALLER, MAX_PROJECT_STREAMS_PER_CALLER, MAX_STREAMS, MAX_STREAMS_PER_PROJECT,
+    },
 };
 use store::{Acquired, Connection, Store, snapshot};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +30,7 @@ pub(crate) struct Shares {
     lists: Places<ProjectId>,
     streams: Places<ProjectId>,
     output_streams: Places<(ProjectId, String)>,
+    project_streams: Places<(ProjectId, String)>,
     all_streams: Arc<Semaphore>,
 }
 
@@ -39,6 +42,7 @@ impl Shares {
             lists: Places::new(list_connections.div_ceil(2).max(1) as usize),
             streams: Places::new(MAX_STREAMS_PER_PROJECT),
             output_streams: Places::new(MAX_OUTPUT_STREAMS_PER_CALLER),
+            project_streams: Places::new(MAX_PROJECT_STREAMS_PER_CALLER),
             all_streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         }
     }
@@ -112,6 +116,23 @@ impl Control {
     /// if the server has.
     pub fn open_stream(&self, project_id: &ProjectId) -> Result<StreamPermit, Error> {
         self.shares.open_stream(project_id)
+    }
+
+    /// Takes a place for an event stream of the project, in addition to that of the stream. Dropping
+    /// the place releases it.
+    ///
+    /// # Errors
+    ///
+    /// `ShareExceeded` if the caller has its maximum number of such streams open.
+    pub(crate) fn open_project_stream(&self, caller: &Caller) -> Result<OwnedSemaphorePermit, Error> {
+        let owner = (caller.project_id().clone(), caller.identity.principal.clone());
+        self.shares.project_streams.of(owner).try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "this caller has {MAX_PROJECT_STREAMS_PER_CALLER} event streams of the project open, its maximum: \
+                 share one between tabs, or close some of them"
+            );
+            Error::new(Reason::ShareExceeded, message)
+        })
     }
 
     /// Takes a place for a stream of output, in addition to that of the stream. Dropping the place

@@ -7,6 +7,7 @@ use domain::{
     authz::{ALL, Action, Resource},
     explain,
     ids::TaskId,
+    margin::{self, Margin},
     page::Page,
     period::Period,
     record::RecordId,
@@ -59,6 +60,8 @@ pub struct TaskProgress {
     pub counts: RecordCounts,
     /// Condition that the task waits for; `None` if it does not wait.
     pub waiting_for: Option<String>,
+    /// Distance from the halt; `None` once the task has ended.
+    pub margin: Option<Margin>,
 }
 
 /// Returns the condition that a task waits for; `None` if it does not wait.
@@ -231,12 +234,12 @@ async fn find(
     filled.ok_or_else(Error::internal)
 }
 
-fn check_task(caller: &Caller, task_id: TaskId) -> Result<(), Error> {
+pub(crate) fn check_task(caller: &Caller, task_id: TaskId) -> Result<(), Error> {
     caller.check(Action::GetTask, [Resource::Task(&task_id.to_string())])
 }
 
 /// Adds waves and scripts to tasks, with a fixed number of statements.
-async fn progress(
+pub(crate) async fn progress(
     connection: &mut Connection,
     tasks: Vec<TaskRow>,
     now: Timestamp,
@@ -252,6 +255,7 @@ async fn progress(
                 scripts: scripts.remove(&task.task_id).unwrap_or_default(),
                 counts: counts(&task, &waves),
                 waiting_for: waiting_for(&task, &waves, now),
+                margin: margin::of_task(task.status, waves.iter().map(|row| row.state)),
                 waves,
                 task,
             }

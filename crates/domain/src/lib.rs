@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod auth;
 mod basis_points;
+pub mod csv;
 pub mod error;
 pub mod ids;
 pub mod insight;
@@ -21,24 +22,28 @@ mod string_enum;
 pub mod target;
 pub mod task;
 pub mod threshold;
+pub mod version;
 pub mod warning;
 pub mod wave;
 pub mod window;
 pub mod worker_memory;
 
 pub use audit::justification;
-pub use auth::{authz, deny_list, enrolment, merkle, request_signing, token_life};
+pub use auth::{
+    access_check, authz, deny_list, enrolment, merkle, person, request_signing, session, token_life,
+};
 pub use basis_points::BasisPoints;
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
-pub use insight::{explain, what_if};
+pub use insight::{attention, explain, map, what_if};
 pub use outcome::{fingerprint, output, tally};
-pub use pagination::{cursor, newest, page, record_range};
+pub use pagination::{cursor, newest, page, record_range, stream_position};
 pub use plan::{guard, guardrails, rollout, submission};
 pub use target::{
-    batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence, stratum, tags,
+    batching, containment, deadline, desktop, fair_share, identity, quarantine, report_fence,
+    return_condition, stratum, tags,
 };
 pub use task::{event, live_output, process, record, retry};
-pub use wave::{evidence, gate, policy, wave_start};
+pub use wave::{evidence, gate, margin, policy, return_policy, wave_start};
 
 /// A time in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -43,6 +43,12 @@ pub const MAX_EXIT_CODES: usize = 100;
 pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
 /// Maximum `soak_seconds`: thirty days.
 pub const MAX_SOAK_SECONDS: u32 = 30 * 24 * 3_600;
+/// Maximum time in seconds that a desktop has for its return.
+pub const MAX_RETURN_TIMEOUT_SECONDS: i64 = 24 * 3_600;
+/// Time in seconds that a desktop has for its return, unless the task sets another one.
+pub const DEFAULT_RETURN_TIMEOUT_SECONDS: u32 = 900;
+/// Maximum number of characters in a required version of the agent.
+pub const MAX_AGENT_VERSION_CHARS: usize = 64;
 /// Maximum number of characters in the reason of a change: an execution, a stop, a freeze.
 pub const MAX_CHANGE_REASON_CHARS: usize = 500;
 /// Maximum number of characters in the ticket of a change: the address of an issue fits.
@@ -202,6 +208,21 @@ pub const MAX_BODY_BYTES: usize = 2 << 20;
 /// no later year, and X.509 writes "no expiry" as 9999-12-31. The earliest is 0, the year 1970.
 pub const MAX_UNIX_MS: i64 = 253_402_300_799_999;
 
+/// Maximum number of resources in one question about rights.
+pub const MAX_ACCESS_CHECKS: usize = 500;
+/// Maximum number of pairs of resource and action in one question about rights.
+pub const MAX_ACCESS_PAIRS: usize = 10_000;
+/// Maximum number of rows in an export.
+pub const MAX_EXPORT_ROWS: u64 = 5_000_000;
+/// Number of rows that an export reads at once.
+pub const EXPORT_ROWS_PER_READ: i64 = 1_000;
+/// Maximum number of open tasks that the first screen looks at.
+pub const MAX_ATTENTION_OPEN: i64 = 2_000;
+/// Maximum number of deferred targets in which stragglers are counted.
+pub const MAX_STRAGGLERS_COUNTED: i64 = 100_000;
+/// Maximum number of entries in each list of the first screen.
+pub const MAX_ATTENTION_TASKS: i64 = 200;
+
 /// Maximum bytes of the body of an urgent request: a stop, a pause or a freeze.
 pub const MAX_URGENT_BODY_BYTES: usize = 64 << 10;
 /// Time within which a request body must arrive, unless it belongs to an execution request.
@@ -220,6 +241,32 @@ pub const STREAM_LOOKS_EVERY: Duration = Duration::from_millis(500);
 pub const EVENTS_PER_LOOK: i64 = 500;
 /// Lifetime of a stream. A client that reconnects is authenticated again.
 pub const STREAM_LASTS: Duration = Duration::from_mins(10);
+/// Maximum number of event streams of a project that one principal has open.
+pub const MAX_PROJECT_STREAMS_PER_CALLER: usize = 32;
+/// Maximum number of tasks to which a client narrows the event stream of a project.
+pub const MAX_TASKS_PER_STREAM: usize = 100;
+/// Maximum number of maps that a client follows in one event stream.
+pub const MAX_MAPS_PER_STREAM: usize = 8;
+/// Interval between two polls of a stream that follows a map.
+pub const MAP_LOOKS_EVERY: Duration = Duration::from_millis(250);
+/// Interval of the heartbeats of a project's event stream.
+pub const STREAM_BEATS_EVERY: Duration = Duration::from_secs(15);
+/// Minimum interval between two numbers of connected desktops in an event stream.
+pub const PRESENCE_LOOKS_EVERY: Duration = Duration::from_secs(2);
+/// Maximum number of tasks whose state one poll of a stream reads.
+pub const TASKS_PER_LOOK: i64 = 200;
+/// Maximum number of stored changes of a map that one poll of a stream reads.
+pub const MAP_CHANGES_PER_LOOK: i64 = 1_000;
+/// Maximum number of runs in one change of a map. A change with more is a reset.
+pub const MAX_MAP_RUNS: usize = 50_000;
+/// Time for which changes of maps are kept for clients that lag or reconnect.
+pub const MAP_CHANGES_KEPT: Duration = Duration::from_mins(2);
+/// Number of stored changes that one statement deletes at most.
+pub const MAP_CHANGES_PER_SWEEP: i64 = 10_000;
+/// Age from which on a position in an event stream is refused: its changes are deleted.
+pub const STREAM_POSITION_LASTS: Duration = Duration::from_secs(110);
+/// Bounds of the time after which a client reconnects to an event stream.
+pub const STREAM_RETRY_MS: std::ops::RangeInclusive<u64> = 1_000..=5_000;
 /// Number of records that a stream reads per poll, each with its output.
 pub const RECORDS_PER_LOOK: i64 = 32;
 

@@ -113,6 +113,7 @@ pub fn of_exit_codes(
         return None;
     }
     let codes = policy.exit_codes.keys().chain(&policy.success_exit_codes);
+    let codes = codes.chain(&policy.returns.reboot_exit_codes);
     let impossible: Vec<String> =
         codes.filter(|code| u8::try_from(**code).is_err()).map(ToString::to_string).collect();
     (!impossible.is_empty()).then(|| {

@@ -15,7 +15,7 @@ use domain::{
 
 use crate::{
     Effect,
-    row::{NewBatch, NewDeferred, NewRecord, WaveRow},
+    row::{AwaitedReturn, NewBatch, NewDeferred, NewRecord, WaveRow},
 };
 
 /// The outcome of an operation: row changes for its transaction, and effects to report after the
@@ -52,6 +52,8 @@ pub struct Changes {
     pub late_results: Vec<NewRecord>,
     /// New failures, counted by wave and fingerprint.
     pub failures: Vec<FailureCount>,
+    /// Changes of the task's awaited returns.
+    pub awaited: AwaitedChanges,
     /// Changes of the task's batches.
     pub batches: BatchChanges,
     /// Changes of the task's deferred targets.
@@ -59,8 +61,8 @@ pub struct Changes {
     /// Stops as pairs of ordinal and script. Scripts from that place on may not start. The earliest
     /// script wins.
     pub stops: Vec<(u32, u16)>,
-    /// Whether the task has ended. The store then deletes all its batches, deferred targets and
-    /// stops.
+    /// Whether the task has ended. The store then deletes all its batches, deferred targets, awaited
+    /// returns and stops.
     pub clears_task: bool,
     /// Events to append to the task's history.
     pub events: Vec<NewEvent>,
@@ -82,6 +84,7 @@ impl Changes {
             failures: Vec::new(),
             batches: BatchChanges::default(),
             deferred: DeferredChanges::default(),
+            awaited: AwaitedChanges::default(),
             stops: Vec::new(),
             clears_task: false,
             events: Vec::new(),
@@ -173,6 +176,17 @@ pub struct DeferredChanges {
     pub set_deadlines: Vec<(u32, Deadlines)>,
     /// Deferred targets to insert.
     pub insert: Vec<NewDeferred>,
+}
+
+/// Changes of a task's awaited returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AwaitedChanges {
+    /// Ordinals of targets that ended, or whose results are replaced.
+    pub delete: Vec<u32>,
+    /// Ordinals of targets whose remaining scripts are dispatched. Their results stay.
+    pub resume: Vec<u32>,
+    /// Awaited returns to insert.
+    pub insert: Vec<AwaitedReturn>,
 }
 
 /// An event to append to a task's history.

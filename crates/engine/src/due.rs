@@ -26,11 +26,13 @@ pub enum DutyKind {
     OverdueBatch,
     /// Deferred targets past a deadline.
     OverdueDeferred,
+    /// Awaited returns of desktops that are back, or that missed their deadline.
+    AwaitedReturn,
 }
 
 impl DutyKind {
     /// Every kind, in the order of processing.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Expire,
         Self::SuspendFrozen,
         Self::ReleaseUnfrozen,
@@ -40,6 +42,7 @@ impl DutyKind {
         Self::PutOff,
         Self::OverdueBatch,
         Self::OverdueDeferred,
+        Self::AwaitedReturn,
     ];
 }
 

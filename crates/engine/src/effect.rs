@@ -101,6 +101,18 @@ pub enum Effect {
         /// Desktop of the target.
         desktop_id: DesktopId,
     },
+    /// Targets have results and wait for the return of their desktops.
+    ReturnsAwaited {
+        /// Number of targets.
+        targets: u32,
+    },
+    /// A target ended as NOT_RETURNED.
+    NotReturned {
+        /// Ordinal of the target.
+        ordinal: u32,
+        /// Desktop of the target.
+        desktop_id: DesktopId,
+    },
     /// Targets passed their deadline.
     Overdue {
         /// Number of targets.

@@ -83,11 +83,17 @@ pub enum Rule {
     FirstComeFirstLeased,
     /// Keeps targets of retired and revoked desktops until their delivery deadline.
     OutOfServiceWaits,
+    /// Ends a target with its result although the return of its desktop is awaited.
+    EndWithoutReturn,
+    /// Ends or continues a target before its desktop is back.
+    ResumeWithoutReturn,
+    /// Waits for ever for a desktop that does not come back.
+    ForgetReturnDeadline,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -118,5 +124,8 @@ impl Rule {
         Self::QuorumUnnoticed,
         Self::FirstComeFirstLeased,
         Self::OutOfServiceWaits,
+        Self::EndWithoutReturn,
+        Self::ResumeWithoutReturn,
+        Self::ForgetReturnDeadline,
     ];
 }

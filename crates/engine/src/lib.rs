@@ -13,13 +13,15 @@ mod due;
 mod effect;
 mod faults;
 mod liveness;
+mod map;
 mod operation;
 mod rollout;
 pub mod row;
 mod rows;
 
 pub use changes::{
-    BatchChanges, Changes, Decision, DeferredChanges, FailureCount, NewEvent, StopMark, TaskChange, Wake,
+    AwaitedChanges, BatchChanges, Changes, Decision, DeferredChanges, FailureCount, NewEvent, StopMark,
+    TaskChange, Wake,
 };
 pub use due::{DueTimes, Duty, DutyKind};
 pub use effect::Effect;

@@ -12,8 +12,8 @@ use domain::{
 use crate::{
     Changes, DueTimes, Duty, DutyKind,
     row::{
-        BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, TaskFacts, WaveRow, Whereabouts,
-        WithdrawableBatch,
+        AwaitedRow, BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, TaskFacts, WaveRow,
+        Whereabouts, WithdrawableBatch,
     },
 };
 
@@ -149,6 +149,14 @@ pub trait Rows: Send {
         limit: u32,
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
+
+    /// Reads awaited returns by ordinal, each with the presence of its desktop. Includes those whose
+    /// targets continue.
+    fn awaited_returns(
+        &mut self,
+        task_id: TaskId,
+        ordinals: &[u32],
+    ) -> impl Future<Output = Result<Vec<AwaitedRow>, Self::Error>> + Send;
 
     /// Reads the ids of the fingerprints that the task's failures have.
     fn fingerprint_ids(

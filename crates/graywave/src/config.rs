@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use api::{GivenScriptSettings, InstallOptions, ScriptSettings};
 use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
 use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, RequestLimits, Token};
@@ -18,6 +19,7 @@ use store::PoolOptions;
 
 use crate::{
     admin_listener::AdminListener,
+    console_settings::ConsoleSettings,
     reload::{DatabaseSource, MasterKeySource, ReloadedKeys, ReloadedStore},
 };
 
@@ -28,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) api: Api,
     pub(crate) admin: AdminListener,
+    pub(crate) console: ConsoleSettings,
     pub(crate) access: AccessSettings,
     pub(crate) tasks: Tasks,
     pub(crate) scheduler: scheduler::Config,
@@ -108,6 +111,18 @@ pub(crate) struct Api {
     pub(crate) rate_per_second: NonZeroU32,
     /// Maximum burst of requests of one principal.
     pub(crate) rate_burst: NonZeroU32,
+    /// URL of this API as machines reach it, for the install scripts.
+    pub(crate) public_url: String,
+    /// URLs of workers as agents reach them, for the install scripts.
+    pub(crate) agents_urls: Vec<String>,
+    /// CAs of the workers, for the install scripts; `tls.ca_file` if unset.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Directory with SHA256SUMS and the files that it lists, which the API serves.
+    pub(crate) artefacts_dir: Option<PathBuf>,
+    /// URL of the artefacts; `/artefacts` of this API if empty.
+    pub(crate) artefacts_url: String,
+    /// SHA-256 of SHA256SUMS, if the artefacts are at another place.
+    pub(crate) artefacts_sha256: String,
 }
 
 impl Api {
@@ -299,6 +314,12 @@ impl Default for Api {
             max_in_flight: options.max_in_flight,
             rate_per_second: options.rate_per_second,
             rate_burst: options.rate_burst,
+            public_url: String::new(),
+            agents_urls: Vec::new(),
+            ca_file: None,
+            artefacts_dir: None,
+            artefacts_url: String::new(),
+            artefacts_sha256: String::new(),
         }
     }
 }
@@ -337,6 +358,7 @@ impl Settings {
             .list_separator(",")
             .with_list_parse_key("api.tokens")
             .with_list_parse_key("api.keys")
+            .with_list_parse_key("api.agents_urls")
             .with_list_parse_key("access.master_keys")
             .with_list_parse_key("access.cluster_admins")
             .with_list_parse_key("worker.scheduler_urls");
@@ -362,7 +384,9 @@ impl Settings {
             bail!("api.max_connections must be at least 1");
         }
         self.api.tls_files()?;
+        self.install_options()?;
         self.admin.check()?;
+        self.console.check()?;
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
@@ -435,17 +459,33 @@ impl Settings {
         Ok(Access { fixed, master_keys })
     }
 
+    /// Returns the settings of scripts and artefacts for the installation of agents.
+    fn install_options(&self) -> anyhow::Result<InstallOptions> {
+        let given = GivenScriptSettings {
+            public_url: self.api.public_url.clone(),
+            agents_urls: self.api.agents_urls.clone(),
+            ca_file: self.api.ca_file.clone().or_else(|| self.tls.ca_file.clone()),
+            artefacts_url: self.api.artefacts_url.clone(),
+            artefacts_sha256: self.api.artefacts_sha256.clone(),
+            has_artefacts_dir: self.api.artefacts_dir.is_some(),
+        };
+        let scripts = ScriptSettings::check(given).map_err(anyhow::Error::msg)?;
+        Ok(InstallOptions { scripts, artefacts_dir: self.api.artefacts_dir.clone() })
+    }
+
     /// Returns the options of the REST API.
-    pub(crate) fn api_options(&self) -> api::Options {
-        api::Options {
+    pub(crate) fn api_options(&self) -> anyhow::Result<api::Options> {
+        Ok(api::Options {
+            install: self.install_options()?,
             request_timeout: Duration::from_millis(self.api.request_timeout_ms),
             max_execution_body_bytes: self.api.max_execution_body_bytes,
             body_budget_bytes: self.api.body_budget_bytes,
             max_in_flight: self.api.max_in_flight,
             rate_per_second: self.api.rate_per_second,
             rate_burst: self.api.rate_burst,
+            console: self.console.options()?,
             ..api::Options::default()
-        }
+        })
     }
 
     /// Returns the limits of the admin service, which are those of the REST API.

@@ -5,13 +5,13 @@ use clap::Command;
 /// Headings of the help and their commands, in order.
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Run a rollout", &["run", "preview", "watch"]),
-    ("Inspect results", &["ls", "show", "records", "logs", "failures", "explain", "what-if"]),
+    ("Inspect results", &["attention", "ls", "show", "records", "logs", "failures", "explain", "what-if"]),
     (
         "Intervene",
         &["pause", "resume", "approve", "stop", "retry", "concurrency", "freeze", "unfreeze", "limits"],
     ),
-    ("Manage the fleet", &["scripts", "desktops", "workers", "certificates", "audit"]),
-    ("Manage access", &["projects", "principals", "policies", "tokens", "keys", "enrolment-tokens"]),
+    ("Manage the fleet", &["scripts", "desktops", "agents", "workers", "certificates", "audit"]),
+    ("Manage access", &["projects", "principals", "policies", "tokens", "keys", "enrolment-tokens", "can-i"]),
     ("Configure the CLI", &["login", "config", "version", "errors", "completion", "man"]),
     ("Operate a cluster", &CLUSTER),
 ];

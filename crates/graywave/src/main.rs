@@ -7,13 +7,16 @@ mod ca;
 mod commands;
 mod completion;
 mod config;
+mod console_settings;
 mod db_commands;
 mod dev;
 mod error;
 mod help;
 mod man;
+mod oidc_settings;
 mod reload;
 mod roles;
+mod service_manager;
 mod signals;
 mod suggest;
 

@@ -48,6 +48,7 @@ impl Desktop {
             agent_id: clean(self.agent_id),
             incarnation: self.incarnation.min(i64::MAX.unsigned_abs()),
             run_id: clean(self.run_id),
+            boot_id: clean(self.boot_id),
             connected_at: unix_ms_in_range("connected_at_unix_ms", self.connected_at_unix_ms)?
                 .unwrap_or_default(),
             certificate: self.certificate.map(|shown| shown.facts(clean)).transpose()?,

@@ -1,8 +1,9 @@
 //! Maps enums of the admin service to domain words: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
-    AuditResult, Cleanup, Containment, EventKind, OnHalt, Outcome, OutputState, ParameterType, Presence,
-    RecordStatus, RetiredFilter, ScriptType, StopMode, TaskStatus, WaveHold, WaveStatus, WhatIfEnding,
+    AttentionKind, AuditResult, Cleanup, Containment, EventKind, IfUserActive, MarginScope, MarginVerdict,
+    OnHalt, Outcome, OutputState, ParameterType, PostFinish, Presence, RecordStatus, RetiredFilter,
+    ScriptType, StopMode, TaskStatus, WaveHold, WaveStatus, WhatIfEnding,
 };
 
 /// An enum whose value names consist of a prefix and a word.
@@ -62,14 +63,19 @@ macro_rules! words {
 }
 
 words! {
+    AttentionKind "ATTENTION_KIND_",
     AuditResult "AUDIT_RESULT_",
     Cleanup "CLEANUP_",
     Containment "CONTAINMENT_",
     EventKind "EVENT_KIND_",
+    IfUserActive "IF_USER_ACTIVE_",
+    MarginScope "MARGIN_SCOPE_",
+    MarginVerdict "MARGIN_VERDICT_",
     OnHalt "ON_HALT_",
     Outcome "OUTCOME_",
     OutputState "OUTPUT_STATE_",
     ParameterType "PARAMETER_TYPE_",
+    PostFinish "POST_FINISH_",
     Presence "PRESENCE_",
     RecordStatus "RECORD_STATUS_",
     RetiredFilter "RETIRED_FILTER_",
@@ -88,6 +94,7 @@ mod tests {
         event::EventKind as DomainEvent,
         outcome::Outcome as DomainOutcome,
         policy::{Cleanup as DomainCleanup, OnHalt as DomainOnHalt},
+        return_policy::{IfUserActive as DomainActive, PostFinish as DomainAction},
         task::TaskStatus as DomainTask,
         wave_start::WaveHold as DomainHold,
     };
@@ -103,7 +110,9 @@ mod tests {
         let cleanups = DomainCleanup::ALL.map(|it| Cleanup::number(it.as_str()));
         let holds = DomainHold::ALL.map(|it| WaveHold::number(it.as_str()));
         let words = outcomes.iter().chain(&tasks).chain(&on_halt).chain(&containments).chain(&cleanups);
-        let words = words.chain(&holds);
+        let actions = DomainAction::ALL.map(|it| PostFinish::number(it.as_str()));
+        let active = DomainActive::ALL.map(|it| IfUserActive::number(it.as_str()));
+        let words = words.chain(&holds).chain(&actions).chain(&active);
         assert!(words.into_iter().all(|number| *number > 0));
         assert!(DomainEvent::ALL.iter().all(|it| EventKind::number(it.as_str()) > 0));
     }

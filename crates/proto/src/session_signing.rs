@@ -78,13 +78,22 @@ pub fn key_id(session: &Session) -> KeyId {
     id
 }
 
-/// Message that authenticates the results of a target.
-pub fn result_message(sender: Sender<'_>, key: &ExecutionKey, scripts: &[ScriptResult]) -> Vec<u8> {
+/// Message that authenticates the results of a target. `reboots_from` is the boot that ends with a
+/// reboot of the desktop; a result without one has the same bytes as from an older agent.
+pub fn result_message(
+    sender: Sender<'_>,
+    key: &ExecutionKey,
+    scripts: &[ScriptResult],
+    reboots_from: Option<&str>,
+) -> Vec<u8> {
     let outputs: usize = scripts.iter().map(|script| script.output.len() + 256).sum();
     let mut message = Fields::with_capacity(RESULT, outputs + 256);
     message.sender(sender).target(key).number(scripts.len() as u64);
     for script in scripts {
         message.script(script);
+    }
+    if let Some(boot_id) = reboots_from {
+        message.text(boot_id);
     }
     message.0
 }
@@ -240,14 +249,18 @@ mod tests {
             |it| it.left_processes[0].user = "x".into(),
             |it| it.left_processes[0].survived_kill = true,
         ];
-        let genuine = result_message(SENDER, &key(), &[result()]);
+        let genuine = result_message(SENDER, &key(), &[result()], None);
         for (number, change) in changes.into_iter().enumerate() {
             let mut changed = result();
             change(&mut changed);
-            assert_ne!(result_message(SENDER, &key(), &[changed]), genuine, "change {number}");
+            assert_ne!(result_message(SENDER, &key(), &[changed], None), genuine, "change {number}");
         }
-        assert_ne!(result_message(SENDER, &key(), &[]), genuine);
-        assert_ne!(result_message(SENDER, &key(), &[result(), result()]), genuine);
+        assert_ne!(result_message(SENDER, &key(), &[], None), genuine);
+        assert_ne!(result_message(SENDER, &key(), &[result(), result()], None), genuine);
+        let reboots = |boot_id| result_message(SENDER, &key(), &[result()], Some(boot_id));
+        assert_ne!(reboots("a"), genuine);
+        assert_ne!(reboots(""), genuine, "an unknown boot differs from no reboot");
+        assert_ne!(reboots("a"), reboots("b"));
     }
 
     #[test]
@@ -270,7 +283,7 @@ mod tests {
 
     #[test]
     fn message_belongs_to_one_sender_and_target() {
-        let genuine = result_message(SENDER, &key(), &[]);
+        let genuine = result_message(SENDER, &key(), &[], None);
         for sender in [
             Sender { project_id: "x", ..SENDER },
             Sender { desktop_id: "x", ..SENDER },
@@ -278,14 +291,14 @@ mod tests {
             // The same bytes, divided elsewhere.
             Sender { project_id: "pd", desktop_id: "", ..SENDER },
         ] {
-            assert_ne!(result_message(sender, &key(), &[]), genuine, "{sender:?}");
+            assert_ne!(result_message(sender, &key(), &[], None), genuine, "{sender:?}");
         }
         for other in [
             ExecutionKey { task_id: "x".into(), ..key() },
             ExecutionKey { ordinal: 9, ..key() },
             ExecutionKey { attempt: 9, ..key() },
         ] {
-            assert_ne!(result_message(SENDER, &other, &[]), genuine, "{other:?}");
+            assert_ne!(result_message(SENDER, &other, &[], None), genuine, "{other:?}");
         }
         assert_ne!(return_message(SENDER, &key(), false), return_message(SENDER, &key(), true));
         assert_ne!(return_message(SENDER, &key(), false), genuine);

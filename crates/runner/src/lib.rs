@@ -35,6 +35,10 @@ pub use spec::{SessionUser, Spec, UnixUser, User};
 /// Environment variable that marks every process of one execution; its value is the id of the run.
 pub const MARK: &str = "GRAYWAVE_EXECUTION";
 
+/// Environment variable of a runner with the mount namespace of its script, as a file such as
+/// `/proc/1/ns/mnt`. A confined agent sets it, because its script sees the whole machine.
+pub const MOUNT_NAMESPACE: &str = "GRAYWAVE_RUNNER_MOUNT_NAMESPACE";
+
 /// First argument with which a program that contains the runner acts as the runner.
 pub const RUNNER_ARGUMENT: &str = "__runner";
 

@@ -35,11 +35,14 @@ const TERMINATING: [i32; 4] = [1, 2, 9, 15];
 
 /// Runs the execution in the run directory. A failure is also written to the file `error` of it.
 pub(crate) fn run(path: &Path) -> io::Result<()> {
-    let dir = RunDir::new(platform::enter(path)?);
-    run_in(&dir).inspect_err(|error| {
-        // Best effort: the disk may be the cause.
-        drop(fs::write(dir.file(Files::ERROR), error.to_string()));
-    })
+    let entered = platform::enter(path);
+    let dir = RunDir::new(entered.inspect_err(|error| note(&RunDir::new(path.to_owned()), error))?);
+    run_in(&dir).inspect_err(|error| note(&dir, error))
+}
+
+/// Writes why the execution failed. Best effort: the disk may be the cause.
+fn note(dir: &RunDir, error: &io::Error) {
+    drop(fs::write(dir.file(Files::ERROR), error.to_string()));
 }
 
 fn run_in(dir: &RunDir) -> io::Result<()> {

@@ -23,6 +23,8 @@ mod scheduler;
 mod sealing;
 mod session_keys;
 mod spec_cache;
+mod task_changes;
+mod waiting_pulls;
 mod wakeups;
 
 pub use config::Config;

@@ -27,6 +27,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(60);
 const REPAIR_EVERY: Duration = Duration::from_secs(3_600);
 /// Interval at which live output that no caller reads is deleted.
 const OUTPUTS_EVERY: Duration = Duration::from_secs(30);
+/// Interval at which changes of tasks that no client needs any more are deleted.
+const CHANGES_EVERY: Duration = Duration::from_secs(10);
 /// Interval of the gauge update, close to the usual scrape interval of collectors.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Pause before a failed listener reconnects.
@@ -70,6 +72,9 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
         }),
         every(OUTPUTS_EVERY, by_the_clock(), &stop, "live_output", || {
             store.unless_silent(scheduler.sweep_outputs(scheduler.now()))
+        }),
+        every(CHANGES_EVERY, by_the_clock(), &stop, "task_changes", || {
+            store.unless_silent(scheduler.sweep_task_changes(scheduler.now(), &stop))
         }),
         every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(metrics::refresh(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Config, KeyWrap, deny_list::DenyLists, issuing::Enrolment, report_permits::ReportPermits,
-    session_keys::SessionKeys, spec_cache::Specs,
+    session_keys::SessionKeys, spec_cache::Specs, waiting_pulls::WaitingPulls,
 };
 
 /// Scheduler over one database. Cheap to clone.
@@ -22,6 +22,7 @@ pub struct Scheduler {
     pub(crate) partition_store: Option<Store>,
     pub(crate) config: Config,
     pub(crate) specs: Specs,
+    pub(crate) pulls: WaitingPulls,
     pub(crate) enrolment: Option<Arc<Enrolment>>,
     pub(crate) deny_lists: DenyLists,
     /// Permits of reports: they must leave connections for other work.
@@ -42,6 +43,7 @@ impl Scheduler {
             partition_store: None,
             config,
             specs: Specs::default(),
+            pulls: WaitingPulls::default(),
             enrolment: None,
             deny_lists: DenyLists::default(),
             report_permits,
@@ -93,6 +95,11 @@ impl Scheduler {
     /// Settings of the scheduler.
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Number of pulls that wait in this scheduler.
+    pub fn waiting_pulls(&self) -> usize {
+        self.pulls.number()
     }
 
     /// Current database time.

@@ -43,7 +43,8 @@ impl Specs {
         }
         let Some(facts) = task::facts(connection, task_id).await? else { return Ok(None) };
         let scripts = task::runnable(connection, task_id).await?;
-        let retried = task::retried(connection, task_id).await?;
+        let is_retry = facts.attempt > 1;
+        let retried = if is_retry { task::retried(connection, task_id).await? } else { Vec::new() };
         let spec = Arc::new(Spec { facts, scripts, retried });
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= CACHE_CAPACITY {

@@ -155,7 +155,7 @@ fn answer(order: Order, number: u32) -> OrderResult {
             }
         })
         .collect();
-    OrderResult { key: order.key, scripts, trace_context: order.trace_context, authenticator: None }
+    OrderResult { key: order.key, scripts, trace_context: order.trace_context, ..OrderResult::default() }
 }
 
 /// What a package manager may say: five kinds of failures, each with a path, a time and a number

@@ -86,7 +86,17 @@ pub(crate) fn target(
     stop: Option<u16>,
 ) -> TargetRow {
     let (desktop_id, first_script) = (desktop_id.clone(), *first_script);
-    TargetRow { ordinal, desktop_id, first_script, has_ended, stop, presence: None, lease: None }
+    TargetRow {
+        ordinal,
+        desktop_id,
+        first_script,
+        has_ended,
+        awaited: None,
+        is_resumed: false,
+        stop,
+        presence: None,
+        lease: None,
+    }
 }
 
 /// The lease of a target in a batch.

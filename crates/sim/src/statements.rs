@@ -65,6 +65,7 @@ impl MemoryStore {
         worker_id: &WorkerId,
         (project_id, desktop_id): DesktopKey<'_>,
         agent_id: &str,
+        boot_id: &str,
         now: Timestamp,
     ) -> bool {
         let Some(&WorkerRow { is_draining, .. }) = self.workers.get(worker_id) else { return false };
@@ -78,6 +79,8 @@ impl MemoryStore {
             is_draining,
             time_zone: before.map(|it| it.time_zone.clone()).unwrap_or_default(),
             agent_id: agent_id.to_owned(),
+            boot_id: boot_id.to_owned(),
+            agent_version: String::new(),
             changed_at: online_since.unwrap_or(now),
             full_until: None,
             out_of_service: None,
@@ -171,13 +174,17 @@ impl MemoryStore {
         self.join_presence(|_| true);
     }
 
-    /// Copies the presence of desktops into the deferred targets that are read with it.
+    /// Copies the presence of desktops into the deferred targets and awaited returns that are read
+    /// with it.
     fn join_presence(&mut self, is_concerned: impl Fn(&DesktopId) -> bool) {
         let Self { tasks, desktops, .. } = self;
         for table in tasks.values_mut() {
             let Some(desktops) = desktops.get(&table.facts.project_id) else { continue };
             for row in table.deferred.values_mut().filter(|row| is_concerned(&row.member.desktop_id)) {
                 row.presence = desktops.get(&row.member.desktop_id).cloned();
+            }
+            for row in table.awaited.values_mut().filter(|row| is_concerned(&row.awaited.desktop_id)) {
+                row.presence = desktops.get(&row.awaited.desktop_id).cloned();
             }
         }
     }
@@ -276,6 +283,7 @@ impl TaskTable {
             waves,
             batches: BTreeMap::new(),
             deferred: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             stops: BTreeMap::new(),
             records: vec![Vec::new(); targets.len()],
             failures: BTreeMap::new(),

@@ -57,6 +57,12 @@ fn report_one(task_id: TaskId, effect: &Effect) {
                 "target ends as UNKNOWN: its desktop's agent was replaced while it may have run"
             );
         }
+        Effect::ReturnsAwaited { targets } => {
+            tracing::info!(%task_id, targets, "results stored; the targets end when their desktops are back");
+        }
+        Effect::NotReturned { ordinal, desktop_id } => {
+            tracing::warn!(%task_id, ordinal, %desktop_id, "the desktop did not return in time");
+        }
         Effect::Overdue { targets } => tracing::info!(%task_id, targets, "targets passed their deadline"),
     }
 }

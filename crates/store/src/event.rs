@@ -19,6 +19,7 @@ pub async fn insert(
     if events.is_empty() {
         return Ok(());
     }
+    let columns = Columns::of(events);
     sqlx::query!(
         "INSERT INTO task_event (task_id, at, kind, wave, actor, detail)
          SELECT $1, $2, kind, wave, actor, detail
@@ -26,14 +27,36 @@ pub async fn insert(
          ORDER BY n.place",
         task_id.0,
         now,
-        &events.iter().map(|event| event.kind.as_str().to_owned()).collect::<Vec<_>>(),
-        &events.iter().map(|event| event.wave.map(int2)).collect::<Vec<_>>() as &[Option<i16>],
-        &events.iter().map(|event| event.actor.clone()).collect::<Vec<_>>(),
-        &events.iter().map(|event| event.detail.clone()).collect::<Vec<_>>(),
+        &columns.kind,
+        &columns.wave as &[Option<i16>],
+        &columns.actor,
+        &columns.detail,
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Columns of new events, in order.
+#[derive(Default)]
+pub(crate) struct Columns {
+    pub(crate) kind: Vec<String>,
+    pub(crate) wave: Vec<Option<i16>>,
+    pub(crate) actor: Vec<String>,
+    pub(crate) detail: Vec<String>,
+}
+
+impl Columns {
+    pub(crate) fn of(events: &[NewEvent]) -> Self {
+        let mut columns = Self::default();
+        for event in events {
+            columns.kind.push(event.kind.as_str().to_owned());
+            columns.wave.push(event.wave.map(int2));
+            columns.actor.push(event.actor.clone());
+            columns.detail.push(event.detail.clone());
+        }
+        columns
+    }
 }
 
 /// An event in a list.

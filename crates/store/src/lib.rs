@@ -11,7 +11,7 @@
 //! 2. waves, ascending; for several tasks in the order of their ids;
 //! 3. `project_limit`;
 //! 4. batches of a task, by id, in the order of lease renewals;
-//! 5. `deferred_target`, `record`, `failure_group`, `target_stop`, `task`.
+//! 5. `awaited_return`, `deferred_target`, `record`, `failure_group`, `target_stop`, `task`.
 //!
 //! A projection locks only its own tables, behind the advisory lock of its project. Retention takes
 //! these locks of all its projects, by key, before any other lock.
@@ -22,6 +22,7 @@
 //! the desktop's certificates (`enrolment::hold_desktop`), then its row.
 
 pub mod audit;
+mod awaited_return;
 pub mod batch;
 mod codec;
 mod connection_watchdog;
@@ -38,6 +39,7 @@ pub mod event;
 pub mod failure;
 pub mod idempotency;
 pub mod live_output;
+pub mod map;
 mod migrations;
 pub mod newest_record;
 pub mod notify;
@@ -56,12 +58,16 @@ mod rows;
 mod schema_version;
 pub mod script;
 pub mod seal;
+pub mod session;
+pub mod sign_in_code;
 pub mod snapshot;
 pub mod stats;
+pub mod straggler;
 pub mod target;
 mod target_insert;
 pub mod target_stop;
 pub mod task;
+pub mod task_change;
 pub mod wave;
 pub mod worker;
 

@@ -5,7 +5,8 @@ use sqlx::postgres::PgListener;
 
 use crate::{Connection, Error, Store, connection_watchdog::Generation};
 
-const CHANNEL: &str = "graywave";
+/// Channel of all wake-ups.
+pub(crate) const CHANNEL: &str = "graywave";
 
 /// A change that a wake-up announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Wake {
 }
 
 impl Wake {
-    const fn payload(self) -> &'static str {
+    pub(crate) const fn payload(self) -> &'static str {
         match self {
             Self::Admit => "admit",
             Self::Ready => "ready",

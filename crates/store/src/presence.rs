@@ -11,6 +11,8 @@ pub(crate) struct RawPresence {
     pub(crate) draining: Option<bool>,
     pub(crate) time_zone: Option<String>,
     pub(crate) agent_id: Option<String>,
+    pub(crate) boot_id: Option<String>,
+    pub(crate) agent_version: Option<String>,
     pub(crate) changed_at: Option<Timestamp>,
     pub(crate) full_until: Option<Timestamp>,
     pub(crate) is_retired: Option<bool>,
@@ -27,6 +29,8 @@ impl RawPresence {
             is_draining: self.draining.unwrap_or(false),
             time_zone: self.time_zone.unwrap_or_default(),
             agent_id: self.agent_id.unwrap_or_default(),
+            boot_id: self.boot_id.unwrap_or_default(),
+            agent_version: self.agent_version.unwrap_or_default(),
             changed_at,
             full_until: self.full_until,
             out_of_service: match (self.is_retired, self.is_revoked) {

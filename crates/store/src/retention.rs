@@ -75,8 +75,10 @@ pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> R
     // An ended task has none of these rows. The deletes are a safeguard, because no later statement
     // would find them.
     sqlx::query!("DELETE FROM deferred_target WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM awaited_return WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM batch WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM target_stop WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM task_change WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM task_event WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM task_script WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM wave WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;

@@ -10,13 +10,14 @@ use domain::{
 use engine::{
     Changes, DueTimes, Duty, DutyKind, LeaseRows, Rows, Snapshot, TargetDetail, TargetSelection,
     row::{
-        BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, WaveRow, Whereabouts, WithdrawableBatch,
+        AwaitedRow, BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, WaveRow, Whereabouts,
+        WithdrawableBatch,
     },
 };
 
 use crate::{
-    Connection, Error, batch, deferred_target, event, failure, notify, project_limit, record, target,
-    target_stop, task, wave,
+    Connection, Error, awaited_return, batch, deferred_target, event, failure, notify, project_limit, record,
+    target, target_stop, task, wave,
 };
 
 /// The rows of the transaction on a connection.
@@ -105,6 +106,10 @@ impl Rows for TaskRows<'_> {
         deferred_target::reachable_of_wave(self.connection, task_id, wave, limit, now).await
     }
 
+    async fn awaited_returns(&mut self, task_id: TaskId, ordinals: &[u32]) -> Result<Vec<AwaitedRow>, Error> {
+        awaited_return::fetch(self.connection, task_id, ordinals).await
+    }
+
     async fn fingerprint_ids(&mut self, task_id: TaskId) -> Result<HashSet<i64>, Error> {
         failure::fingerprint_ids(self.connection, task_id).await
     }
@@ -133,16 +138,19 @@ impl Rows for TaskRows<'_> {
             DutyKind::PutOff => deferred_target::nearly_overdue(connection, now, limit).await,
             DutyKind::OverdueBatch => batch::overdue_batches(connection, times, limit).await,
             DutyKind::OverdueDeferred => deferred_target::overdue_targets(connection, times, limit).await,
+            DutyKind::AwaitedReturn => awaited_return::due(connection, times, limit).await,
         }
     }
 
     async fn apply(&mut self, changes: &Changes) -> Result<(), Error> {
         let Changes { task_id, project_id, now, .. } = changes;
         let (connection, task_id, now) = (&mut *self.connection, *task_id, *now);
-        wave::apply(connection, task_id, &changes.waves).await?;
+        wave::apply(connection, changes).await?;
         record::insert(connection, task_id, changes.attempt, &changes.records).await?;
         record::add_late(connection, task_id, changes.attempt, &changes.late_results, now).await?;
         failure::add(connection, task_id, &changes.failures).await?;
+        // Before the batches: a target that awaits its return no longer keeps its batch.
+        awaited_return::apply(connection, task_id, project_id, &changes.awaited).await?;
         batch::apply(connection, task_id, &changes.batches, now).await?;
         deferred_target::apply(connection, task_id, project_id, &changes.deferred).await?;
         target_stop::insert(connection, task_id, &changes.stops, now).await?;

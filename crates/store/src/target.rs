@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use domain::{
     Timestamp,
-    explain::{DeliveryState, TargetHistory, Waits},
+    explain::{AwaitedState, DeliveryState, TargetHistory, Waits},
     ids::{BatchId, ProjectId, TaskId},
     retry::Remainder,
+    return_condition::ReturnCondition,
     warning::{self, Canaries},
 };
 
@@ -78,6 +79,8 @@ struct RawState {
     desktop_id: String,
     first_script: i16,
     has_ended: bool,
+    awaited: Option<i16>,
+    is_resumed: Option<bool>,
     stop: Option<i16>,
     worker_id: Option<String>,
     draining: Option<bool>,
@@ -112,12 +115,16 @@ impl TryFrom<RawState> for TargetRow {
             desktop_id: text_id("target", raw.desktop_id)?,
             first_script: count("target", raw.first_script)?,
             has_ended: raw.has_ended,
+            awaited: raw.awaited.map(|results| count("awaited_return", results)).transpose()?,
+            is_resumed: raw.is_resumed.unwrap_or(false),
             stop: raw.stop.map(|script| count("target_stop", script)).transpose()?,
             presence: RawPresence {
                 worker_id,
                 draining,
                 time_zone,
                 agent_id,
+                boot_id: None,
+                agent_version: None,
                 changed_at,
                 full_until,
                 is_retired,
@@ -161,6 +168,7 @@ async fn with_leases(
     let raw = sqlx::query_as!(
         RawState,
         r#"SELECT t.ordinal, t.desktop_id, t.first_script, r.task_id IS NOT NULL AS "has_ended!", x.script AS "stop?",
+                  CASE WHEN NOT a.resumed THEN a.results END AS awaited, a.resumed AS "is_resumed?",
                   NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone, NULL::text AS agent_id,
                   NULL::timestamptz AS changed_at, NULL::timestamptz AS full_until, NULL::bool AS is_retired,
                   NULL::bool AS is_revoked, NULL::bool AS has_backlog, l.batch_id AS "batch_id?",
@@ -172,6 +180,8 @@ async fn with_leases(
                               WHERE task_id = $1 AND ordinal = n.ordinal AND script = 0 LIMIT 1) AS r ON true
            LEFT JOIN LATERAL (SELECT script FROM target_stop
                               WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS x ON true
+           LEFT JOIN LATERAL (SELECT results, resumed FROM awaited_return
+                              WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS a ON true
            LEFT JOIN (SELECT b.batch_id, b.worker_id, m.ordinal, m.agent_id
                       FROM unnest($3::uuid[]) AS i (batch_id)
                       CROSS JOIN LATERAL (SELECT batch_id, worker_id, ordinals, agent_ids FROM batch
@@ -198,6 +208,7 @@ async fn with_presence(
     let raw = sqlx::query_as!(
         RawState,
         r#"SELECT t.ordinal, t.desktop_id, t.first_script, r.task_id IS NOT NULL AS "has_ended!", x.script AS "stop?",
+                  CASE WHEN NOT a.resumed THEN a.results END AS awaited, a.resumed AS "is_resumed?",
                   w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
                   d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
                   d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked,
@@ -209,6 +220,8 @@ async fn with_presence(
                               WHERE task_id = $1 AND ordinal = n.ordinal AND script = 0 LIMIT 1) AS r ON true
            LEFT JOIN LATERAL (SELECT script FROM target_stop
                               WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS x ON true
+           LEFT JOIN LATERAL (SELECT results, resumed FROM awaited_return
+                              WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS a ON true
            LEFT JOIN LATERAL (SELECT worker_id, time_zone, agent_id, presence_at, full_until, retired_at, revoked_at
                               FROM desktop WHERE project_id = $2 AND desktop_id = t.desktop_id LIMIT 1) AS d ON true
            LEFT JOIN worker w ON w.worker_id = d.worker_id
@@ -232,7 +245,7 @@ pub(crate) async fn next_states(
 ) -> Result<Vec<TargetRow>, Error> {
     let raw = sqlx::query_as!(
         RawState,
-        r#"SELECT t.ordinal, t.desktop_id, t.first_script, false AS "has_ended!", x.script AS "stop?",
+        r#"SELECT t.ordinal, t.desktop_id, t.first_script, false AS "has_ended!", x.script AS "stop?", NULL::int2 AS awaited, NULL::bool AS is_resumed,
                   w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
                   d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", d.full_until AS "full_until?",
                   d.retired_at IS NOT NULL AS is_retired, d.revoked_at IS NOT NULL AS is_revoked,
@@ -364,11 +377,13 @@ pub async fn story(
                   s.deliver_by AS "waits_until?", s.not_before AS "not_before?", s.suspended AS "deferred_target_held?",
                   s.worker_deaths AS "worker_deaths?", CASE WHEN d.full_until > $3 THEN s.wait_until END AS busy_until,
                   b.worker_id AS "worker_id?", b.status AS "batch_status?", b.created_at AS "cut_at?", b.suspended AS "batch_suspended?",
-                  x.created_at AS "stop_asked_at?"
+                  x.created_at AS "stop_asked_at?", a.boot_id AS "before?", a.agent_version AS "wanted?",
+                  a.return_by AS "return_by?", a.results AS "results?"
            FROM target t JOIN task k USING (task_id)
            LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
            LEFT JOIN deferred_target s ON s.task_id = t.task_id AND s.ordinal = t.ordinal
            LEFT JOIN target_stop x ON x.task_id = t.task_id AND x.ordinal = t.ordinal
+           LEFT JOIN awaited_return a ON a.task_id = t.task_id AND a.ordinal = t.ordinal AND NOT a.resumed
            LEFT JOIN batch b ON b.task_id = t.task_id AND t.ordinal = ANY(b.ordinals)
            WHERE t.desktop_id = $2 AND t.task_id = $1 LIMIT 1"#,
         task_id.0,
@@ -394,6 +409,16 @@ pub async fn story(
                     .and_then(|worker_deaths| u16::try_from(worker_deaths).ok())
                     .unwrap_or_default(),
             }),
+            returns: row
+                .return_by
+                .zip(row.results)
+                .map(|(return_by, results)| {
+                    let condition =
+                        ReturnCondition { another_boot_than: row.before, agent_version: row.wanted };
+                    let results = count("awaited_return", results)?;
+                    Ok::<_, Error>(AwaitedState { condition, return_by, results })
+                })
+                .transpose()?,
             handed: row.worker_id.zip(row.cut_at).map(|(worker_id, cut_at)| DeliveryState {
                 worker_id,
                 cut_at,

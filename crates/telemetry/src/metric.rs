@@ -57,6 +57,8 @@ macro_rules! metrics {
 }
 
 metrics! {
+    BUILD_INFO: Kind::Gauge, "api, scheduler, worker", "graywave_build_info", ["version"],
+        "Always 1; the label has the version of the role";
     HTTP_REQUESTS: Kind::Counter, "api", "graywave_http_requests_total", ["method", "path", "status"],
         "Answered HTTP requests";
     HTTP_REQUEST_SECONDS: SECONDS, "api", "graywave_http_request_seconds", ["method", "path"],
@@ -139,6 +141,10 @@ metrics! {
         "Expiry of the certificate that signs orders, in Unix seconds";
     AGENTS_CONNECTED: Kind::Gauge, "worker", "graywave_agents_connected", [],
         "Connected agents";
+    AGENTS_BY_AGE: Kind::Gauge, "worker", "graywave_agents_by_age", ["age"],
+        "Connected agents by their version relative to the worker: same, older, newer, untested or unknown";
+    AGENT_VERSIONS: Kind::Gauge, "worker", "graywave_agent_versions", [],
+        "Different versions of connected agents";
     AGENTS_REFUSED: Kind::Counter, "worker", "graywave_agents_refused_total", [],
         "Refused agents";
     TARGETS_HELD: Kind::Gauge, "worker", "graywave_targets_in_flight", [],

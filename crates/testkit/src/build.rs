@@ -51,6 +51,7 @@ pub fn desktop(number: u32) -> DesktopFacts {
         agent_id: String::new(),
         incarnation: 0,
         run_id: String::new(),
+        boot_id: String::new(),
         connected_at: Timestamp::UNIX_EPOCH,
         certificate: None,
         attach: None,

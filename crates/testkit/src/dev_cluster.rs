@@ -21,6 +21,8 @@ pub struct Ready {
     pub project_id: String,
     /// Bearer token of the project.
     pub token: String,
+    /// URL that signs a browser in to the console once; `None` without the console.
+    pub console: Option<String>,
 }
 
 /// A dev cluster. Dropping the value stops the cluster.

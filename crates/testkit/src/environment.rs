@@ -120,6 +120,7 @@ impl TestEnvironment {
             agent_id: member.agent_id.clone(),
             is_authentic: false,
             scripts,
+            reboots_from: None,
             trace_context: None,
         });
         let results = results.collect();

@@ -15,6 +15,7 @@ pub mod pipe;
 pub mod process;
 pub mod registry;
 pub mod service;
+pub mod session;
 pub mod text;
 
 use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt as _};

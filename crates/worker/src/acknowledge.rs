@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use proto::{
-    agent::{AttachResponse, ExecutionKey, ResultAck, attach_response::Message},
+    agent::{AttachResponse, ResultAck, attach_response::Message},
     scheduler::DesktopKey,
 };
 use tokio::time::timeout;
@@ -24,10 +24,10 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Queues the acknowledgements of a desktop behind the order that its agent was just sent.
 pub(crate) fn follow_order(worker: &Worker, desktop: &DesktopKey, to_agent: &ToAgent) {
-    for key in worker.acks.take(desktop) {
+    for ack in worker.acks.take(desktop) {
         // A full channel is in use: the next flush finds room, or the agent reports again.
-        if to_agent.try_send(Ok(ack(key.clone()))).is_err() {
-            worker.acks.add(desktop.clone(), key);
+        if to_agent.try_send(Ok(message(ack.clone()))).is_err() {
+            worker.acks.add(desktop.clone(), ack);
         }
     }
 }
@@ -43,11 +43,11 @@ pub(crate) async fn run(worker: &Worker) {
 }
 
 /// Acknowledges a stored result of this size on the present connection of its desktop, soon.
-pub(crate) fn acknowledge(worker: &Worker, desktop: DesktopKey, key: ExecutionKey, bytes: usize) {
+pub(crate) fn acknowledge(worker: &Worker, desktop: DesktopKey, ack: ResultAck, bytes: usize) {
     if bytes > LARGE_BYTES {
-        return send_all(worker, [(desktop, vec![key])]);
+        return send_all(worker, [(desktop, vec![ack])]);
     }
-    worker.acks.add(desktop, key);
+    worker.acks.add(desktop, ack);
 }
 
 /// Sends all acknowledgements that wait.
@@ -56,13 +56,13 @@ pub(crate) fn flush(worker: &Worker) {
 }
 
 /// Never waits: an agent that does not read must not delay the results of others.
-fn send_all(worker: &Worker, waiting: impl IntoIterator<Item = (DesktopKey, Vec<ExecutionKey>)>) {
+fn send_all(worker: &Worker, waiting: impl IntoIterator<Item = (DesktopKey, Vec<ResultAck>)>) {
     let mut later = Vec::new();
-    for (desktop, keys) in waiting {
+    for (desktop, acks) in waiting {
         let Some((_, to_agent)) = worker.registry.find(&desktop) else { continue };
-        for key in keys {
-            if to_agent.try_send(Ok(ack(key.clone()))).is_err() {
-                later.push(send_later(to_agent.downgrade(), ack(key)));
+        for ack in acks {
+            if to_agent.try_send(Ok(message(ack.clone()))).is_err() {
+                later.push(send_later(to_agent.downgrade(), message(ack)));
             }
         }
     }
@@ -81,20 +81,21 @@ async fn send_later(to_agent: WeakToAgent, ack: AttachResponse) {
     }
 }
 
-fn ack(key: ExecutionKey) -> AttachResponse {
-    AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key) })) }
+fn message(ack: ResultAck) -> AttachResponse {
+    AttachResponse { message: Some(Message::Ack(ack)) }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use proto::types::Desktop;
+    use proto::{agent::ExecutionKey, types::Desktop};
 
     use super::*;
     use crate::{Config, outbox};
 
-    fn key(ordinal: u32) -> ExecutionKey {
-        ExecutionKey { task_id: "t".into(), ordinal, attempt: 1 }
+    fn ack(ordinal: u32) -> ResultAck {
+        let key = ExecutionKey { task_id: "t".into(), ordinal, attempt: 1 };
+        ResultAck { key: Some(key), scripts: 1 }
     }
 
     fn desktop(id: &str) -> DesktopKey {
@@ -107,27 +108,27 @@ mod tests {
         outbox
     }
 
-    fn is_ack_of(message: outbox::Response, key: &ExecutionKey) -> bool {
-        matches!(message.unwrap().message, Some(Message::Ack(ack)) if ack.key.as_ref() == Some(key))
+    fn is_ack_of(message: outbox::Response, expected: &ResultAck) -> bool {
+        matches!(message.unwrap().message, Some(Message::Ack(ack)) if ack == *expected)
     }
 
     #[tokio::test(start_paused = true)]
     async fn acknowledgement_follows_an_order_or_is_flushed() {
         let worker = Worker::new(Config::default(), String::new(), None);
         let mut outbox = attach(&worker, "d", 8);
-        acknowledge(&worker, desktop("d"), key(0), 10);
+        acknowledge(&worker, desktop("d"), ack(0), 10);
         assert!(outbox.try_recv().is_err(), "nothing is sent yet");
         let (_, to_agent) = worker.registry.find(&desktop("d")).unwrap();
         to_agent.try_send(Ok(AttachResponse::default())).unwrap();
         follow_order(&worker, &desktop("d"), &to_agent);
         assert!(outbox.try_recv().unwrap().unwrap().message.is_none(), "the order is first");
-        assert!(is_ack_of(outbox.try_recv().unwrap(), &key(0)));
-        acknowledge(&worker, desktop("d"), key(1), 10);
+        assert!(is_ack_of(outbox.try_recv().unwrap(), &ack(0)));
+        acknowledge(&worker, desktop("d"), ack(1), 10);
         assert!(timeout(FLUSH_INTERVAL, run(&worker)).await.is_err());
-        assert!(is_ack_of(outbox.try_recv().unwrap(), &key(1)));
+        assert!(is_ack_of(outbox.try_recv().unwrap(), &ack(1)));
         assert!(outbox.try_recv().is_err());
-        acknowledge(&worker, desktop("d"), key(2), LARGE_BYTES + 1);
-        assert!(is_ack_of(outbox.try_recv().unwrap(), &key(2)), "a large result at once");
+        acknowledge(&worker, desktop("d"), ack(2), LARGE_BYTES + 1);
+        assert!(is_ack_of(outbox.try_recv().unwrap(), &ack(2)), "a large result at once");
     }
 
     #[tokio::test(start_paused = true)]
@@ -135,13 +136,13 @@ mod tests {
         let worker = Worker::new(Config::default(), String::new(), None);
         let (mut deaf, mut other) = (attach(&worker, "deaf", 1), attach(&worker, "other", 1));
         for ordinal in 0..100 {
-            acknowledge(&worker, desktop("deaf"), key(ordinal), 10);
+            acknowledge(&worker, desktop("deaf"), ack(ordinal), 10);
         }
-        acknowledge(&worker, desktop("other"), key(100), 10);
+        acknowledge(&worker, desktop("other"), ack(100), 10);
         let begun = tokio::time::Instant::now();
         flush(&worker);
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert!(is_ack_of(other.try_recv().unwrap(), &key(100)));
+        assert!(is_ack_of(other.try_recv().unwrap(), &ack(100)));
         let mut received = 0;
         while received < 100 {
             assert!(timeout(FLUSH_INTERVAL, deaf.recv()).await.unwrap().is_some());

@@ -5,10 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use proto::{agent::ExecutionKey, scheduler::DesktopKey};
+use proto::{agent::ResultAck, scheduler::DesktopKey};
 
-/// Keys of the stored results, by desktop.
-pub(crate) type ByDesktop = HashMap<DesktopKey, Vec<ExecutionKey>>;
+/// Acknowledgements of the stored results, by desktop.
+pub(crate) type ByDesktop = HashMap<DesktopKey, Vec<ResultAck>>;
 
 /// Acknowledgements that wait.
 #[derive(Debug, Default)]
@@ -19,12 +19,12 @@ impl Acks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, desktop: DesktopKey, key: ExecutionKey) {
-        self.lock().entry(desktop).or_default().push(key);
+    pub(crate) fn add(&self, desktop: DesktopKey, ack: ResultAck) {
+        self.lock().entry(desktop).or_default().push(ack);
     }
 
     /// Removes and returns those of one desktop.
-    pub(crate) fn take(&self, desktop: &DesktopKey) -> Vec<ExecutionKey> {
+    pub(crate) fn take(&self, desktop: &DesktopKey) -> Vec<ResultAck> {
         self.lock().remove(desktop).unwrap_or_default()
     }
 

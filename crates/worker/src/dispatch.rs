@@ -207,6 +207,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         max_running: spec.max_running,
         run_as_user: spec.run_as_user.clone(),
         kill_left_processes: spec.kill_left_processes,
+        reboot: spec.reboot.clone(),
         retried_task_ids: spec.retried_task_ids.clone(),
         trace_context: String::new(),
         script_parameters: spec.script_parameters.clone(),

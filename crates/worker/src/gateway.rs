@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::limits;
+use domain::{limits, version::PROGRAM};
 use futures::Stream;
 use mtls::{Certified, Identity};
 use proto::{
@@ -143,6 +143,9 @@ async fn check_worker(worker: &Worker) -> Result<(), Status> {
 async fn serve(worker: &Worker, mut inbound: Streaming<AttachRequest>, to_agent: ToAgent, desktop: Desktop) {
     let key = DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
     if let Err(status) = check_worker(worker).await {
+        return refuse(&to_agent, status);
+    }
+    if let Err(status) = worker.agent_versions.check(&desktop.agent_version, PROGRAM, Instant::now()) {
         return refuse(&to_agent, status);
     }
     let desktop = Desktop { connected_at_unix_ms: proto::unix_ms(Some(worker.clock.now())), ..desktop };
@@ -351,6 +354,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         desktop_id: desktop.desktop_id.clone(),
         agent_id: agent_id.to_owned(),
         authenticator: result.authenticator,
+        reboots_from: result.reboots_from,
     };
     let result = Box::new(result);
     worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, _span: span }).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::schema::WaitsFor;
+use domain::{schema::WaitsFor, version::PROGRAM};
 use proto::scheduler::HeartbeatRequest;
 use telemetry::Throttle;
 use time_sync::{Backoff, TimeSample};
@@ -80,6 +80,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             capacity: worker.config.capacity,
             draining: worker.is_draining(),
             deny_list_version: worker.deny_lists.known_version(Instant::now()),
+            program_version: PROGRAM.to_owned(),
         };
         let asked = worker.clock.asks();
         let began = Instant::now();

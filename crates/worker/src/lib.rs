@@ -8,6 +8,7 @@ mod acknowledge;
 mod acks;
 mod address;
 mod admission;
+mod agent_version;
 mod config;
 mod deny_list;
 mod dispatch;

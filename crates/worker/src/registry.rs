@@ -137,6 +137,18 @@ impl Registry {
         self.lock().len()
     }
 
+    /// Number of connected agents by the version that they report.
+    pub(crate) fn agent_versions(&self) -> HashMap<String, u64> {
+        let mut versions: HashMap<String, u64> = HashMap::new();
+        for session in self.lock().values() {
+            match versions.get_mut(&session.desktop.agent_version) {
+                Some(agents) => *agents += 1,
+                None => drop(versions.insert(session.desktop.agent_version.clone(), 1)),
+            }
+        }
+        versions
+    }
+
     /// Refuses a claim if another process is connected as this desktop, and sends that process the
     /// name of its rival. Closed connections do not count.
     pub(crate) fn check_claim(&self, key: &DesktopKey, desktop: &Desktop) -> Result<(), Status> {

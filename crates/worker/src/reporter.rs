@@ -6,7 +6,10 @@
 
 use std::{collections::HashSet, error::Error as _, sync::Arc, time::Duration};
 
-use proto::scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult};
+use proto::{
+    agent::ResultAck,
+    scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult},
+};
 use tonic::{Code, Response, Status};
 
 use crate::{
@@ -197,8 +200,10 @@ fn is_hopeless(code: Code) -> bool {
 /// Acknowledges results on the present connections of their desktops.
 fn acknowledge_all(worker: &Worker, settled: &[Waiting]) {
     for waiting in settled {
-        if let Some((key, desktop)) = waiting.item.reported() {
-            acknowledge::acknowledge(worker, desktop.clone(), key.clone(), waiting.item.bytes());
+        if let Item::Result { key, desktop, result, .. } = &waiting.item {
+            let scripts = u32::try_from(result.scripts.len()).unwrap_or(u32::MAX);
+            let ack = ResultAck { key: Some(key.clone()), scripts };
+            acknowledge::acknowledge(worker, desktop.clone(), ack, waiting.item.bytes());
         }
     }
 }

@@ -12,9 +12,9 @@ use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{
-    Config, acks::Acks, admission::Admission, deny_list::DenyLists, in_flight::InFlight, outbox::OrderRoom,
-    output_queue::OutputQueue, presence::Presence, registry::Registry, report_queue::Reports,
-    started::Started,
+    Config, acks::Acks, admission::Admission, agent_version::AgentVersions, deny_list::DenyLists,
+    in_flight::InFlight, outbox::OrderRoom, output_queue::OutputQueue, presence::Presence,
+    registry::Registry, report_queue::Reports, started::Started,
 };
 
 /// Shared state of one run of the worker.
@@ -39,6 +39,8 @@ pub(crate) struct Worker {
     pub(crate) heartbeat_now: Notify,
     /// Whether the schedulers admit this worker.
     pub(crate) admission: Admission,
+    /// Checks of the versions of agents.
+    pub(crate) agent_versions: AgentVersions,
     /// Time of the schedulers.
     pub(crate) clock: Clock,
     time_known: SetOnce<()>,
@@ -69,6 +71,7 @@ impl Worker {
             started: Started::default(),
             output_queue: OutputQueue::default(),
             heartbeat_now: Notify::new(),
+            agent_versions: AgentVersions::default(),
             admission: Admission::default(),
             clock: Clock::new(),
             time_known: SetOnce::new(),

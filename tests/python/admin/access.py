@@ -16,7 +16,11 @@ NOT_FOR_READERS = {
     "AuditService/ListAuditEntries", "EnrolmentService/ListEnrolmentTokens", "ProjectService/ListProjects",
     "CertificateService/ListDeniedCertificates", "WorkerService/ListWorkers",
 }
-LOOKING = ("Get", "List", "Watch", "Stream", "Explain", "WhatIf")
+LOOKING = ("Get", "List", "Watch", "Stream", "Explain", "WhatIf", "Check")
+# Every caller may ask about its own rights.
+OPEN = ["AccessService/CheckAccess"]
+# An event stream of a project does not end by itself.
+STREAM_S = 5
 
 
 def strangers(admin):
@@ -29,7 +33,8 @@ def strangers(admin):
     nobody = Admin(admin.channel, admin.reflected)
     check("no call works without a token", let_in(nobody, UNKNOWN_CALLER) == [])
     check("  nor with a wrong token", let_in(admin.by("nobody's"), UNKNOWN_CALLER) == [])
-    check("a principal without policies may do nothing", let_in(person(admin, "powerless"), FORBIDDEN) == [])
+    powerless = person(admin, "powerless")
+    check("a principal without policies may only ask what it may do", let_in(powerless, FORBIDDEN) == OPEN)
 
 
 def readers(admin):
@@ -37,11 +42,22 @@ def readers(admin):
     reader = person(admin, "reader", "reader")
     may = {
         name for name in admin.reflected.methods
-        if not is_refusal(refusal(lambda: reader(*name.split("/"))), FORBIDDEN)
+        if not is_refusal(refusal(lambda: reader(*name.split("/"), wait_s=STREAM_S)), FORBIDDEN)
     }
     looking = {name for name in admin.reflected.methods if name.split("/")[1].startswith(LOOKING)}
     check("a reader may read and not change", may == looking - NOT_FOR_READERS, may ^ (looking - NOT_FOR_READERS))
     check("  and sees all desktops", len(reader("DesktopService", "ListDesktops")["desktops"]) == 6)
+
+
+def rights(admin):
+    """What a principal may do, as it learns itself, and as an administrator simulates it."""
+    ask = lambda caller, **more: caller(ACCESS, "CheckAccess", **more)["results"]
+    checks = [{"resource": "task:*", "actions": ["graywave:tasks:get", "graywave:tasks:approve"]}]
+    own = ask(person(admin, "asking", "reader"), checks=checks)
+    check("a reader learns what it may do", own[0]["allowed"] == ["graywave:tasks:get"], own)
+    check("  and why not", own[0]["denied"][0]["reason"] == "NO_POLICY_ALLOWS", own)
+    check("  an administrator gets the same answer", ask(admin, principal="asking", checks=checks) == own)
+    refused("  resources must be known", INVALID, lambda: ask(admin, checks=[{"resource": "x"}]), "checks[0].resource")
 
 
 def principals(admin):
@@ -128,6 +144,7 @@ def keys(admin):
 def everything(admin):
     strangers(admin)
     readers(admin)
+    rights(admin)
     principals(admin)
     policies(admin)
     tokens(admin)

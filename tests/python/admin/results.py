@@ -1,5 +1,7 @@
 """Results of a task: records, and insight into failures."""
 
+import base64
+
 from .checks import CONFLICT, INVALID, NOT_FOUND, check, refused
 from .steps import Door, ended, records, submit
 
@@ -112,6 +114,24 @@ def what_if(admin, desktops, task_id):
         ended(admin, running)
 
 
+def live(admin, task_id):
+    """The map of the task, what waits for a person, and the stream of the project."""
+    found = admin("InsightService", "GetTaskMap", task_id=task_id)
+    codes = list(base64.b64decode(found["codes"]))
+    check("a map has one code for each desktop", sorted(codes) == [16, 16, 16, 17, 17, 17], codes)
+    again = admin("InsightService", "GetTaskMap", task_id=task_id, known_tag=found["tag"])
+    check("  and is not sent twice", "codes" not in again, again)
+    waiting = admin("InsightService", "GetAttention")
+    check("what waits for a person is counted", "counts" in waiting and "time" in waiting, waiting)
+    stream = admin("ProjectService", "WatchProject", task_ids=[task_id], types=["task", "desktops"])
+    first = next(stream)
+    check("the stream begins with the task", first["task"]["task_id"] == task_id, first)
+    while not first.get("position"):
+        first = next(stream)
+    wrong = lambda: admin("ProjectService", "WatchProject", position="nowhere")
+    refused("  an unknown position is refused", INVALID, wrong, "position")
+
+
 def everything(admin, desktops):
     """Returns a task with failures, and one failure group."""
     task_id, full = half_failed(admin, desktops)
@@ -120,4 +140,5 @@ def everything(admin, desktops):
     group_id = grouped(admin, task_id, full)
     explained(admin, desktops, task_id)
     what_if(admin, desktops, task_id)
+    live(admin, task_id)
     return task_id, group_id

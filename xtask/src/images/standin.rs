@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::engine::{Engine, has_image};
-use crate::{install, process, say};
+use crate::{debian, process, say};
 
 /// Base of all stand-ins.
 const DEBIAN: &str = "debian:bookworm-slim";
@@ -65,16 +65,7 @@ fn pull(engine: &Engine, image: &str) -> bool {
 
 /// Builds a Debian of its essential packages.
 fn debootstrap(engine: &Engine, image: &str) -> anyhow::Result<()> {
-    install::debootstrap()?;
-    let scratch = tempfile::tempdir()?;
-    let system = scratch.path().join("system");
-    let mut make = Command::new("debootstrap");
-    make.args(["--variant=minbase", "bookworm"]).arg(&system).stdout(Stdio::null());
-    process::run(&mut make)?;
-    let archive = scratch.path().join("system.tar");
-    let mut tar = Command::new("tar");
-    tar.arg("--directory").arg(&system).arg("--create").arg("--file").arg(&archive);
-    process::run(tar.args(["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "."]))?;
+    let archive = debian::archive()?;
     let label = format!("LABEL {MARK}=true");
     let mut import = engine.docker(&["import", "--change", "CMD [\"bash\"]", "--change", &label]);
     process::output(import.arg(&archive).arg(image)).map(drop)

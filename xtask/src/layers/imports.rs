@@ -6,10 +6,12 @@ use super::metadata::Metadata;
 
 /// Each crate with the workspace crates it may import. Dev-dependencies may always use `testkit`
 /// and `sim`.
-const ALLOWED: [(&str, &[&str]); 21] = [
+const ALLOWED: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("time-sync", &[]),
     ("mtls", &[]),
+    ("console", &[]),
+    ("oidc", &[]),
     ("server", &["mtls"]),
     ("pgcluster", &[]),
     ("telemetry", &[]),
@@ -17,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 21] = [
     ("engine", &["domain"]),
     ("store", &["time-sync", "domain", "engine", "telemetry"]),
     ("control", &["domain", "engine", "mtls", "store", "telemetry"]),
-    ("api", &["control", "domain", "telemetry"]),
+    ("api", &["console", "control", "domain", "oidc", "telemetry"]),
     ("admin", &["control", "domain", "mtls", "proto", "telemetry"]),
     ("scheduler", &["domain", "engine", "mtls", "store", "proto", "telemetry"]),
     ("worker", &["time-sync", "domain", "mtls", "server", "proto", "telemetry"]),
@@ -35,6 +37,7 @@ const ALLOWED: [(&str, &[&str]); 21] = [
             "control",
             "domain",
             "mtls",
+            "oidc",
             "server",
             "pgcluster",
             "proto",

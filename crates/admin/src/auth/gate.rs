@@ -147,7 +147,8 @@ impl Gate {
                 Ok(caller(known))
             }
             Some(Certified { identity, .. })
-                if identity.has_role(Role::Admin) && !matches!(call.open, Access::Token(_)) =>
+                if identity.has_role(Role::Admin)
+                    && !matches!(call.open, Access::Token(_) | Access::AnyToken(_)) =>
             {
                 Ok(Principal::Operator(Operator { certificate: identity.to_string(), source, request_id }))
             }
@@ -166,8 +167,10 @@ impl Gate {
             (Principal::Caller(caller), Access::Token(action) | Access::TokenOrCertificate(action)) => {
                 check_any(caller, call, action).map_err(failed)?;
             }
-            (Principal::Operator(_), Access::Certificate | Access::TokenOrCertificate(_)) => {}
-            (Principal::Caller(_), Access::Certificate) | (Principal::Operator(_), Access::Token(_)) => {
+            (Principal::Caller(_), Access::AnyToken(_))
+            | (Principal::Operator(_), Access::Certificate | Access::TokenOrCertificate(_)) => {}
+            (Principal::Caller(_), Access::Certificate)
+            | (Principal::Operator(_), Access::Token(_) | Access::AnyToken(_)) => {
                 let message = "the call requires a certificate of the role admin and no token; docs/admin-grpc.md lists \
                                such calls";
                 return Err(failed(Error::new(Reason::AdminCertificateRequired, message)));
@@ -185,9 +188,10 @@ impl Gate {
     /// Audits a refused call, or a failed call of a method that changes state.
     async fn note_failure(&self, call: &Method, who: &Principal, path: &str, kind: ErrorKind, message: &str) {
         let (caller, action) = match (who, call.open) {
-            (Principal::Caller(caller), Access::Token(action) | Access::TokenOrCertificate(action)) => {
-                (caller, action)
-            }
+            (
+                Principal::Caller(caller),
+                Access::Token(action) | Access::TokenOrCertificate(action) | Access::AnyToken(action),
+            ) => (caller, action),
             // Without a project there is no audit to write to.
             _ => {
                 let who = who.name();

@@ -1,9 +1,13 @@
 //! Conversions of the access service between proto and domain.
 
 use control::{CredentialRow, PrincipalRow};
-use domain::authz;
+use domain::{
+    Error, FieldPath,
+    access_check::{AccessAnswer, AccessCheck},
+    authz,
+};
 use proto::{
-    admin::{Key, Policy, Principal, Token},
+    admin::{self, AccessDenial, AccessResult, Key, Policy, Principal, Token},
     time,
 };
 use tonic::Status;
@@ -42,6 +46,28 @@ pub(crate) fn key(row: CredentialRow) -> Key {
         create_time: time(Some(row.created_at)),
         expire_time: time(row.expires_at),
         revoke_time: time(row.revoked_at),
+    }
+}
+
+/// Reads a question. An error names its place in the request.
+pub(crate) fn check(place: usize, given: admin::AccessCheck) -> Result<AccessCheck, Error> {
+    let field = |index: usize| FieldPath::from("checks").index(place).name("actions").index(index);
+    let actions = given.actions.iter().enumerate();
+    let actions =
+        actions.map(|(index, word)| word.parse().map_err(|error: Error| error.within(field(index))));
+    Ok(AccessCheck { resource: given.resource, actions: actions.collect::<Result<_, _>>()? })
+}
+
+pub(crate) fn result(answer: AccessAnswer) -> AccessResult {
+    let denied = answer.denied.into_iter().map(|denial| AccessDenial {
+        action: denial.action.to_string(),
+        reason: denial.reason.as_str().to_owned(),
+        message: denial.message,
+    });
+    AccessResult {
+        resource: answer.resource,
+        allowed: answer.allowed.iter().map(ToString::to_string).collect(),
+        denied: denied.collect(),
     }
 }
 

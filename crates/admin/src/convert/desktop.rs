@@ -1,6 +1,6 @@
 //! Conversions of the desktop service between proto and domain.
 
-use control::{DesktopFilter, DesktopRow, Retired};
+use control::{AgentAge, DesktopFilter, DesktopRow, Retired};
 use domain::ids::{DesktopId, WorkerId};
 use proto::{
     Word as _,
@@ -40,16 +40,19 @@ pub(crate) fn desktop(row: DesktopRow) -> Desktop {
 pub(crate) fn wanted(
     message: ListDesktopsRequest,
     after: Option<DesktopId>,
-) -> Result<DesktopFilter, domain::Error> {
+) -> Result<(DesktopFilter, Option<AgentAge>), domain::Error> {
     for (key, value) in &message.tags {
         check_text("tags", key)?;
         check_text("tags", value)?;
     }
-    Ok(DesktopFilter {
+    let than = filter("agent_older_than", message.agent_older_than)?;
+    let age = AgentAge::read(("outdated", message.outdated), ("agent_older_than", than.as_deref()))?;
+    let filter = DesktopFilter {
         id_prefix: filter("desktop_id_prefix", message.desktop_id_prefix)?,
         pool_ids: filters("desktop_pool_ids", message.desktop_pool_ids)?,
         os_type: filter("os_type", message.os_type)?,
         availability_zone: filter("availability_zone", message.availability_zone)?,
+        agent_versions: filters("agent_versions", message.agent_versions)?,
         tags: message.tags,
         connected: word::<Presence>("presence", message.presence)?.map(|word| word == "ACTIVE"),
         retired: match word::<RetiredFilter>("retired", message.retired)? {
@@ -59,5 +62,6 @@ pub(crate) fn wanted(
         },
         after: after.map(DesktopId::into_string),
         ..DesktopFilter::default()
-    })
+    };
+    Ok((filter, age))
 }

@@ -7,8 +7,9 @@ use domain::{Error, outcome::Outcome, tally::Tally};
 use proto::{
     Word as _,
     admin::{
-        Cleanup, Command, EventKind, ListTasksRequest, OnHalt, Outcomes, RecordCounts, ScriptRevision,
-        ScriptType, Target, Task, TaskEvent, TaskStatus, Wave, WaveHold, WaveStatus,
+        Cleanup, Command, EventKind, IfUserActive, ListTasksRequest, Margin, MarginScope, MarginVerdict,
+        OnHalt, Outcomes, PostFinish, RecordCounts, ScriptRevision, ScriptType, Target, Task, TaskEvent,
+        TaskStatus, Wave, WaveHold, WaveStatus,
     },
     time,
 };
@@ -16,7 +17,7 @@ use proto::{
 use super::value::{self, duration, text};
 
 pub(crate) fn task(progress: TaskProgress) -> Task {
-    let TaskProgress { task, scripts, waves, counts, waiting_for } = progress;
+    let TaskProgress { task, scripts, waves, counts, waiting_for, margin } = progress;
     let (desktop_pool_id, desktop_tag) = match task.selection {
         Some(Selection::Pool(pool_id)) => (pool_id, String::new()),
         Some(Selection::Tag(tag)) => (String::new(), tag),
@@ -78,8 +79,28 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
         expire_time: time(task.expires_at),
         run_as_user: text(policy.run_as_user),
         cleanup: Cleanup::number(policy.cleanup.as_str()),
+        post_finish: policy.returns.post_finish.map_or(0, |action| PostFinish::number(action.as_str())),
+        if_user_active: IfUserActive::number(policy.returns.if_user_active.as_str()),
+        return_timeout: duration(policy.returns.timeout()),
+        agent_version: text(policy.returns.agent_version),
         submit_reason: task.submit_reason,
         ticket: task.ticket,
+        margin: margin.map(convert_margin),
+    }
+}
+
+fn convert_margin(margin: domain::margin::Margin) -> Margin {
+    Margin {
+        scope: margin.scope.map_or(0, |scope| MarginScope::number(scope.as_str())),
+        failed: margin.failed,
+        at_risk: margin.at_risk,
+        threshold: margin.threshold,
+        threshold_text: text(margin.given.map(|threshold| threshold.to_string())),
+        left: margin.left,
+        worst_case: margin.worst_case,
+        unreachable: margin.is_unreachable,
+        verdict: MarginVerdict::number(margin.verdict.as_str()),
+        sentence: margin.sentence,
     }
 }
 
@@ -135,6 +156,7 @@ fn outcomes(tally: &Tally) -> Outcomes {
         unknown: tally.get(Outcome::Unknown),
         stopped: tally.get(Outcome::Stopped),
         skipped: tally.get(Outcome::Skipped),
+        not_returned: tally.get(Outcome::NotReturned),
     }
 }
 

@@ -10,7 +10,10 @@ use domain::{
     rollout::{ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest},
     submission::{ExecutionRequest, Group},
 };
-use proto::admin::{Cleanup, FailThreshold, OnHalt, Rollout, ScriptRevision, ScriptType, TaskSpec, WaveSpec};
+use proto::admin::{
+    Cleanup, FailThreshold, IfUserActive, OnHalt, PostFinish, Rollout, ScriptRevision, ScriptType, TaskSpec,
+    WaveSpec,
+};
 
 use super::value::{check_text, moment, word};
 
@@ -120,6 +123,10 @@ pub(crate) fn rollout(given: Rollout) -> Result<RolloutRequest, Error> {
         exit_codes: Some(given.exit_codes),
         run_as_user: Some(given.run_as_user).filter(|name| !name.is_empty()),
         cleanup: word::<Cleanup>("cleanup", given.cleanup)?.map(str::to_lowercase),
+        post_finish: word::<PostFinish>("post_finish", given.post_finish)?.map(str::to_lowercase),
+        if_user_active: word::<IfUserActive>("if_user_active", given.if_user_active)?.map(str::to_lowercase),
+        agent_version: Some(given.agent_version).filter(|version| !version.is_empty()),
+        return_timeout_seconds: given.return_timeout_seconds,
         canary: given.canary.map(|canary| CanaryRequest {
             by: Some(canary.by).filter(|by| !by.is_empty()),
             seed: canary.seed,

@@ -4,12 +4,12 @@ use control::{Actor, finished};
 use domain::token_life::token_expiry;
 use proto::{
     admin::{
-        CreateKeyRequest, CreateKeyResponse, CreateTokenRequest, CreateTokenResponse, DeletePolicyRequest,
-        DeletePolicyResponse, Key, ListKeysRequest, ListKeysResponse, ListPoliciesRequest,
-        ListPoliciesResponse, ListPrincipalsRequest, ListPrincipalsResponse, ListTokensRequest,
-        ListTokensResponse, PutPolicyRequest, PutPolicyResponse, PutPrincipalRequest, PutPrincipalResponse,
-        RevokeKeyRequest, RevokeKeyResponse, RevokeTokenRequest, RevokeTokenResponse, Token,
-        access_service_server::AccessService,
+        CheckAccessRequest, CheckAccessResponse, CreateKeyRequest, CreateKeyResponse, CreateTokenRequest,
+        CreateTokenResponse, DeletePolicyRequest, DeletePolicyResponse, Key, ListKeysRequest,
+        ListKeysResponse, ListPoliciesRequest, ListPoliciesResponse, ListPrincipalsRequest,
+        ListPrincipalsResponse, ListTokensRequest, ListTokensResponse, PutPolicyRequest, PutPolicyResponse,
+        PutPrincipalRequest, PutPrincipalResponse, RevokeKeyRequest, RevokeKeyResponse, RevokeTokenRequest,
+        RevokeTokenResponse, Token, access_service_server::AccessService,
     },
     time,
 };
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     Service,
     convert::{
-        access::{by_name, key, policy, principal, token},
+        access::{by_name, check, key, policy, principal, result, token},
         value::moment,
     },
     extract::extract,
@@ -183,5 +183,21 @@ impl AccessService for Service {
             finished(async move { control.revoke_key(Actor::Caller(&caller), &message.access_key).await });
         revoked.await.map_err(failed)?;
         Ok(Response::new(RevokeKeyResponse {}))
+    }
+
+    async fn check_access(
+        &self,
+        request: Request<CheckAccessRequest>,
+    ) -> Result<Response<CheckAccessResponse>, Status> {
+        let (caller, message) = extract(request)?;
+        let checks = message.checks.into_iter().enumerate().map(|(place, given)| check(place, given));
+        let checks = checks.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let other = Some(message.principal.as_str()).filter(|name| !name.is_empty());
+        let found = self.control.check_access(&caller, other, &checks).await.map_err(failed)?;
+        Ok(Response::new(CheckAccessResponse {
+            principal: found.principal,
+            policies: found.policies,
+            results: found.answers.into_iter().map(result).collect(),
+        }))
     }
 }

@@ -26,8 +26,8 @@ impl DesktopService for Service {
     ) -> Result<Response<ListDesktopsResponse>, Status> {
         let (caller, message) = extract(request)?;
         let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
-        let filter = wanted(message, after).map_err(failed)?;
-        let found = self.control.page_desktops(&caller, &filter, size).await.map_err(failed)?;
+        let (filter, age) = wanted(message, after).map_err(failed)?;
+        let found = self.control.page_desktops(&caller, &filter, age.as_ref(), size).await.map_err(failed)?;
         let (desktops, next_page_token) =
             page::of(found.into_iter().map(desktop), size, |it| it.desktop_id.clone());
         Ok(Response::new(ListDesktopsResponse { desktops, next_page_token }))

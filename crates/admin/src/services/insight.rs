@@ -4,6 +4,7 @@ use domain::{Error, Reason, ids::TaskId, what_if::Ending};
 use proto::{
     admin::{
         ExplainStep, ExplainTaskRequest, ExplainTaskResponse, FailureGroup, FailureMember,
+        GetAttentionRequest, GetAttentionResponse, GetTaskMapRequest, GetTaskMapResponse,
         ListFailureMembersRequest, ListFailureMembersResponse, ListFailuresRequest, ListFailuresResponse,
         WhatIfEnding, WhatIfRequest, WhatIfResponse, insight_service_server::InsightService,
     },
@@ -14,7 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     Service,
     convert::{
-        insight::{group, wave},
+        insight::{attention, group, wave},
         task_spec, value,
     },
     extract::extract,
@@ -91,5 +92,26 @@ impl InsightService for Service {
             halt_time: time(found.halted_at),
             waves: found.waves.into_iter().map(wave).collect(),
         }))
+    }
+
+    async fn get_task_map(
+        &self,
+        request: Request<GetTaskMapRequest>,
+    ) -> Result<Response<GetTaskMapResponse>, Status> {
+        let (caller, message) = extract(request)?;
+        let task_id = TaskId::find(&message.task_id).map_err(failed)?;
+        let map = self.control.task_map(&caller, task_id, |tag| tag == message.known_tag).await;
+        let map = map.map_err(failed)?;
+        let codes = map.bytes.unwrap_or_default();
+        Ok(Response::new(GetTaskMapResponse { codes, version: map.version, tag: map.tag }))
+    }
+
+    async fn get_attention(
+        &self,
+        request: Request<GetAttentionRequest>,
+    ) -> Result<Response<GetAttentionResponse>, Status> {
+        let (caller, _) = extract(request)?;
+        let list = self.control.attention(&caller).await.map_err(failed)?;
+        Ok(Response::new(attention(list)))
     }
 }

@@ -8,6 +8,7 @@ mod desktops;
 mod enrolment;
 mod insight;
 mod output;
+mod project_watch;
 mod projects;
 mod records;
 mod scripts;

@@ -7,10 +7,11 @@ use proto::admin::{
     GetProjectRequest, GetProjectResponse, ListProjectsRequest, ListProjectsResponse, RevokeProjectRequest,
     RevokeProjectResponse, StopProjectRequest, StopProjectResponse, UnfreezeProjectRequest,
     UnfreezeProjectResponse, UnrevokeProjectRequest, UnrevokeProjectResponse, UpdateLimitsRequest,
-    UpdateLimitsResponse, project_service_server::ProjectService,
+    UpdateLimitsResponse, WatchProjectRequest, WatchProjectResponse, project_service_server::ProjectService,
 };
 use tonic::{Request, Response, Status};
 
+use super::project_watch;
 use crate::{
     Service,
     convert::{
@@ -21,10 +22,20 @@ use crate::{
     extract::{extract, extract_idempotent, extract_operator, justified},
     page,
     status::{failed, within},
+    streams::ResponseStream,
 };
 
 #[tonic::async_trait]
 impl ProjectService for Service {
+    type WatchProjectStream = ResponseStream<WatchProjectResponse>;
+
+    async fn watch_project(
+        &self,
+        request: Request<WatchProjectRequest>,
+    ) -> Result<Response<Self::WatchProjectStream>, Status> {
+        project_watch::watch(self, request).await.map(Response::new)
+    }
+
     async fn get_project(
         &self,
         request: Request<GetProjectRequest>,

@@ -50,6 +50,29 @@ async fn retire(desktops: &mut DesktopServiceClient<Channel>, desktop_id: &str) 
 }
 
 #[tokio::test]
+async fn desktops_are_listed_by_the_age_of_their_agent() {
+    let harness = Harness::new().await;
+    let of =
+        |number, version: &str| DesktopFacts { agent_version: version.into(), ..testkit::desktop(number) };
+    let facts = [of(0, "0.0.9"), of(1, env!("CARGO_PKG_VERSION")), of(2, "test")];
+    harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
+    let mut desktops = harness.desktops_client();
+    let outdated = ListDesktopsRequest { outdated: true, ..Default::default() };
+    assert_eq!(listed(&mut desktops, outdated.clone()).await, ["desktop-0"]);
+    let older = ListDesktopsRequest { agent_older_than: "99.0.0".into(), ..Default::default() };
+    assert_eq!(listed(&mut desktops, older.clone()).await, ["desktop-0", "desktop-1"]);
+    let versions = ["test".to_owned(), "0.0.9".to_owned()].into();
+    let named = ListDesktopsRequest { agent_versions: versions, ..Default::default() };
+    assert_eq!(listed(&mut desktops, named).await, ["desktop-0", "desktop-2"]);
+    for wrong in [
+        ListDesktopsRequest { agent_older_than: "latest".into(), ..Default::default() },
+        ListDesktopsRequest { outdated: true, ..older },
+    ] {
+        assert_eq!(refused(desktops.list_desktops(wrong).await).fields, ["agent_older_than"]);
+    }
+}
+
+#[tokio::test]
 async fn an_operators_tags_win_and_stay_when_the_agent_comes_again() {
     let harness = Harness::new().await;
     harness.desktops(2).await;

@@ -10,6 +10,7 @@ mod harness;
 mod insight;
 mod live_output;
 mod metrics;
+mod project_watch;
 mod projects;
 mod records;
 mod scripts;

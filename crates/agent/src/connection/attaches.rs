@@ -157,7 +157,12 @@ impl Established {
 
     fn result(&self, result: OrderResult) -> OrderResult {
         let key = result.key.clone().unwrap_or_default();
-        let message = session_signing::result_message(self.sender(), &key, &result.scripts);
+        let message = session_signing::result_message(
+            self.sender(),
+            &key,
+            &result.scripts,
+            result.reboots_from.as_deref(),
+        );
         OrderResult { authenticator: self.authenticator(&message), ..result }
     }
 

@@ -51,7 +51,7 @@ fn authenticator(attaches: &Attaches) -> Option<Authenticator> {
 
 fn message() -> Vec<u8> {
     let sender = Sender { project_id: "p", desktop_id: "d", agent_id: "a" };
-    session_signing::result_message(sender, &result().key.unwrap(), &result().scripts)
+    session_signing::result_message(sender, &result().key.unwrap(), &result().scripts, None)
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod attaches;
 mod deny_list;
 mod live_output;
 mod order_verifier;
+mod shown_status;
 mod started;
 mod status_file;
 mod stream;

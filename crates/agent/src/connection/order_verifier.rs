@@ -123,6 +123,7 @@ impl OrderVerifier {
             max_running: batch.max_running,
             run_as_user: batch.run_as_user,
             kill_left_processes: batch.kill_left_processes,
+            reboot: batch.reboot,
             retried_task_ids: batch.retried_task_ids,
             trace_context: order.trace_context.clone(),
             signed: None,

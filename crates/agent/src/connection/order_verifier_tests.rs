@@ -2,7 +2,7 @@ use std::fs;
 
 use mtls::{Files, Shown, Signer};
 use proto::{
-    order::ParameterValue,
+    order::{ParameterValue, RebootTerms},
     order_signing::{message, script_sha256, tree},
     scheduler::{Batch, PullResponse, Target},
 };
@@ -43,6 +43,11 @@ fn parameters(ring: &str) -> ScriptParameters {
     ScriptParameters { values: vec![ParameterValue { name: "ring".into(), value: ring.into() }] }
 }
 
+fn reboot(post_finish: &str) -> RebootTerms {
+    let (post_finish, if_user_active) = (post_finish.to_owned(), "wait".to_owned());
+    RebootTerms { exit_codes: vec![3], post_finish, if_user_active, timeout_ms: 900_000 }
+}
+
 fn terms() -> BatchTerms {
     let sha256 = script_sha256("SHELL", "true").unwrap().to_vec();
     BatchTerms {
@@ -65,6 +70,7 @@ fn terms() -> BatchTerms {
         kill_left_processes: true,
         retried_task_ids: vec!["t0".into()],
         deny_list_version: 0,
+        reboot: Some(reboot("reboot")),
     }
 }
 
@@ -106,6 +112,7 @@ impl Rig {
             run_as_user: "root".into(),
             kill_left_processes: false,
             retried_task_ids: Vec::new(),
+            reboot: Some(reboot("stop")),
             trace_context: "trace".into(),
             script_parameters: vec![parameters("forged")],
             signed: Some(signed),
@@ -138,6 +145,7 @@ fn only_stop_and_trace_may_differ_from_the_signed_order() {
         run_as_user: "ada".into(),
         kill_left_processes: true,
         retried_task_ids: vec!["t0".into()],
+        reboot: Some(reboot("reboot")),
         trace_context: "trace".into(),
         script_parameters: vec![parameters("pilot")],
         signed: None,

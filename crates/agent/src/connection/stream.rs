@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, transport::Endpoint};
 
 use super::{
-    attaches::Attaches, live_output::LiveOutputs, order_verifier::OrderVerifier, started::StartedScripts,
-    status_file::Attached,
+    attaches::Attaches, live_output::LiveOutputs, order_verifier::OrderVerifier, shown_status::ShownStatus,
+    started::StartedScripts, status_file::Attached,
 };
 use crate::{
     Config, Error,
@@ -110,6 +110,8 @@ pub(crate) struct Link {
     backoff: Backoff,
     /// Pauses while another process is connected as the desktop, which a person must resolve.
     claim_backoff: Backoff,
+    /// Whether a service manager shows the state of the connection.
+    is_supervised: bool,
 }
 
 /// Marks the end of a connection because of a new certificate.
@@ -155,6 +157,7 @@ impl Link {
             clock,
             backoff,
             claim_backoff,
+            is_supervised: config.is_supervised,
         }
     }
 
@@ -223,6 +226,7 @@ impl Link {
             .map_err(|_| Status::deadline_exceeded("connecting timed out"))??;
         let data_dir = self.data_dir.clone();
         let _attached = blocking(move || Attached::note(&data_dir)).await;
+        let _shown = self.is_supervised.then(|| ShownStatus::attached(endpoint));
         let begun = Instant::now();
         let renewed = async {
             match &self.renewal {
@@ -465,7 +469,7 @@ impl Link {
             }
             Some(attach_response::Message::DenyList(list)) => self.take_deny_list(list).await,
             Some(attach_response::Message::Ack(ack)) => match ack.key {
-                Some(key) => self.orders.acked(key.into()).await,
+                Some(key) => self.orders.acked(key.into(), ack.scripts).await,
                 None => tracing::error!("acknowledgement ignored: it has no key"),
             },
             Some(attach_response::Message::Stop(stop)) => match stop.key {

@@ -37,6 +37,7 @@ pub(crate) fn launch(prepared: Prepared, program: &RunnerProgram) -> Result<Supe
             // none of its variables but those by which a runner is found.
             .env_clear()
             .env(runner::MARK, &spec.id)
+            .envs(program.mount_namespace.iter().map(|path| (runner::MOUNT_NAMESPACE, path)))
             .envs(spec.env.iter().filter(|(name, _)| name == DESKTOP_ID).map(|(name, value)| (name, value)))
             .stdin(passed)
             .stdout(Stdio::null())

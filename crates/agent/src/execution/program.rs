@@ -12,6 +12,8 @@ use std::{
 pub struct RunnerProgram {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
+    /// Mount namespace of scripts; `None` for that of the agent.
+    pub(crate) mount_namespace: Option<PathBuf>,
 }
 
 impl RunnerProgram {
@@ -25,7 +27,7 @@ impl RunnerProgram {
         let this = env::current_exe()?;
         let beside = this.with_file_name("graywave-runner").with_extension(env::consts::EXE_EXTENSION);
         Ok(if beside.is_file() {
-            Self { program: beside, arguments: Vec::new() }
+            Self { program: beside, arguments: Vec::new(), mount_namespace: None }
         } else {
             Self::contained(&this)
         })
@@ -33,7 +35,14 @@ impl RunnerProgram {
 
     /// A program that contains the runner.
     pub fn contained(program: &Path) -> Self {
-        Self { program: program.to_owned(), arguments: vec![runner::RUNNER_ARGUMENT.into()] }
+        let arguments = vec![runner::RUNNER_ARGUMENT.into()];
+        Self { program: program.to_owned(), arguments, mount_namespace: None }
+    }
+
+    /// The same program, whose scripts run in a mount namespace, such as `/proc/1/ns/mnt`.
+    #[must_use]
+    pub fn in_mount_namespace(self, mount_namespace: Option<PathBuf>) -> Self {
+        Self { mount_namespace, ..self }
     }
 
     /// The agent's binary that is built together with the unit tests.

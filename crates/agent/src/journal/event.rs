@@ -151,8 +151,47 @@ pub(crate) enum Event {
     NotStarted { key: Key, script: u32 },
     /// A script succeeded and another one follows.
     ScriptFinished { key: Key, result: Record },
+    /// The desktop is to reboot before the remaining scripts of the order, with the results so far.
+    /// They run in the next boot, when the control plane sends the order again.
+    Paused { key: Key, script_count: u32, first_script: u32, results: Vec<Record>, action: GoDown },
     /// The order has ended, with the results for the worker.
-    Finished { key: Key, results: Vec<Record> },
+    Finished {
+        key: Key,
+        results: Vec<Record>,
+        /// What the desktop does once the results are stored. Older journals lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action: Option<GoDown>,
+    },
     /// The worker has stored the result.
     Acked { key: Key },
+    /// The desktop does not go down for this order any more: its time is over, or it has rebooted.
+    ActionDropped { key: Key },
+}
+
+/// How a desktop goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    Reboot,
+    PowerOff,
+}
+
+/// Treatment of a person who uses the desktop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IfUserActive {
+    Wait,
+    Ask,
+    Force,
+}
+
+/// A reboot or power-off that follows an acknowledged result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GoDown {
+    pub(crate) way: Way,
+    /// Boot in which the script ended. In any other boot the action is done.
+    pub(crate) boot_id: String,
+    /// Time in Unix milliseconds, by the control plane's clock, after which nothing is done.
+    pub(crate) until: i64,
+    pub(crate) if_user_active: IfUserActive,
 }

@@ -110,7 +110,12 @@ impl Journal {
     /// `started` event on disk prevents a second start.
     pub(crate) fn record(&self, event: Event) {
         let mut inner = self.inner();
-        let sync = matches!(&event, Event::Finished { results, .. } if !are_proved_by_runs(results));
+        let sync = match &event {
+            // The desktop is about to go down.
+            Event::Paused { .. } | Event::Finished { action: Some(_), .. } => true,
+            Event::Finished { results, .. } => !are_proved_by_runs(results),
+            _ => false,
+        };
         if let Err(error) = inner.append(&event, sync) {
             tracing::error!(%error, "writing the journal failed; the event is kept in memory");
         }

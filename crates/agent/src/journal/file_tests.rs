@@ -9,7 +9,7 @@ fn key(task: &str) -> Key {
 
 fn finished(task: &str, output: &str) -> Event {
     let result = Record { output: output.into(), ..Record::bare(0, ScriptOutcome::Failed, "exit code 1", 2) };
-    Event::Finished { key: key(task), results: vec![result] }
+    Event::Finished { key: key(task), results: vec![result], action: None }
 }
 
 fn span(count: u32) -> Span {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry};
 
 use proto::agent::OrderResult;
 
-use super::event::{Event, Key, Record, Span};
+use super::event::{Event, GoDown, Key, Record, Span, Way};
 
 #[cfg(test)]
 #[path = "state_tests.rs"]
@@ -23,6 +23,8 @@ pub(crate) struct JournalState {
     acked: VecDeque<Key>,
     last_number: u64,
     unacked_bytes: usize,
+    /// What the desktop still has to do for paused and finished orders.
+    actions: HashMap<Key, GoDown>,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,17 @@ struct Running {
     first_script: u32,
     started: BTreeMap<u32, i64>,
     finished: BTreeMap<u32, Record>,
+    /// Set from a pause before a reboot until the next script starts.
+    pause: Option<Pause>,
+}
+
+#[derive(Debug)]
+struct Pause {
+    /// Results of all scripts before the reboot.
+    results: Vec<Record>,
+    /// Key in `unacked`; `None` once acknowledged.
+    number: Option<u64>,
+    action: GoDown,
 }
 
 fn bytes(results: &[Record]) -> usize {
@@ -84,6 +97,7 @@ impl JournalState {
         match event {
             Event::Opened => {}
             Event::Started { key, script, script_count, first_script, at } => {
+                self.end_pause(&key);
                 if let Some(running) = self.running_mut(key) {
                     running.first_script = running.first_script.max(first_script);
                     running.script_count = running.script_count.max(script_count);
@@ -97,15 +111,66 @@ impl JournalState {
                     running.finished.insert(result.script, result);
                 }
             }
-            Event::Finished { key, results } => {
+            Event::Paused { key, script_count, first_script, results, action } => {
+                self.pause(key, script_count, first_script, results, action);
+            }
+            Event::Finished { key, results, action } => {
                 if !matches!(self.orders.get(&key), Some(Order::Finished { .. })) {
-                    self.last_number += 1;
-                    self.unacked_bytes += bytes(&results);
-                    self.unacked.insert(self.last_number, key.clone());
-                    self.orders.insert(key, Order::Finished { results, number: Some(self.last_number) });
+                    self.end_pause(&key);
+                    let number = self.add_unacked(&key, &results);
+                    self.set_action(&key, action);
+                    self.orders.insert(key, Order::Finished { results, number: Some(number) });
                 }
             }
             Event::Acked { key } => self.ack(key),
+            Event::ActionDropped { key } => self.set_action(&key, None),
+        }
+    }
+
+    fn set_action(&mut self, key: &Key, action: Option<GoDown>) {
+        match action {
+            Some(action) => drop(self.actions.insert(key.clone(), action)),
+            None => drop(self.actions.remove(key)),
+        }
+    }
+
+    fn add_unacked(&mut self, key: &Key, results: &[Record]) -> u64 {
+        self.last_number += 1;
+        self.unacked_bytes += bytes(results);
+        self.unacked.insert(self.last_number, key.clone());
+        self.last_number
+    }
+
+    fn pause(
+        &mut self,
+        key: Key,
+        script_count: u32,
+        first_script: u32,
+        results: Vec<Record>,
+        action: GoDown,
+    ) {
+        self.end_pause(&key);
+        if matches!(self.orders.get(&key), Some(Order::Finished { .. })) {
+            return;
+        }
+        let number = self.add_unacked(&key, &results);
+        self.set_action(&key, Some(action.clone()));
+        let Some(running) = self.running_mut(key) else { return };
+        running.script_count = running.script_count.max(script_count);
+        running.first_script = running.first_script.max(first_script);
+        let ended = results.iter().filter(|result| result.script >= first_script);
+        running.finished.extend(ended.map(|result| (result.script, result.clone())));
+        running.pause = Some(Pause { results, number: Some(number), action });
+    }
+
+    /// Ends a pause, because the next script starts or the order has ended.
+    fn end_pause(&mut self, key: &Key) {
+        let Some(Order::Running(running)) = self.orders.get_mut(key) else { return };
+        let Some(Pause { results, number, .. }) = running.pause.take() else { return };
+        self.actions.remove(key);
+        if let Some(number) = number {
+            self.unacked.remove(&number);
+            self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes(&results));
         }
     }
 
@@ -127,6 +192,14 @@ impl JournalState {
     }
 
     fn ack(&mut self, key: Key) {
+        if let Some(Order::Running(Running { pause: Some(pause), .. })) = self.orders.get_mut(&key) {
+            // Its results stay: the order ends with them.
+            if let Some(number) = pause.number.take() {
+                self.unacked.remove(&number);
+                self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes(&pause.results));
+            }
+            return;
+        }
         let Some(Order::Finished { results, number }) = self.orders.get_mut(&key) else { return };
         let Some(number) = number.take() else { return };
         self.unacked.remove(&number);
@@ -140,14 +213,71 @@ impl JournalState {
             && let Some(oldest) = self.acked.pop_front()
         {
             self.orders.remove(&oldest);
+            self.actions.remove(&oldest);
         }
     }
 
-    /// Result of a finished order; `None` if it has not finished.
+    /// Result of a finished order, or of the scripts before a reboot; `None` while it runs.
     pub(crate) fn result(&self, key: &Key) -> Option<OrderResult> {
-        let Some(Order::Finished { results, .. }) = self.orders.get(key) else { return None };
+        let results = self.results(key)?;
         let scripts = results.iter().cloned().map(Into::into).collect();
-        Some(OrderResult { key: Some(key.clone().into()), scripts, ..OrderResult::default() })
+        let reboots = match self.orders.get(key) {
+            Some(Order::Running(Running { pause: Some(pause), .. })) => Some(&pause.action),
+            _ => self.actions.get(key).filter(|action| action.way == Way::Reboot),
+        };
+        let reboots_from = reboots.map(|action| action.boot_id.clone());
+        Some(OrderResult { key: Some(key.clone().into()), scripts, reboots_from, ..OrderResult::default() })
+    }
+
+    fn results(&self, key: &Key) -> Option<&[Record]> {
+        match self.orders.get(key)? {
+            Order::Finished { results, .. } => Some(results),
+            Order::Running(Running { pause: Some(pause), .. }) => Some(&pause.results),
+            Order::Running(_) => None,
+        }
+    }
+
+    /// Number of results of a finished or paused order; `None` while it runs.
+    pub(crate) fn result_count(&self, key: &Key) -> Option<u32> {
+        self.results(key).map(|results| u32::try_from(results.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Actions whose results are acknowledged, in the order of their deadlines.
+    pub(crate) fn due_actions(&self) -> Vec<(Key, GoDown)> {
+        let is_acked = |key: &Key| match self.orders.get(key) {
+            Some(Order::Finished { number, .. }) => number.is_none(),
+            Some(Order::Running(Running { pause: Some(pause), .. })) => pause.number.is_none(),
+            Some(Order::Running(_)) | None => false,
+        };
+        let due = self.actions.iter().filter(|(key, _)| is_acked(key));
+        let mut due: Vec<_> = due.map(|(key, action)| (key.clone(), action.clone())).collect();
+        due.sort_by(|(one, a), (other, b)| {
+            (a.until, &one.task, one.ordinal).cmp(&(b.until, &other.task, other.ordinal))
+        });
+        due
+    }
+
+    /// Orders that wait for a reboot, with the action that they wait for.
+    pub(crate) fn paused(&self) -> Vec<(RunningOrder, GoDown)> {
+        let paused = |(key, order): (&Key, &Order)| match order {
+            Order::Running(running) => {
+                running.pause.as_ref().map(|pause| (running.describe(key), pause.action.clone()))
+            }
+            Order::Finished { .. } => None,
+        };
+        self.orders.iter().filter_map(paused).collect()
+    }
+
+    /// Returns the action that a paused order waits for, if its results are acknowledged.
+    pub(crate) fn acked_pause(&self, key: &Key) -> Option<&GoDown> {
+        let Some(Order::Running(Running { pause: Some(pause), .. })) = self.orders.get(key) else {
+            return None;
+        };
+        Some(&pause.action).filter(|_| pause.number.is_none())
+    }
+
+    pub(crate) fn is_paused(&self, key: &Key) -> bool {
+        matches!(self.orders.get(key), Some(Order::Running(Running { pause: Some(_), .. })))
     }
 
     /// Approximate size in bytes of the unacknowledged results, on disk and in memory.
@@ -237,12 +367,35 @@ impl JournalState {
                     events.push(Event::ScriptFinished { key: key.clone(), result: result.clone() });
                 }
             }
+            events.extend(self.pause_of(key, running));
+        }
+        events
+    }
+
+    /// Events of a pause. Paused orders that are acknowledged get numbers of their own, which end with
+    /// the acknowledgement.
+    fn pause_of(&self, key: &Key, running: &Running) -> Vec<Event> {
+        let Some(pause) = &running.pause else { return Vec::new() };
+        let key = || key.clone();
+        let mut events = vec![Event::Paused {
+            key: key(),
+            script_count: running.script_count,
+            first_script: running.first_script,
+            results: pause.results.clone(),
+            action: pause.action.clone(),
+        }];
+        if pause.number.is_none() {
+            events.push(Event::Acked { key: key() });
+        }
+        if !self.actions.contains_key(&key()) {
+            events.push(Event::ActionDropped { key: key() });
         }
         events
     }
 
     fn finish_of(&self, key: &Key) -> Option<Event> {
         let Some(Order::Finished { results, .. }) = self.orders.get(key) else { return None };
-        Some(Event::Finished { key: key.clone(), results: results.clone() })
+        let action = self.actions.get(key).cloned();
+        Some(Event::Finished { key: key.clone(), results: results.clone(), action })
     }
 }

@@ -19,7 +19,7 @@ fn succeeded(task: &str, script: u32) -> Event {
 }
 
 fn finished(task: &str) -> Event {
-    Event::Finished { key: key(task), results: vec![record(0, ScriptOutcome::Success)] }
+    Event::Finished { key: key(task), results: vec![record(0, ScriptOutcome::Success)], action: None }
 }
 
 fn acked(task: &str) -> Event {
@@ -73,7 +73,8 @@ fn acknowledged_result_keeps_its_outcome_without_output() {
 fn what_says_nothing_new_changes_nothing() {
     let mut book = book_of([acked("a"), finished("a")]);
     assert_eq!(unacked(&book), ["a"], "an acknowledgement of an unknown order changes nothing");
-    let other = Event::Finished { key: key("a"), results: vec![record(0, ScriptOutcome::Failed)] };
+    let other =
+        Event::Finished { key: key("a"), results: vec![record(0, ScriptOutcome::Failed)], action: None };
     [other, started("a", 0, 1), succeeded("a", 0)].into_iter().for_each(|event| book.apply(event));
     assert_eq!(book.result(&key("a")).unwrap().scripts[0].outcome, "SUCCESS");
     assert_eq!(unacked(&book), ["a"]);
@@ -177,4 +178,69 @@ fn start_taken_back_leaves_an_unknown_order() {
     // An order that has finished keeps its results.
     book = book_of([started("a", 0, 1), finished("a"), not_started(0)]);
     assert!(book.is_finished(&key("a")));
+}
+
+fn reboot(boot_id: &str) -> GoDown {
+    let if_user_active = crate::journal::IfUserActive::Wait;
+    GoDown { way: Way::Reboot, boot_id: boot_id.into(), until: 100, if_user_active }
+}
+
+fn paused(task: &str) -> Event {
+    Event::Paused {
+        key: key(task),
+        script_count: 2,
+        first_script: 0,
+        results: vec![record(0, ScriptOutcome::Success)],
+        action: reboot("b1"),
+    }
+}
+
+#[test]
+fn paused_order_reports_its_results_until_the_next_script_starts() {
+    let mut book = book_of([started("a", 0, 2), paused("a")]);
+    assert_eq!(unacked(&book), ["a"]);
+    let result = book.result(&key("a")).unwrap();
+    assert_eq!((result.scripts.len(), result.reboots_from.as_deref()), (1, Some("b1")));
+    assert!(
+        book.is_paused(&key("a")) && book.due_actions().is_empty() && book.acked_pause(&key("a")).is_none()
+    );
+    book.apply(acked("a"));
+    assert_eq!((unacked(&book).len(), book.unacked_bytes()), (0, 0));
+    assert_eq!(book.due_actions(), [(key("a"), reboot("b1"))]);
+    assert_eq!(book.acked_pause(&key("a")), Some(&reboot("b1")));
+    book.apply(started("a", 1, 2));
+    assert!(!book.is_paused(&key("a")) && book.due_actions().is_empty());
+    assert_eq!(book.result(&key("a")), None);
+    assert_eq!(book.running_order(&key("a")).unwrap().finished.len(), 1);
+}
+
+#[test]
+fn pause_and_its_action_survive_a_rewrite() {
+    let dropped = || Event::ActionDropped { key: key("a") };
+    for events in [
+        vec![started("a", 0, 2), paused("a")],
+        vec![started("a", 0, 2), paused("a"), acked("a")],
+        vec![started("a", 0, 2), paused("a"), acked("a"), dropped()],
+    ] {
+        let book = book_of(events.clone());
+        let again = book_of(book.events());
+        assert_eq!(again.due_actions(), book.due_actions(), "{events:?}");
+        assert_eq!(unacked(&again), unacked(&book), "{events:?}");
+        assert_eq!(again.unacked_bytes(), book.unacked_bytes(), "{events:?}");
+        assert_eq!(again.acked_pause(&key("a")), book.acked_pause(&key("a")), "{events:?}");
+        assert_eq!(again.result(&key("a")), book.result(&key("a")), "{events:?}");
+    }
+}
+
+#[test]
+fn action_of_a_finished_order_is_due_after_its_acknowledgement() {
+    let results = vec![record(0, ScriptOutcome::Success)];
+    let finished = Event::Finished { key: key("a"), results, action: Some(reboot("b1")) };
+    let mut book = book_of([started("a", 0, 1), finished]);
+    assert_eq!(book.result(&key("a")).unwrap().reboots_from.as_deref(), Some("b1"));
+    assert!(book.due_actions().is_empty());
+    book.apply(acked("a"));
+    assert_eq!(book_of(book.events()).due_actions(), [(key("a"), reboot("b1"))]);
+    book.apply(Event::ActionDropped { key: key("a") });
+    assert!(book.due_actions().is_empty());
 }

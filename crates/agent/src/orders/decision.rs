@@ -8,6 +8,7 @@ use crate::{
 };
 
 pub(super) const LATE: &str = "the delivery deadline passed before it could start";
+pub(super) const GOES_DOWN: &str = "the desktop is about to go down";
 pub(super) const NEVER_STARTED: &str = "the agent stopped before the script started";
 
 /// Range of an order's scripts to run. The error is the reason for the rejection, with the range
@@ -82,6 +83,13 @@ pub(super) fn abandoned(span: Span, known: &[Record], now: i64) -> Vec<Record> {
         results.push(next);
     }
     results.split_off(known.len())
+}
+
+/// Results of the scripts that waited for a reboot and never start.
+pub(super) fn not_continued(span: Span, known: &[Record], now: i64) -> Vec<Record> {
+    let reason = "never started: the task did not continue it after the reboot";
+    let remaining = u32::try_from(known.len()).unwrap_or(span.count)..span.count;
+    remaining.map(|script| Record::bare(script, ScriptOutcome::Skipped, reason, now)).collect()
 }
 
 fn ended(span: Span, now: i64, wanted: impl Fn(u32) -> Record) -> Vec<Record> {

@@ -57,7 +57,10 @@ impl Dispatcher {
                 next = self.queue.next(|next| number < most(self.max_parallel, &next.order)) => {
                     running.spawn(run_order(next));
                 }
-                _ = sweep_again.tick() => _sweep = self.shared.scratch.remove_leftovers(),
+                _ = sweep_again.tick() => {
+                    _sweep = self.shared.scratch.remove_leftovers();
+                    self.shared.end_forgotten_pauses().await;
+                }
                 overdue = self.queue.overdue(|| self.shared.now_ms()) => {
                     overdue.into_iter().for_each(|accepted| accepted.active.give_back(LATE, false));
                 }

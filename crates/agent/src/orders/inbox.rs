@@ -11,8 +11,9 @@ use runner::RunDir;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    decision::{self, LATE},
+    decision::{self, GOES_DOWN, LATE},
     queue::Queue,
+    reboot::Permission,
     state::{Accepted, Active, Shared, Standing},
 };
 use crate::{
@@ -76,8 +77,14 @@ impl Orders {
         }
         match self.shared.standing(&key).await {
             Standing::Unknown => {}
-            Standing::Finished => return Some(key),
-            Standing::Running(recovered) => {
+            Standing::Finished | Standing::Paused => return Some(key),
+            Standing::Rebooted(recovered) if order.query_only => {
+                // The task was halted meanwhile.
+                drop(active);
+                self.shared.end_pause(recovered, self.shared.now_ms()).await;
+                return None;
+            }
+            Standing::Running(recovered) | Standing::Rebooted(recovered) => {
                 let span = recovered.span;
                 if self.queue.push(Accepted { active, order, span, recovered: Some(recovered) }).is_err() {
                     tracing::warn!("the queue is full; a later order continues a script of an earlier agent");
@@ -105,6 +112,10 @@ impl Orders {
     /// Queues an order. An order that the desktop has no room for is given back. An order that
     /// arrives after its deadline is rejected: it was delivered late.
     async fn enqueue(&self, accepted: Accepted) {
+        if let Err(reason) = Permission::of(&accepted.order, self.shared.boot_id.as_deref()) {
+            let Accepted { active, span, .. } = accepted;
+            return active.reject(span, &reason).await;
+        }
         if accepted.is_late(self.shared.now_ms()) {
             let Accepted { active, span, .. } = accepted;
             active.reject(span, LATE).await;
@@ -113,7 +124,11 @@ impl Orders {
         } else {
             let retried = accepted.order.retried_task_ids.clone();
             if let Err(refused) = self.queue.push(accepted) {
-                refused.active.give_back("too many orders are queued on this desktop", true);
+                let reason = match self.queue.is_closed() {
+                    true => GOES_DOWN,
+                    false => "too many orders are queued on this desktop",
+                };
+                refused.active.give_back(reason, true);
             } else {
                 self.stop_earlier(&retried).await;
             }
@@ -141,6 +156,12 @@ impl Orders {
     /// Whether an order is queued or running.
     pub(crate) fn is_active(&self) -> bool {
         !self.shared.active().is_empty()
+    }
+
+    /// Returns [`Self::is_active`] as a function of its own.
+    pub(crate) fn activity(&self) -> impl Fn() -> bool + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || !shared.active().is_empty()
     }
 
     /// Run directory of a script of an active order; `None` if the order is not active.
@@ -179,7 +200,7 @@ impl Orders {
         match self.shared.standing(&key).await {
             Standing::Finished => return Some(Answer::FromJournal(key)),
             // Its script may still run, and ends with a result of its own.
-            Standing::Running(_) => return None,
+            Standing::Running(_) | Standing::Paused | Standing::Rebooted(_) => return None,
             Standing::Unknown => {}
         }
         let count = order.scripts.len().clamp(1, MAX_SCRIPTS_PER_TASK);
@@ -190,7 +211,7 @@ impl Orders {
             key: Some(key.into()),
             scripts,
             trace_context: order.trace_context,
-            authenticator: None,
+            ..OrderResult::default()
         }))
     }
 
@@ -209,16 +230,21 @@ impl Orders {
         }
     }
 
-    /// Records that the worker has stored the result.
-    pub(crate) async fn acked(&self, key: Key) {
-        self.shared.traces.forget(&key);
+    /// Records that the worker has stored the result with this number of scripts; 0 is any number. A
+    /// late acknowledgement of the scripts before a reboot does not confirm the remaining ones.
+    pub(crate) async fn acked(&self, key: Key, scripts: u32) {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
+            if scripts != 0 && shared.journal.book(|book| book.result_count(&key)) != Some(scripts) {
+                return;
+            }
+            shared.traces.forget(&key);
             let script_count = shared.journal.book(|book| book.script_count(&key));
             shared.journal.record(Event::Acked { key: key.clone() });
             shared.remove_runs(&key, script_count);
         })
         .await;
+        self.shared.action_due.notify_one();
     }
 
     /// Finished and unacknowledged orders with a number above `after`.

@@ -3,8 +3,10 @@
 mod decision;
 mod dispatcher;
 mod earlier;
+mod going_down;
 mod inbox;
 mod queue;
+mod reboot;
 mod run;
 mod setup;
 mod state;

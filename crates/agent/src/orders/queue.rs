@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,9 @@ const LOOK_AT_TIME_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<VecDeque<Accepted>>,
+    /// Whether nothing leaves the queue, and no new order enters it, because the desktop is about to
+    /// go down. Read and written under the lock of `waiting`.
+    is_closed: AtomicBool,
     arrived: Notify,
     /// Notifies the wait for the next deadline.
     deadline_changed: Notify,
@@ -28,10 +34,11 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends an order; returns it if the queue is full.
+    /// Appends an order; returns it if the queue is full, or closed for orders that have not begun.
     pub(super) fn push(&self, order: Accepted) -> Result<(), Box<Accepted>> {
         let mut waiting = self.waiting();
-        if waiting.len() >= MAX_ORDERS_PER_AGENT {
+        let is_closed = self.is_closed.load(Ordering::Relaxed) && order.recovered.is_none();
+        if waiting.len() >= MAX_ORDERS_PER_AGENT || is_closed {
             return Err(Box::new(order));
         }
         waiting.push_back(order);
@@ -45,7 +52,11 @@ impl Queue {
     /// an order fits.
     pub(super) async fn next(&self, fits: impl Fn(&Accepted) -> bool) -> Accepted {
         loop {
-            let next = self.waiting().pop_front_if(|order| fits(order));
+            let next = {
+                let mut waiting = self.waiting();
+                let is_closed = self.is_closed.load(Ordering::Relaxed);
+                waiting.pop_front_if(|order| !is_closed && fits(order))
+            };
             match next {
                 Some(order) => return order,
                 None => self.arrived.notified().await,
@@ -70,6 +81,41 @@ impl Queue {
             };
             let _changed = timeout(pause, self.deadline_changed.notified()).await;
         }
+    }
+
+    /// Closes the queue, and removes the orders that no agent has begun.
+    pub(super) fn close(&self) -> Vec<Accepted> {
+        let mut waiting = self.waiting();
+        self.is_closed.store(true, Ordering::Relaxed);
+        let (begun, others) = waiting.drain(..).partition(|order| order.recovered.is_some());
+        *waiting = begun;
+        drop(waiting);
+        self.arrived.notify_one();
+        Vec::from(others)
+    }
+
+    /// Returns when the queue is closed.
+    #[cfg(test)]
+    pub(super) async fn closed(&self) {
+        while !self.is_closed() {
+            self.arrived.notified().await;
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Opens the queue.
+    pub(super) fn open(&self) {
+        let waiting = self.waiting();
+        self.is_closed.store(false, Ordering::Relaxed);
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting().len()
     }
 
     /// Removes the first order that matches.

@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 use super::{
     decision::{self, LATE, NEVER_STARTED, Turn},
     earlier::Earlier,
+    reboot::Permission,
     state::{Accepted, Active, Shared, is_late},
 };
 use crate::{
@@ -56,6 +57,8 @@ async fn run_traced(accepted: Accepted) {
             return active.give_back(LATE, false);
         }
     }
+    // An order of an earlier agent had a valid permission when it began.
+    let permission = Permission::of(&order, active.shared.boot_id.as_deref()).ok().flatten();
     for (number, script) in (0..).zip(&order.scripts).skip(results.len()) {
         let now = active.shared.now_ms();
         let result = match decision::turn(number, span, results.last(), active.stop.position(), now) {
@@ -80,10 +83,18 @@ async fn run_traced(accepted: Accepted) {
                 result
             }
         };
+        let now = active.shared.now_ms();
+        let reboot = permission.as_ref().and_then(|permission| permission.after_script(&result, now));
         results.push(result);
+        let remain = number + 1 < span.count && !active.stop.reaches(number + 1);
+        if let Some(action) = reboot.filter(|_| remain) {
+            return active.pause(span, results, action).await;
+        }
     }
     results.extend(decision::abandoned(span, &results, active.shared.now_ms()));
-    active.finish(results).await;
+    let now = active.shared.now_ms();
+    let action = permission.and_then(|permission| permission.after_order(span, &results, now));
+    active.finish_with(results, action).await;
 }
 
 impl Active {

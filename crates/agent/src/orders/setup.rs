@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     dispatcher::Dispatcher,
+    going_down::GoingDown,
     inbox::Orders,
     queue::Queue,
     state::{Accepted, Active, Shared},
@@ -24,13 +25,13 @@ use crate::{
     scratch::Scratch,
 };
 
-/// Creates the connection side and the dispatcher.
+/// Creates the connection side, the dispatcher, and the executor of reboots.
 pub(crate) fn new(
     config: &Config,
     journal: Arc<Journal>,
     clock: Clock,
     stop: CancellationToken,
-) -> (Orders, Dispatcher) {
+) -> (Orders, Dispatcher, GoingDown) {
     let queue = Arc::new(Queue::default());
     let shared = Arc::new(Shared {
         journal,
@@ -46,6 +47,8 @@ pub(crate) fn new(
         traces: Traces::default(),
         returns: Mutex::default(),
         finished: Notify::new(),
+        boot_id: Some(config.desktop.boot_id.clone()).filter(|id| !id.is_empty()),
+        action_due: Notify::new(),
         stop,
         at_stop: if config.ends_scripts { AgentStop::EndScripts } else { AgentStop::Detach },
         end_scripts: CancellationToken::new(),
@@ -57,13 +60,21 @@ pub(crate) fn new(
         max_parallel: config.max_parallel,
         recovered,
     };
-    (Orders { shared, queue }, dispatcher)
+    let going_down = GoingDown {
+        shared: Arc::clone(&shared),
+        queue: Arc::clone(&queue),
+        power: config.power.clone(),
+        boot_id: shared.boot_id.clone(),
+    };
+    (Orders { shared, queue }, dispatcher, going_down)
 }
 
 /// Orders that an earlier agent began. They are active before the first connection, so that none is
 /// accepted again.
 fn recover(shared: &Arc<Shared>) -> Vec<Accepted> {
-    let running = shared.journal.book(JournalState::running);
+    let mut running = shared.journal.book(JournalState::running);
+    // The control plane sends these again, once it knows of the reboot.
+    running.retain(|order| !shared.journal.book(|book| book.is_paused(&order.key)));
     let accepted = running.into_iter().filter_map(|running| {
         let active = Active::new(shared, &running.key, None)?;
         Some(Accepted { active, order: Order::default(), span: running.span, recovered: Some(running) })

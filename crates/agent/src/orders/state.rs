@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{decision, stop_point::StopPoint, traces::Traces};
 use crate::{
     execution::{AgentStop, RunnerProgram, Runs},
-    journal::{Event, Journal, JournalState, Key, Record, RunningOrder, Span, blocking},
+    journal::{Event, GoDown, Journal, JournalState, Key, Record, RunningOrder, Span, blocking},
     scratch::Scratch,
 };
 
@@ -46,6 +46,10 @@ pub(super) struct Shared {
     pub(super) returns: Mutex<Vec<OrderReturn>>,
     /// Notifies the connection of finished orders and of orders to give back.
     pub(super) finished: Notify,
+    /// Id of the present boot; `None` if the desktop may not go down, or the id is unknown.
+    pub(super) boot_id: Option<String>,
+    /// Notifies the executor of reboots that an action may be due.
+    pub(super) action_due: Notify,
     pub(super) stop: CancellationToken,
     /// What `stop` does to running scripts.
     pub(super) at_stop: AgentStop,
@@ -80,6 +84,10 @@ pub(super) enum Standing {
     Unknown,
     /// An earlier agent began it, or its execution panicked.
     Running(RunningOrder),
+    /// It waits for a reboot of the desktop, or for the acknowledgement before it.
+    Paused,
+    /// The desktop has rebooted: the remaining scripts may start.
+    Rebooted(RunningOrder),
     Finished,
 }
 
@@ -118,12 +126,31 @@ impl Active {
 impl Active {
     /// Ends the order. It is no longer active when the connection is notified, so that a duplicate
     /// is answered from the journal.
-    pub(super) async fn finish(mut self, results: Vec<Record>) {
+    pub(super) async fn finish(self, results: Vec<Record>) {
+        self.finish_with(results, None).await;
+    }
+
+    /// Ends the order; the desktop then goes down if the order asks for it.
+    pub(super) async fn finish_with(mut self, results: Vec<Record>, action: Option<GoDown>) {
         let shared = Arc::clone(&self.shared);
         if let Some(trace_context) = self.trace_context.take() {
             shared.traces.keep(self.key.clone(), trace_context);
         }
-        shared.record(Event::Finished { key: self.key.clone(), results }).await;
+        shared.record(Event::Finished { key: self.key.clone(), results, action }).await;
+        drop(self);
+        shared.finished.notify_one();
+    }
+
+    /// Pauses the order before its remaining scripts: the desktop reboots once the results are
+    /// stored.
+    pub(super) async fn pause(mut self, span: Span, results: Vec<Record>, action: GoDown) {
+        let shared = Arc::clone(&self.shared);
+        if let Some(trace_context) = self.trace_context.take() {
+            shared.traces.keep(self.key.clone(), trace_context);
+        }
+        let (key, Span { first, count }) = (self.key.clone(), span);
+        let paused = Event::Paused { key, script_count: count, first_script: first, results, action };
+        shared.record(paused).await;
         drop(self);
         shared.finished.notify_one();
     }
@@ -193,11 +220,26 @@ impl Shared {
         blocking(move || journal.book(JournalState::unacked_bytes)).await > MAX_UNACKED_BYTES
     }
 
+    /// Ends a paused order without its remaining scripts.
+    pub(super) async fn end_pause(&self, order: RunningOrder, now: i64) {
+        let RunningOrder { key, span, finished, .. } = order;
+        let mut results: Vec<Record> = (0..span.first).map(|script| Record::carried(script, now)).collect();
+        results.extend(finished);
+        results.extend(decision::not_continued(span, &results, now));
+        self.record(Event::Finished { key, results, action: None }).await;
+        self.finished.notify_one();
+    }
+
     /// What the journal knows of an inactive order.
     pub(super) async fn standing(&self, key: &Key) -> Standing {
-        let (journal, key) = (Arc::clone(&self.journal), key.clone());
+        let (journal, key, boot_id) = (Arc::clone(&self.journal), key.clone(), self.boot_id.clone());
         blocking(move || {
             journal.book(|book| match book.running_order(&key) {
+                Some(running) if book.is_paused(&key) => {
+                    let before = book.acked_pause(&key).map(|action| &action.boot_id);
+                    let has_rebooted = before.is_some_and(|before| boot_id.is_some_and(|now| now != *before));
+                    if has_rebooted { Standing::Rebooted(running) } else { Standing::Paused }
+                }
                 Some(running) => Standing::Running(running),
                 None if book.is_finished(&key) => Standing::Finished,
                 None => Standing::Unknown,

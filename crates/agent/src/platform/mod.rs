@@ -35,12 +35,13 @@ pub(crate) struct Program {
 #[cfg(test)]
 pub(crate) use system::full_disk;
 pub(crate) use system::{
-    ControlStream, LocalListener, ScriptsDir, account, add_permissions, batch, connect, connect_local,
-    control_pair, create_private_dir, create_private_subdirectory, create_run_directory, detach, environment,
-    host_name, is_noexec, is_obstacle, leads_nowhere, lock_directory, look_up, make_usable, new_private_file,
-    occupied, open_lock_file, os_version, powershell, replace_file, shell, write_script,
+    ControlStream, LocalListener, ScriptsDir, account, active_users, add_permissions, batch, connect,
+    connect_local, control_pair, create_private_dir, create_private_subdirectory, create_run_directory,
+    detach, environment, host_name, is_noexec, is_obstacle, leads_nowhere, lock_directory, look_up,
+    make_usable, new_private_file, notify_ready, notify_status, notify_stopping, occupied, open_lock_file,
+    os_version, power_command, powershell, replace_file, shell, show_message, write_script,
 };
 pub use system::{
-    default_data_dir, enter_data_dir, install_service, run_as_init, run_service, stop_requested,
-    uninstall_service,
+    default_data_dir, enter_data_dir, install_service, is_supervised, run_as_init, run_service,
+    stop_requested, uninstall_service,
 };

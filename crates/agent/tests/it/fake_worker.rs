@@ -131,7 +131,7 @@ impl Session {
     }
 
     pub(crate) async fn ack(&self, key: ExecutionKey) {
-        self.send(attach_response::Message::Ack(ResultAck { key: Some(key) })).await;
+        self.send(attach_response::Message::Ack(ResultAck { key: Some(key), scripts: 0 })).await;
     }
 
     /// Next result of the agent. Reports of started scripts, output and questions for the time are

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Error, Reason, rollout::RolloutRequest, submission::ExecutionRequest};
+use domain::{
+    Error, Reason, return_policy::PostFinish, rollout::RolloutRequest, submission::ExecutionRequest,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -44,27 +46,41 @@ pub(crate) struct Execution {
     /// Values of parameters that the scripts declare. A script gets each value as the environment
     /// variable `GRAYWAVE_PARAM_NAME`, in capitals.
     parameters: Option<BTreeMap<String, String>>,
-    /// Not supported. A request that sets this field is refused.
+    /// Refused unless it is empty: the published service names no value of this field.
     #[schema(ignore)]
     pre_start: Option<String>,
-    #[schema(ignore)]
+    /// Action on each desktop after its last script: `STOP` or `REBOOT`.
+    #[schema(pattern = "^(STOP|REBOOT|stop|reboot)$")]
     post_finish: Option<String>,
 }
 
-/// Refuses fields that would change the run: to accept and ignore them would mislead the caller.
-/// Other unknown fields are ignored, as the published service does.
-pub(crate) fn refuse_unsupported(pre_start: Option<&str>, post_finish: Option<&str>) -> Result<(), Error> {
-    for (name, value) in [("pre_start", pre_start), ("post_finish", post_finish)] {
-        if value.is_some_and(|text| !text.is_empty()) {
-            return Err(Error::field(Reason::FieldUnsupported, name, "not supported; remove this field"));
-        }
+/// Returns the rollout object with `post_finish` of the published body. Refuses `pre_start`: to
+/// accept and ignore it would mislead the caller. Other unknown fields are ignored, as the published
+/// service does. Empty texts count as absent.
+pub(crate) fn with_post_finish(
+    rollout: Option<Rollout>,
+    pre_start: Option<String>,
+    post_finish: Option<String>,
+) -> Result<Option<RolloutRequest>, Error> {
+    let is_given = |text: &String| !text.is_empty();
+    if pre_start.as_ref().is_some_and(is_given) {
+        let message = "not supported: the published service names no value of this field; remove it";
+        return Err(Error::field(Reason::FieldUnsupported, "pre_start", message));
     }
-    Ok(())
+    let rollout = rollout.map(RolloutRequest::from);
+    let Some(action) = post_finish.filter(is_given) else { return Ok(rollout) };
+    let rollout = rollout.unwrap_or_default();
+    if rollout.post_finish.is_some() {
+        let message = "is given twice: keep this field or rollout.post_finish";
+        return Err(Error::field(Reason::FieldsExclusive, "post_finish", message));
+    }
+    action.to_lowercase().parse::<PostFinish>().map_err(|error| error.within("post_finish"))?;
+    Ok(Some(RolloutRequest { post_finish: Some(action), ..rollout }))
 }
 
 impl Execution {
     pub(crate) fn request(self) -> Result<ExecutionRequest, Error> {
-        refuse_unsupported(self.pre_start.as_deref(), self.post_finish.as_deref())?;
+        let rollout = with_post_finish(self.rollout, self.pre_start, self.post_finish)?;
         Ok(ExecutionRequest {
             resource_type: self.resource_type,
             resource_ids: self.resource_ids,
@@ -75,7 +91,7 @@ impl Execution {
             gray_resource_ids: self.gray_resource_ids,
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: self.execution_timeout,
-            rollout: self.rollout.map(RolloutRequest::from),
+            rollout,
             parameters: self.parameters.unwrap_or_default(),
             ..ExecutionRequest::default()
         })

@@ -1,6 +1,7 @@
 //! Request and response types that both API families share.
 
 mod execution;
+mod native_execution;
 mod page;
 mod project;
 mod record;
@@ -8,7 +9,8 @@ mod rollout;
 mod script;
 mod text;
 
-pub(crate) use execution::{Execution, refuse_unsupported};
+pub(crate) use execution::{Execution, with_post_finish};
+pub(crate) use native_execution::NativeExecution;
 pub(crate) use page::{LimitQuery, OffsetQuery};
 pub(crate) use project::Project;
 pub(crate) use record::{RecordPath, RecordWord};

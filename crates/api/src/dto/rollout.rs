@@ -167,7 +167,7 @@ pub(crate) struct Rollout {
     /// Weight of each outcome: `count` or `ignore`.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     outcomes: Option<Weights>,
-    /// Weight of each exit code: `success`, `count`, `ignore` or `halt`. The keys are numbers of 32
+    /// Weight of each exit code: `success`, `reboot`, `count`, `ignore` or `halt`. The keys are numbers of 32
     /// bits other than 0, without leading zeros.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     exit_codes: Option<Weights>,
@@ -179,6 +179,21 @@ pub(crate) struct Rollout {
     /// Treatment of processes that a script leaves behind: `keep` (default) or `kill`.
     #[schema(pattern = "^(keep|kill)$")]
     cleanup: Option<String>,
+    /// Action on each desktop after its last script: `stop` or `reboot`. A desktop that reboots has
+    /// to return: its target ends when its agent is attached with another boot id.
+    #[schema(pattern = "^(stop|reboot|STOP|REBOOT)$")]
+    post_finish: Option<String>,
+    /// Treatment of a person who uses the desktop when it is to reboot or to be powered off: `wait`
+    /// (default), `ask` or `force`.
+    #[schema(pattern = "^(wait|ask|force)$")]
+    if_user_active: Option<String>,
+    /// Version with which the agent must be attached after the scripts; otherwise the target ends
+    /// as NOT_RETURNED.
+    #[schema(min_length = 1, max_length = 64)]
+    agent_version: Option<String>,
+    /// Seconds from the result in which the desktop has to return; default 900.
+    #[schema(minimum = 1, maximum = 86_400)]
+    return_timeout_seconds: Option<i64>,
 }
 
 impl From<Rollout> for RolloutRequest {
@@ -219,6 +234,10 @@ impl From<Rollout> for RolloutRequest {
             }),
             run_as_user: given.run_as_user,
             cleanup: given.cleanup,
+            post_finish: given.post_finish,
+            if_user_active: given.if_user_active,
+            agent_version: given.agent_version,
+            return_timeout_seconds: given.return_timeout_seconds,
         }
     }
 }

@@ -29,6 +29,7 @@ use tower_http::request_id::RequestId;
 
 use super::justification::justification;
 use crate::{
+    console,
     error::{ApiError, Failure},
     operations::Call,
 };
@@ -45,6 +46,8 @@ pub(crate) struct Gate {
     pub(crate) bulkhead: Bulkhead,
     pub(crate) max_execution_body_bytes: usize,
     pub(crate) body_timeout: Duration,
+    /// Accepts the cookies of console sessions.
+    pub(crate) has_sessions: bool,
 }
 
 /// Passes an authorized request to its handler, with its [`Caller`] as an extension. Audits
@@ -204,7 +207,8 @@ impl Gate {
     }
 
     /// Identifies the caller by its credential. A token takes precedence over a signature, because
-    /// a client that presets a token intends to use it.
+    /// a client that presets a token intends to use it. Both take precedence over the cookie of a
+    /// console session, which a browser adds by itself.
     async fn identify(&self, parts: &Parts) -> Result<(Caller, Option<Signature>), Error> {
         if let Some(token) = parts.headers.get(TOKEN_HEADER) {
             let identity = self.control.authenticate_token(token.as_bytes(), &address(parts)).await?;
@@ -214,8 +218,14 @@ impl Gate {
             let message = "no credential; send the header X-Auth-Token or a signature in Authorization";
             Error::new(Reason::CredentialRequired, message)
         };
-        let header =
-            parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unsigned)?;
+        let Some(header) = parts.headers.get(AUTHORIZATION) else {
+            let session = match self.has_sessions {
+                true => console::authenticate(&self.control, parts).await?,
+                false => None,
+            };
+            return Ok((caller(session.ok_or_else(unsigned)?.identity, parts), None));
+        };
+        let header = header.to_str().map_err(|_| unsigned())?;
         let authorization = Authorization::parse(header)?;
         let now = self.control.now();
         authorization.check_head(&plain_headers(&parts.headers), now)?;
@@ -267,7 +277,7 @@ fn check_rights(call: &Call, asked: Option<&str>, caller: &Caller) -> Result<(),
         let message = "the credential belongs to another project than the one in the path";
         return Err(Error::new(Reason::OtherProject, message));
     }
-    caller.check_any(call.action)
+    if call.is_open { Ok(()) } else { caller.check_any(call.action) }
 }
 
 /// Reads a body of at most `limit` bytes, unless the memory budget for bodies is exhausted.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{Json, extract::Path};
-use control::{Actor, DesktopFilter, DesktopRow, Retired, finished};
+use control::{Actor, AgentAge, DesktopFilter, DesktopRow, Retired, finished};
 use domain::{
     Error,
     containment::Containment,
@@ -143,10 +143,40 @@ pub(crate) struct ListQuery {
     os_type: Option<String>,
     /// Only desktops in this availability zone.
     availability_zone: Option<String>,
+    /// Only desktops whose agent has one of these versions.
+    agent_version: Vec<String>,
+    /// Only desktops whose agent is older than this version. Agents without a semantic version do
+    /// not match.
+    agent_older_than: Option<String>,
+    /// Only desktops whose agent is older than the control plane. Excludes `agent_older_than`.
+    outdated: bool,
     /// Only desktops with this status.
     status: Option<Presence>,
     /// Include retired desktops, or only those; excluded by default.
     retired: Option<RetiredToo>,
+}
+
+impl ListQuery {
+    pub(super) fn filter(self) -> Result<(DesktopFilter, Option<AgentAge>), Error> {
+        let than = query::text(self.agent_older_than);
+        let age = AgentAge::read(("outdated", self.outdated), ("agent_older_than", than.as_deref()))?;
+        let filter = DesktopFilter {
+            id_prefix: query::text(self.desktop_id_prefix),
+            pool_ids: query::texts(self.desktop_pool_id),
+            os_type: query::text(self.os_type),
+            availability_zone: query::text(self.availability_zone),
+            agent_versions: query::texts(self.agent_version),
+            tags: tags(self.tag)?,
+            connected: self.status.map(|status| status == Presence::Active),
+            retired: match self.retired {
+                None => Retired::Excluded,
+                Some(RetiredToo::Included) => Retired::Included,
+                Some(RetiredToo::Only) => Retired::Only,
+            },
+            ..DesktopFilter::default()
+        };
+        Ok((filter, age))
+    }
 }
 
 /// Parses `key=value` filters. A value may contain `=` and `,`.
@@ -177,22 +207,9 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeDesktops>, ApiError> {
     let (size, last) = page.read()?;
-    let filter = DesktopFilter {
-        id_prefix: query::text(query.desktop_id_prefix),
-        pool_ids: query::texts(query.desktop_pool_id),
-        os_type: query::text(query.os_type),
-        availability_zone: query::text(query.availability_zone),
-        tags: tags(query.tag)?,
-        connected: query.status.map(|status| status == Presence::Active),
-        retired: match query.retired {
-            None => Retired::Excluded,
-            Some(RetiredToo::Included) => Retired::Included,
-            Some(RetiredToo::Only) => Retired::Only,
-        },
-        after: last.map(DesktopId::into_string),
-        ..DesktopFilter::default()
-    };
-    let found = control.page_desktops(&caller, &filter, size).await?;
+    let (filter, age) = query.filter()?;
+    let filter = DesktopFilter { after: last.map(DesktopId::into_string), ..filter };
+    let found = control.page_desktops(&caller, &filter, age.as_ref(), size).await?;
     let next_page_token = pagination::next(&found, size, |row| row.facts.desktop_id.to_string());
     Ok(Json(NativeDesktops {
         desktops: found.into_iter().map(NativeDesktop::from).collect(),

@@ -5,20 +5,20 @@ use control::finished;
 
 use super::warning::SubmittedTask;
 use crate::{
-    dto::{Execution, Project},
+    dto::{NativeExecution, Project},
     error::ApiError,
     extract::{Authorized, Body},
 };
 
-/// Run scripts or a command on named desktops.
+/// Run scripts or a command on named desktops, on those of a pool, or on those with a tag.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/executions", operation_id = "CreateExecution", tag = "native",
-    params(Project), request_body = Execution,
+    params(Project), request_body = NativeExecution,
     responses((status = 200, description = "The stored task.", body = SubmittedTask)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
-    Body(execution): Body<Execution>,
+    Body(execution): Body<NativeExecution>,
 ) -> Result<Json<SubmittedTask>, ApiError> {
     let request = execution.request()?;
     let (progress, warnings) = finished(async move {

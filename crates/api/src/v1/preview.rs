@@ -14,7 +14,7 @@ use super::{
     warning::{NativeWarning, warnings},
 };
 use crate::{
-    dto::{Execution, Project},
+    dto::{NativeExecution, Project},
     error::ApiError,
     extract::{Authorized, Body},
 };
@@ -160,12 +160,12 @@ impl From<Preview> for NativePreview {
 /// Show the plan and the worst case of a request, without storing or running anything.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/executions/preview", operation_id = "PreviewExecution", tag = "native",
-    params(Project), request_body = Execution,
+    params(Project), request_body = NativeExecution,
     responses((status = 200, description = "The task that the request would create.", body = NativePreview)),
 )]
 pub(crate) async fn preview(
     Authorized { control, caller }: Authorized,
-    Body(execution): Body<Execution>,
+    Body(execution): Body<NativeExecution>,
 ) -> Result<Json<NativePreview>, ApiError> {
     let preview = control.preview(&caller, execution.request()?, Guardrails::Enforced).await?;
     Ok(Json(NativePreview::from(preview)))

@@ -3,7 +3,8 @@
 use axum::{Json, extract::Path};
 use control::{RecordFilter, RecordRow};
 use domain::{
-    containment::Containment, limits::wave_number, outcome::Outcome, process::LeftProcess, record::LateResult,
+    Error, containment::Containment, limits::wave_number, outcome::Outcome, process::LeftProcess,
+    record::LateResult,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -43,7 +44,8 @@ pub(crate) struct NativeRecord {
     script_name: Option<String>,
     #[schema(value_type = RecordWord)]
     status: &'static str,
-    /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, STOPPED or SKIPPED; `null` until
+    /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, NOT_RETURNED, STOPPED or SKIPPED;
+    /// `null` until
     /// the record ends.
     outcome: Option<&'static str>,
     /// 128 plus `signal` if a signal ended the script; `null` if the agent killed the script, or it
@@ -171,6 +173,24 @@ pub(crate) struct ListQuery {
     wave: Option<u16>,
 }
 
+impl ListQuery {
+    pub(super) fn filter(self) -> Result<RecordFilter, Error> {
+        Ok(RecordFilter {
+            status: self.status.map(|word| word.as_str().to_owned()),
+            desktop_ids: self.desktop_id,
+            wave: self.wave.map(|wave| wave_number(wave.into())).transpose()?,
+            ..RecordFilter::default()
+        })
+    }
+}
+
+impl NativeRecord {
+    /// Converts a record of a list, which has no outputs.
+    pub(super) fn without_output(row: RecordRow) -> Self {
+        Self { output: None, ..row.into() }
+    }
+}
+
 /// List a task's records in plan order.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/records", operation_id = "ListRecords", tag = "native",
@@ -184,18 +204,13 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeRecords>, ApiError> {
     let (size, last) = page.read::<RecordCursor>()?;
-    let filter = RecordFilter {
-        status: query.status.map(|word| word.as_str().to_owned()),
-        desktop_ids: query.desktop_id,
-        wave: query.wave.map(|wave| wave_number(wave.into())).transpose()?,
-        after: last.map(|RecordCursor(ordinal, script)| (ordinal, script)),
-        ..RecordFilter::default()
-    };
+    let after = last.map(|RecordCursor(ordinal, script)| (ordinal, script));
+    let filter = RecordFilter { after, ..query.filter()? };
     let found = control.page_records(&caller, path.id()?, filter, size).await?;
     let next_page_token = pagination::next(&found, size, |row| {
         RecordCursor(row.record_id.ordinal, row.record_id.script).to_string()
     });
-    let records = found.into_iter().map(|row| NativeRecord { output: None, ..row.into() });
+    let records = found.into_iter().map(NativeRecord::without_output);
     Ok(Json(NativeRecords { records: records.collect(), next_page_token }))
 }
 

@@ -1,6 +1,7 @@
 //! Targets of a task: the whole plan, including waves that are not open yet.
 
 use axum::{Json, extract::Path};
+use control::ListedTarget;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -35,6 +36,13 @@ pub(crate) struct Target {
     first_script: u16,
 }
 
+impl From<ListedTarget> for Target {
+    fn from(row: ListedTarget) -> Self {
+        let ListedTarget { ordinal, desktop_id, wave, first_script } = row;
+        Self { ordinal, desktop_id, wave, first_script }
+    }
+}
+
 /// List a task's targets in plan order.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/targets", operation_id = "ListTargets", tag = "native",
@@ -49,11 +57,5 @@ pub(crate) async fn list(
     let (size, after) = query.read()?;
     let found = control.page_targets(&caller, path.id()?, after, size).await?;
     let next_page_token = pagination::next(&found, size, |target| target.ordinal.to_string());
-    let targets = found.into_iter().map(|row| Target {
-        ordinal: row.ordinal,
-        desktop_id: row.desktop_id,
-        wave: row.wave,
-        first_script: row.first_script,
-    });
-    Ok(Json(Targets { targets: targets.collect(), next_page_token }))
+    Ok(Json(Targets { targets: found.into_iter().map(Target::from).collect(), next_page_token }))
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use control::{PinnedScript, RetryOf, Selection, TaskProgress, WaveRow};
-use domain::{BasisPoints, outcome::Outcome, tally::Tally, wave_start::WaveHold};
+use domain::{BasisPoints, outcome::Outcome, return_policy::PostFinish, tally::Tally, wave_start::WaveHold};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::time;
+use super::{summary::NativeMargin, time};
 use crate::dto::{ScriptType, non_empty};
 
 /// A task with its settings, waves and counts.
@@ -70,13 +70,25 @@ pub(crate) struct NativeTask {
     on_halt: &'static str,
     /// Outcomes whose weight differs from the default: `count` or `ignore`.
     outcomes: BTreeMap<&'static str, &'static str>,
-    /// Exit codes whose weight differs from that of FAILED: `success`, `count`, `ignore` or `halt`.
+    /// Exit codes whose weight differs from that of FAILED: `success`, `reboot`, `count`, `ignore`
+    /// or `halt`.
     exit_codes: BTreeMap<String, &'static str>,
     /// User that runs the scripts; `null` for the one that the agents' configuration names.
     run_as_user: Option<String>,
     /// Treatment of processes that a script leaves behind: `keep` or `kill`.
     cleanup: &'static str,
+    /// Action on each desktop after its last script: `stop` or `reboot`; `null` for none.
+    post_finish: Option<&'static str>,
+    /// Treatment of a person who uses the desktop when it is to reboot or to be powered off: `wait`,
+    /// `ask` or `force`.
+    if_user_active: &'static str,
+    /// Version with which the agent must be attached after the scripts; `null` for any.
+    agent_version: Option<String>,
+    /// Maximum time in seconds from the result to the return of the desktop.
+    return_timeout_seconds: i64,
     records: RecordNumbers,
+    /// Distance from the halt; `null` once the task has ended.
+    margin: Option<NativeMargin>,
     waves: Vec<NativeWave>,
     #[schema(format = DateTime)]
     create_time: String,
@@ -199,6 +211,7 @@ pub(crate) struct Outcomes {
     undelivered: u32,
     rejected: u32,
     unknown: u32,
+    not_returned: u32,
     stopped: u32,
     skipped: u32,
 }
@@ -212,6 +225,7 @@ impl From<&Tally> for Outcomes {
             undelivered: tally.get(Outcome::Undelivered),
             rejected: tally.get(Outcome::Rejected),
             unknown: tally.get(Outcome::Unknown),
+            not_returned: tally.get(Outcome::NotReturned),
             stopped: tally.get(Outcome::Stopped),
             skipped: tally.get(Outcome::Skipped),
         }
@@ -247,7 +261,7 @@ impl From<WaveRow> for NativeWave {
 
 impl From<TaskProgress> for NativeTask {
     fn from(progress: TaskProgress) -> Self {
-        let TaskProgress { task, scripts, waves, counts, waiting_for } = progress;
+        let TaskProgress { task, scripts, waves, counts, waiting_for, margin } = progress;
         let (desktop_pool_id, desktop_tag) = match task.selection {
             Some(Selection::Pool(pool_id)) => (Some(pool_id), None),
             Some(Selection::Tag(tag)) => (None, Some(tag)),
@@ -296,11 +310,16 @@ impl From<TaskProgress> for NativeTask {
             exit_codes: task.policy.exit_code_words(),
             run_as_user: task.policy.run_as_user,
             cleanup: task.policy.cleanup.as_str(),
+            post_finish: task.policy.returns.post_finish.map(PostFinish::as_str),
+            if_user_active: task.policy.returns.if_user_active.as_str(),
+            return_timeout_seconds: task.policy.returns.timeout().num_seconds(),
+            agent_version: task.policy.returns.agent_version,
             records: RecordNumbers {
                 success: counts.success_num,
                 failed: counts.failed_num,
                 skipped: counts.skip_num,
             },
+            margin: margin.map(NativeMargin::from),
             waves: waves.into_iter().map(NativeWave::from).collect(),
             create_time: time(task.created_at),
             start_time: task.started_at.map(time),

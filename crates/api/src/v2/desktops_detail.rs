@@ -194,7 +194,7 @@ pub(crate) async fn list(
         pool_ids: pools(query.pool_id),
         os_type: None,
         availability_zone: query::text(query.availability_zone),
-        agent_version: query::text(query.agent_version),
+        agent_versions: query::text(query.agent_version).into_iter().collect(),
         tags: query.tag.map(|text| parse_tags("tag", &text)).transpose()?.unwrap_or_default(),
         without_any_tag: query.without_any_tag.unwrap_or(false),
         connected: connected.flatten(),

@@ -6,7 +6,6 @@ use control::{Caller, Control, finished};
 use domain::{
     Error, Reason,
     desktop::parse_tags,
-    rollout::RolloutRequest,
     submission::{Group, GroupRequest},
 };
 use serde::Deserialize;
@@ -17,7 +16,7 @@ use super::{
     warnings::{AcceptedWithWarnings, accepted},
 };
 use crate::{
-    dto::{Project, Rollout, ScriptType, refuse_unsupported},
+    dto::{Project, Rollout, ScriptType, with_post_finish},
     error::ApiError,
     extract::{Authorized, Body},
     names::Names,
@@ -57,16 +56,17 @@ pub(crate) struct GroupExecution {
     #[schema(minimum = 1, maximum = 600)]
     execution_timeout: Option<i64>,
     rollout: Option<Rollout>,
-    /// Not supported. A request that sets this field is refused.
+    /// Refused unless it is empty: the published service names no value of this field.
     #[schema(ignore)]
     pre_start: Option<String>,
-    #[schema(ignore)]
+    /// Action on each desktop after its last script: `STOP` or `REBOOT`.
+    #[schema(pattern = "^(STOP|REBOOT|stop|reboot)$")]
     post_finish: Option<String>,
 }
 
 impl GroupExecution {
     fn request(self) -> Result<GroupRequest, Error> {
-        refuse_unsupported(self.pre_start.as_deref(), self.post_finish.as_deref())?;
+        let rollout = with_post_finish(self.rollout, self.pre_start, self.post_finish)?;
         Ok(GroupRequest {
             desktop_ids: self.desktop_ids,
             script_ids: self.script_ids,
@@ -76,7 +76,7 @@ impl GroupExecution {
             gray_desktop_ids: self.gray_desktop_ids,
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: self.execution_timeout,
-            rollout: self.rollout.map(RolloutRequest::from),
+            rollout,
         })
     }
 }

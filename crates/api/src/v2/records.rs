@@ -45,7 +45,7 @@ pub(crate) struct Record {
     /// Gray phase of the target: 0 without a gray rule, 1 in the gray wave, 2 after it.
     #[schema(maximum = 2)]
     execute_order: u8,
-    /// Kind of the failure: EXIT_CODE, TIMEOUT, UNDELIVERED, REJECTED or UNKNOWN.
+    /// Kind of the failure: EXIT_CODE, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN or NOT_RETURNED.
     result_code: Option<&'static str>,
     /// Description of the failure.
     reason: Option<String>,

@@ -62,6 +62,9 @@ pub(crate) struct Task {
     /// Ids of the first 1,000 desktops of the gray wave.
     #[schema(max_items = 1000)]
     gray_resource_ids: Vec<String>,
+    /// Action on each desktop after its last script: STOP or REBOOT; absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_finish: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_group_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +104,7 @@ impl From<TaskEntry> for Task {
             resource_type: "DESKTOP",
             resource_ids: entry.desktop_ids,
             gray_resource_ids: entry.gray_desktop_ids,
+            post_finish: entry.task.policy.returns.post_finish.map(|it| it.as_str().to_uppercase()),
             resource_group_type: pool.as_ref().map(|_| control::POOL_GROUP),
             resource_group_id: pool,
             success_num: entry.counts.success_num,

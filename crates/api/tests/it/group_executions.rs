@@ -99,7 +99,13 @@ async fn what_is_wrong_is_named_as_the_call_names_it() {
             "gray_desktop_ids: other is not among",
         ),
         (with(json!({"execution_timeout": 0})), 400, "1 to 600"),
-        (with(json!({"post_finish": "reboot"})), 400, "post_finish: not supported"),
+        (with(json!({"post_finish": "hibernate"})), 400, "post_finish"),
+        (with(json!({"pre_start": "REBOOT"})), 400, "pre_start: not supported"),
+        (
+            with(json!({"post_finish": "STOP", "rollout": {"post_finish": "reboot"}})),
+            400,
+            "post_finish: is given twice",
+        ),
         (with(json!({"rollout": {"on_halt": "burn"}})), 400, "rollout.on_halt"),
         (with(json!({"desktop_ids": ["desktop-1"]})), 400, "desktop_ids: a tag selects every desktop"),
     ] {

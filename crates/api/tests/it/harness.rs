@@ -11,6 +11,7 @@ use control::{AccessKey, Actor, Credentials, NewKey, Token};
 use domain::{Timestamp, ids::WorkerId};
 use serde_json::{Value, json};
 use testkit::TestEnvironment;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 pub(crate) const TOKEN: &str = "a-token-of-project-1";
@@ -49,8 +50,12 @@ impl Harness {
         ];
         let keys = vec![AccessKey::new("project-1".parse().unwrap(), ACCESS_KEY, SECRET_KEY).unwrap()];
         let environment = TestEnvironment::new(Credentials::new(tokens, keys)).await.unwrap();
+        // Event streams of the project end at once, so that a test can call every operation.
+        let stop = CancellationToken::new();
+        stop.cancel();
         let options =
-            change(api::Options { request_timeout: Duration::from_secs(20), ..api::Options::default() });
+            api::Options { request_timeout: Duration::from_secs(20), stop, ..api::Options::default() };
+        let options = change(options);
         Self { router: api::router(environment.control.clone(), &options), environment }
     }
 

@@ -45,6 +45,7 @@ async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
                 agent_id: member.agent_id.clone(),
                 is_authentic: false,
                 scripts: results,
+                reboots_from: None,
                 trace_context: None,
             }
         })
@@ -202,6 +203,7 @@ async fn native_record_has_the_facts_of_its_process() {
         agent_id: member.agent_id.clone(),
         is_authentic: false,
         scripts: vec![script],
+        reboots_from: None,
         trace_context: None,
     };
     harness.engine.report(&Harness::worker(), vec![report], Vec::new(), Harness::now()).await.unwrap();

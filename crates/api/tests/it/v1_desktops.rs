@@ -82,6 +82,38 @@ async fn desktops_are_paged_by_id_and_filtered() {
 }
 
 #[tokio::test]
+async fn desktops_are_filtered_by_the_age_of_their_agent() {
+    let harness = Harness::new().await;
+    let versions = ["0.0.9", "0.1.0-rc.1", env!("CARGO_PKG_VERSION"), "99.0.0", "test"];
+    let facts: Vec<_> = (0..)
+        .zip(versions)
+        .map(|(number, version)| {
+            let mut facts = testkit::desktop(number);
+            facts.agent_version = version.into();
+            facts
+        })
+        .collect();
+    let stored = harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
+    assert!(stored.is_some());
+    let every = crate::harness::ids(5);
+    for (query, expected) in [
+        ("?agent_version=0.0.9", &every[..1]),
+        ("?agent_version=0.0.9&agent_version=0.1.0-rc.1", &every[..2]),
+        ("?outdated=true", &every[..2]),
+        ("?outdated=false", &every[..]),
+        ("?agent_older_than=0.1.0-rc.1", &every[..1]),
+        ("?agent_older_than=99.0.1", &every[..4]),
+        ("?agent_older_than=0.0.1", &every[..0]),
+        ("?outdated=true&agent_version=0.1.0-rc.1&agent_version=99.0.0", &every[1..2]),
+        ("?outdated=true&os_type=Windows", &every[..0]),
+    ] {
+        for size in [1, 10] {
+            assert_eq!(found(&harness, query, size).await, expected, "{query}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_filter_is_named() {
     let harness = Harness::new().await;
     for (query, word) in [
@@ -92,6 +124,9 @@ async fn what_is_wrong_with_a_filter_is_named() {
         ("status=ON", "expected `ACTIVE` or `SHUTOFF`"),
         ("status=ERROR", "expected `ACTIVE` or `SHUTOFF`"),
         ("os_type=a&os_type=b", "given more than once"),
+        ("agent_older_than=1.4", "agent_older_than: \"1.4\" is no version"),
+        ("agent_older_than=1.4.0&outdated=true", "agent_older_than: excludes outdated"),
+        ("outdated=yes", "outdated"),
         ("page_size=0", "page_size"),
         ("page_token=00", "page_token"),
     ] {

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use domain::limits::{MAX_EXECUTION_BODY_BYTES, MAX_TARGETS_PER_TASK};
-use proto::admin::{ListDesktopsRequest, TaskSpec};
+use proto::admin::{Desktop, GetDesktopRequest, ListDesktopsRequest, TaskSpec};
 
 use super::file_arg;
 use crate::{Error, client::Session, completion};
@@ -16,6 +16,8 @@ use crate::{Error, client::Session, completion};
 const HEADING: &str = "Desktops";
 /// Page size of requests, in desktops.
 const PAGE: i32 = 1_000;
+/// Number of desktops that are read one by one.
+const FEW: usize = 20;
 
 /// Flags that select the desktops of a task.
 #[derive(Debug, Clone, Default, Args)]
@@ -44,26 +46,55 @@ pub(crate) struct DesktopFlags {
 impl DesktopFlags {
     /// Sets the desktops of a task. Fails if the flags select no desktop.
     pub(crate) async fn apply(self, task: &mut TaskSpec, session: &Session) -> Result<(), Error> {
-        let mut ids = self.desktop;
-        if let Some(path) = &self.desktops_file {
-            ids.append(&mut read_ids(path)?);
-        }
-        if self.all {
-            ids = all_desktops(session, ListDesktopsRequest::default()).await?;
-        }
-        let mut seen = HashSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
-        if ids.is_empty() && self.tag.is_empty() && self.pool.is_none() {
-            return Err(match self.all || self.desktops_file.is_some() {
-                true => Error::misused("the selection has no desktops").try_next("graywave desktops"),
-                false => Error::misused("no desktops are selected")
-                    .try_next("--desktop ID, --desktops-file FILE, --tag KEY=VALUE, --pool ID or --all"),
-            });
-        }
+        let ids = match self.all {
+            true => all_desktops(session, ListDesktopsRequest::default()).await?,
+            false => self.named()?,
+        };
+        self.check_selection(ids.is_empty())?;
         task.desktop_ids = ids;
         task.desktop_tag = self.tag.join(",");
         task.desktop_pool_id = self.pool.unwrap_or_default();
         Ok(())
+    }
+
+    /// Reads the selected desktops with their facts. Fails if the flags select no desktop.
+    pub(crate) async fn read(self, session: &Session) -> Result<Vec<Desktop>, Error> {
+        let ids = self.named()?;
+        if !self.all {
+            self.check_selection(ids.is_empty())?;
+        }
+        let mut filter = ListDesktopsRequest::default();
+        for pairs in &self.tag {
+            let tags = domain::desktop::parse_tags("desktop_tag", pairs);
+            filter.tags.extend(tags.map_err(|error| Error::misused(format!("--tag {}", error.message)))?);
+        }
+        filter.desktop_pool_ids = self.pool.into_iter().collect();
+        match ids.is_empty() {
+            true => list_desktops(session, filter).await,
+            false => desktops_of(session, ids, filter).await,
+        }
+    }
+
+    /// Returns the ids of the flags and of the file, each once.
+    fn named(&self) -> Result<Vec<String>, Error> {
+        let mut ids = self.desktop.clone();
+        if let Some(path) = &self.desktops_file {
+            ids.append(&mut read_ids(path)?);
+        }
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
+        Ok(ids)
+    }
+
+    fn check_selection(&self, has_no_ids: bool) -> Result<(), Error> {
+        if !has_no_ids || !self.tag.is_empty() || self.pool.is_some() {
+            return Ok(());
+        }
+        Err(match self.all || self.desktops_file.is_some() {
+            true => Error::misused("the selection has no desktops").try_next("graywave desktops"),
+            false => Error::misused("no desktops are selected")
+                .try_next("--desktop ID, --desktops-file FILE, --tag KEY=VALUE, --pool ID or --all"),
+        })
     }
 }
 
@@ -92,17 +123,48 @@ pub(crate) async fn all_desktops(
     session: &Session,
     filter: ListDesktopsRequest,
 ) -> Result<Vec<String>, Error> {
+    let desktops = list_desktops(session, filter).await?;
+    Ok(desktops.into_iter().map(|desktop| desktop.desktop_id).collect())
+}
+
+/// Lists the desktops that match a filter, up to a page more than a task may have.
+async fn list_desktops(session: &Session, filter: ListDesktopsRequest) -> Result<Vec<Desktop>, Error> {
     let mut request = ListDesktopsRequest { page_size: PAGE, ..filter };
-    let mut ids = Vec::new();
+    let mut desktops = Vec::new();
     loop {
         let page = session.desktops().list_desktops(request.clone()).await;
         let page = page.map_err(|status| Error::of("cannot list desktops", &status))?.into_inner();
-        ids.extend(page.desktops.into_iter().map(|desktop| desktop.desktop_id));
-        if page.next_page_token.is_empty() || ids.len() > MAX_TARGETS_PER_TASK {
-            return Ok(ids);
+        desktops.extend(page.desktops);
+        if page.next_page_token.is_empty() || desktops.len() > MAX_TARGETS_PER_TASK {
+            return Ok(desktops);
         }
         request.page_token = page.next_page_token;
     }
+}
+
+/// Reads desktops of these ids. Few of them are read one by one, many as the list of all.
+async fn desktops_of(
+    session: &Session,
+    ids: Vec<String>,
+    filter: ListDesktopsRequest,
+) -> Result<Vec<Desktop>, Error> {
+    if ids.len() > FEW || !filter.desktop_pool_ids.is_empty() {
+        let mut wanted: HashSet<String> = ids.into_iter().collect();
+        let mut desktops = list_desktops(session, filter).await?;
+        desktops.retain(|desktop| wanted.remove(&desktop.desktop_id));
+        return match wanted.into_iter().min() {
+            None => Ok(desktops),
+            Some(missing) => Err(Error::misused(format!("the selection has no desktop {missing}"))
+                .try_next("graywave desktops: lists the desktops")),
+        };
+    }
+    let mut desktops = Vec::with_capacity(ids.len());
+    for desktop_id in ids {
+        let found = session.desktops().get_desktop(GetDesktopRequest { desktop_id }).await;
+        let found = found.map_err(|status| Error::of("cannot read a selected desktop", &status))?;
+        desktops.extend(found.into_inner().desktop);
+    }
+    Ok(desktops)
 }
 
 #[cfg(test)]

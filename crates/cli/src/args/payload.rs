@@ -13,7 +13,7 @@ use proto::admin::{Command, ScriptRevision, ScriptType, TaskSpec};
 use super::{
     file_arg,
     interpreter::{self, of_rules},
-    saved_script,
+    saved_script::{self, LocalScript},
 };
 use crate::{Error, client::Session, completion, output::Console, script_arg::script_id};
 
@@ -93,7 +93,7 @@ pub(crate) enum Payload {
     /// Command line with its interpreter.
     Command(Command),
     /// Local file that is not saved as a script yet.
-    File { name: String, content: String, kind: ScriptType },
+    File(LocalScript),
     /// Saved scripts, in the order in which they run.
     Scripts(Vec<ScriptRevision>),
 }
@@ -111,7 +111,7 @@ impl PayloadFlags {
             let (content, kind) = read_script(path, self.kind)?;
             let name = name_of(path);
             let name = name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
-            return Ok(Payload::File { name, content, kind });
+            return Ok(Payload::File(LocalScript { name, content, kind, parameters: Vec::new() }));
         }
         if self.script.is_empty() {
             return Err(Error::misused("nothing to run").try_next("a FILE, --script NAME, or -- COMMAND"));
@@ -134,9 +134,7 @@ impl Payload {
                 }
                 Ok(())
             }
-            Self::File { name, content, kind } => {
-                saved_script::check_parameters(session, (&*name, &*content, *kind), parameters).await
-            }
+            Self::File(script) => saved_script::check_parameters(session, script, parameters).await,
             Self::Command(_) => Ok(()),
         }
     }
@@ -146,7 +144,7 @@ impl Payload {
     pub(crate) fn look(&self, task: &mut TaskSpec) {
         match self.clone() {
             Self::Command(command) => task.command = Some(command),
-            Self::File { content, kind, .. } => {
+            Self::File(LocalScript { content, kind, .. }) => {
                 // A command declares none; they are checked with the saved script.
                 task.parameters.clear();
                 task.command = Some(Command { command_type: kind.into(), content });
@@ -164,9 +162,7 @@ impl Payload {
     ) -> Result<(), Error> {
         match self {
             Self::Command(command) => task.command = Some(command),
-            Self::File { name, content, kind } => {
-                task.scripts = vec![saved_script::save(session, console, name, content, kind).await?];
-            }
+            Self::File(script) => task.scripts = vec![saved_script::save(session, console, script).await?],
             Self::Scripts(scripts) => task.scripts = scripts,
         }
         Ok(())

@@ -9,6 +9,7 @@ use proto::admin::{Approval, Canary, Cleanup, OnHalt, Rollout, TaskSpec, Window}
 use super::{
     gate_flags::{ROLLOUT, RolloutFile, WAVES, WaveFlags, WeightFlags, gray_and_rest},
     parse::{moment, share_of_wave, window},
+    reboot::RebootFlags,
 };
 use crate::{
     Error,
@@ -84,6 +85,8 @@ pub(crate) struct RolloutFlags {
     /// Effect of a script's end on processes that it leaves behind [default: keep]
     #[arg(long, value_enum, value_name = "MODE", help_heading = ROLLOUT)]
     pub(crate) cleanup: Option<LeftProcesses>,
+    #[command(flatten)]
+    pub(crate) reboot: RebootFlags,
     /// Attributes that canaries are spread over: os, pool, zone [default: all three]
     #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = ROLLOUT)]
     pub(crate) canary_by: Vec<String>,
@@ -213,6 +216,7 @@ impl RolloutFlags {
                 LeftProcesses::Kill => Cleanup::Kill.into(),
             };
         }
+        self.reboot.apply(rollout);
         if !self.approve_before.is_empty() {
             // A `distinct_approver` of the file stays set.
             let of_file = rollout.approval.take().is_some_and(|approval| approval.distinct_approver);
@@ -241,7 +245,7 @@ mod tests {
     use std::fs;
 
     use clap::Parser;
-    use proto::admin::{FailThreshold, WaveSpec};
+    use proto::admin::{FailThreshold, IfUserActive, PostFinish, WaveSpec};
 
     use super::*;
     use crate::args::gate_flags::{FIRST_FAILURE, rest};
@@ -323,7 +327,8 @@ mod tests {
             "--canary 5 --total-fail-threshold 20 --strict --on-halt kill --timeout 2h --max-concurrency 9 --soak 10m \
              --approve-before 2,3 --distinct-approver --delivery-timeout 1h --quorum 95 --expires-in 1m \
              --window 22:00-05:00@UTC --outcome undelivered=ignore --exit-code 3010=success,42=halt --canary-by os,pool \
-             --seed 7 --any-canary --min-success 50 --run-as www-data --cleanup kill",
+             --seed 7 --any-canary --min-success 50 --run-as www-data --cleanup kill \
+             --post-finish reboot --if-user-active ask --agent-version 1.2.0 --return-timeout 20m",
         )
         .unwrap();
         assert_eq!((task.gray_count, task.execution_timeout), (Some(5), Some(120)));
@@ -353,6 +358,10 @@ mod tests {
             }),
             run_as_user: "www-data".into(),
             cleanup: Cleanup::Kill.into(),
+            post_finish: PostFinish::Reboot.into(),
+            if_user_active: IfUserActive::Ask.into(),
+            agent_version: "1.2.0".into(),
+            return_timeout_seconds: Some(1_200),
         };
         assert_eq!(rollout, expected);
     }

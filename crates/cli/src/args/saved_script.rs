@@ -23,6 +23,16 @@ use crate::{
 /// Maximum number of scripts of one name that are compared.
 const PAGE: i32 = 1_000;
 
+/// A local script that may become a saved one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LocalScript {
+    pub(crate) name: String,
+    pub(crate) content: String,
+    pub(crate) kind: ScriptType,
+    /// Declared parameters; empty to keep those of the saved script.
+    pub(crate) parameters: Vec<Parameter>,
+}
+
 /// Place of a file among the saved scripts of its name and type.
 #[derive(Debug, PartialEq)]
 enum Place {
@@ -70,13 +80,15 @@ async fn find(session: &Session, name: &str, content: &str, kind: ScriptType) ->
 /// is saved. The control plane checks the values.
 pub(super) async fn check_parameters(
     session: &Session,
-    (name, content, kind): (&str, &str, ScriptType),
+    script: &LocalScript,
     values: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
     if values.is_empty() {
         return Ok(());
     }
-    let declared = match find(session, name, content, kind).await? {
+    let LocalScript { name, content, kind, parameters } = script;
+    let declared = match find(session, name, content, *kind).await? {
+        _ if !parameters.is_empty() => parameters.clone(),
         Place::Same(script) | Place::Mine(script) => script.parameters,
         Place::New => Vec::new(),
         Place::Ambiguous(scripts) => return Err(ambiguous(name, &scripts)),
@@ -100,15 +112,13 @@ fn undeclared(name: &str, declared: &[Parameter], values: &BTreeMap<String, Stri
 pub(super) async fn save(
     session: &Session,
     console: &Console,
-    name: String,
-    content: String,
-    kind: ScriptType,
+    script: LocalScript,
 ) -> Result<ScriptRevision, Error> {
-    let script = match find(session, &name, &content, kind).await? {
-        Place::Same(script) => script,
-        Place::Mine(script) => update(session, console, &script, content).await?,
-        Place::Ambiguous(scripts) => return Err(ambiguous(&name, &scripts)),
-        Place::New => create(session, console, name, content, kind).await?,
+    let script = match find(session, &script.name, &script.content, script.kind).await? {
+        Place::Same(saved) => saved,
+        Place::Mine(saved) => update(session, console, &saved, script).await?,
+        Place::Ambiguous(saved) => return Err(ambiguous(&script.name, &saved)),
+        Place::New => create(session, console, script).await?,
     };
     let Script { script_id, revision, name, .. } = script;
     Ok(ScriptRevision { script_id, revision, name, ..ScriptRevision::default() })
@@ -123,12 +133,15 @@ async fn update(
     session: &Session,
     console: &Console,
     before: &Script,
-    content: String,
+    local: LocalScript,
 ) -> Result<Script, Error> {
-    let script = Script { script_id: before.script_id.clone(), content, ..Script::default() };
+    let LocalScript { content, parameters, .. } = local;
+    let declares = !parameters.is_empty();
+    let paths = ["content"].into_iter().chain(declares.then_some("parameters")).map(str::to_owned).collect();
+    let script = Script { script_id: before.script_id.clone(), content, parameters, ..Script::default() };
     let request = UpdateScriptRequest {
         script: Some(script),
-        update_mask: Some(FieldMask { paths: vec!["content".to_owned()] }),
+        update_mask: Some(FieldMask { paths }),
         idempotency_key: idempotency_key(),
     };
     let saved = repeated(async || session.scripts().update_script(request.clone()).await).await;
@@ -139,14 +152,9 @@ async fn update(
     Ok(script)
 }
 
-async fn create(
-    session: &Session,
-    console: &Console,
-    name: String,
-    content: String,
-    kind: ScriptType,
-) -> Result<Script, Error> {
-    let script = Script { name, script_type: kind.into(), content, ..Script::default() };
+async fn create(session: &Session, console: &Console, local: LocalScript) -> Result<Script, Error> {
+    let LocalScript { name, content, kind, parameters } = local;
+    let script = Script { name, script_type: kind.into(), content, parameters, ..Script::default() };
     let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
     let saved = repeated(async || session.scripts().create_script(request.clone()).await).await;
     let saved = saved.map_err(|status| Error::of("cannot save the script", &status))?.into_inner();

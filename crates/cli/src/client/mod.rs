@@ -14,7 +14,7 @@ mod target;
 mod tasks;
 
 pub(crate) use address::Address;
-pub(crate) use certificates::own_identity;
+pub(crate) use certificates::{load as load_certificates, own_identity};
 pub(crate) use connect_options::ConnectOptions;
 pub(crate) use connection_args::{ConnectionArgs, DEFAULT_GRPC};
 pub(crate) use contexts::{Context, Contexts, offered};

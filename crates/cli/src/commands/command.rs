@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    access, approve, audit, certificates, config, desktops, insight, lifecycle, limits, login, logs, preview,
-    project, records, retry, run, scripts, tasks, what_if, workers,
+    access, agents, approve, attention, audit, can_i, certificates, config, desktops, insight, lifecycle,
+    limits, login, logs, preview, project, records, retry, run, scripts, tasks, what_if, workers,
 };
 use crate::{Error, ExitStatus};
 
@@ -21,6 +21,8 @@ pub enum Command {
     /// List tasks, newest first
     #[command(visible_aliases = ["list", "tasks"])]
     Ls(tasks::LsArgs),
+    /// List what waits for a person, and how close running tasks are to a halt
+    Attention(attention::AttentionArgs),
     /// Show a task: its status, its waves and the gate's verdicts
     #[command(visible_alias = "status")]
     Show(tasks::ShowArgs),
@@ -51,6 +53,8 @@ pub enum Command {
     Scripts(scripts::ScriptsArgs),
     /// List, show, tag, enrol, retire and revoke desktops
     Desktops(Box<desktops::DesktopsArgs>),
+    /// Upgrade agents by a rollout
+    Agents(agents::AgentsArgs),
     /// List, drain and undrain workers
     Workers(workers::WorkersArgs),
     /// Deny certificates of roles, signers and principals
@@ -75,6 +79,8 @@ pub enum Command {
     Keys(access::KeysArgs),
     /// List, create and revoke enrolment tokens of desktops
     EnrolmentTokens(access::EnrolmentTokensArgs),
+    /// Ask whether the caller, or another principal, may perform an action
+    CanI(can_i::CanIArgs),
     /// Save a control plane's address and a credential for it
     Login(login::LoginArgs),
     /// List, show, switch and remove contexts
@@ -102,6 +108,8 @@ impl Command {
             Self::Watch(it) => Box::pin(run::watch(it)).await,
             Self::Retry(it) => Box::pin(retry::retry(it)).await,
             Self::Logs(it) => Box::pin(logs::logs(it)).await,
+            Self::Agents(it) => Box::pin(agents::agents(it)).await,
+            Self::CanI(it) => Box::pin(can_i::can_i(it)).await,
             other => Box::pin(other.ask()).await.map(|()| ExitStatus::Success),
         }
     }
@@ -111,6 +119,7 @@ impl Command {
         match self {
             Self::Preview(it) => preview::preview(*it).await,
             Self::Ls(it) => tasks::ls(it).await,
+            Self::Attention(it) => attention::attention(it).await,
             Self::Show(it) => tasks::show(it).await,
             Self::Records(it) => records::records(it).await,
             Self::Failures(it) => insight::failures(it).await,
@@ -138,7 +147,12 @@ impl Command {
             Self::Login(it) => login::login(it).await,
             Self::Config(it) => config::config(it),
             // Handled in `run`.
-            Self::Run(_) | Self::Watch(_) | Self::Retry(_) | Self::Logs(_) => Ok(()),
+            Self::Run(_)
+            | Self::Watch(_)
+            | Self::Retry(_)
+            | Self::Logs(_)
+            | Self::Agents(_)
+            | Self::CanI(_) => Ok(()),
         }
     }
 }

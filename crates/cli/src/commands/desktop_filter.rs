@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use domain::version::Version;
 use proto::admin::{ListDesktopsRequest, Presence, RetiredFilter};
 
 use crate::{args::pair, completion};
@@ -26,6 +27,15 @@ pub(super) struct FilterArgs {
     /// Only desktops in this availability zone
     #[arg(long, value_name = "ZONE", default_value_t, hide_default_value = true)]
     zone: String,
+    /// Only desktops whose agent has one of these versions
+    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+    agent_version: Vec<String>,
+    /// Only desktops whose agent is older than the control plane
+    #[arg(long, conflicts_with = "older_than")]
+    outdated: bool,
+    /// Only desktops whose agent is older than this version: 1.4.0
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    older_than: Option<Version>,
     /// Only connected desktops
     #[arg(long, conflicts_with = "offline")]
     online: bool,
@@ -49,6 +59,11 @@ fn system(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("invalid operating system {text:?}: expected one of {}", SYSTEMS.join(", ")))
 }
 
+/// Parses a version.
+fn version(text: &str) -> Result<Version, String> {
+    Version::parse("older_than", text).map_err(|error| error.message)
+}
+
 impl FilterArgs {
     /// Returns the request for the first page of the matching desktops.
     pub(super) fn request(self) -> ListDesktopsRequest {
@@ -69,6 +84,9 @@ impl FilterArgs {
             desktop_pool_ids: self.pool,
             os_type: self.os.unwrap_or_default(),
             availability_zone: self.zone,
+            agent_versions: self.agent_version,
+            agent_older_than: self.older_than.map_or_else(String::new, |version| version.to_string()),
+            outdated: self.outdated,
             presence: presence.into(),
             ..ListDesktopsRequest::default()
         }

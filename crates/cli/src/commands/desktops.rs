@@ -59,7 +59,8 @@ To admit the desktop again: graywave desktops enrol --desktop ID")]
 Examples:
   graywave desktops --tag pool=finance --offline
   graywave desktops --pool p1 -o name > ids.txt
-  graywave desktops --prefix fin- --online")]
+  graywave desktops --prefix fin- --online
+  graywave desktops --outdated        # agents that are older than the control plane")]
 struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,

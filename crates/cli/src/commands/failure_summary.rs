@@ -47,6 +47,7 @@ fn records_of(task: &Task, outcome: Outcome) -> u32 {
         Outcome::Undelivered => it.undelivered,
         Outcome::Rejected => it.rejected,
         Outcome::Unknown => it.unknown,
+        Outcome::NotReturned => it.not_returned,
         Outcome::Stopped => it.stopped,
         Outcome::Skipped => it.skipped,
         Outcome::Success => it.success,

@@ -7,7 +7,7 @@ use domain::{Reason, limits::CONFIRM_ABOVE};
 use mtls::Identity;
 use proto::admin::GetProjectRequest;
 
-use super::CommonArgs;
+use super::{CommonArgs, browser::browser_sign_in};
 use crate::{
     Error,
     client::{Address, ConnectOptions, Context, Contexts, DEFAULT_GRPC, Session, own_identity},
@@ -38,6 +38,7 @@ Examples:
   graywave login https://graywave.example.com
   graywave login https://graywave.example.com --ca-file ca.crt < token
   graywave login 127.0.0.1:9090 < token
+  graywave login https://graywave.example.com:9091 --browser https://graywave.example.com
   graywave login --context prod scheduler.example.com:9090 --ca-file ca.crt \\
     --cert-file tls.crt --key-file tls.key
 
@@ -49,6 +50,9 @@ pub struct LoginArgs {
     /// 127.0.0.1:9090]
     #[arg(value_name = "ADDRESS", conflicts_with = "grpc")]
     address: Option<String>,
+    /// Sign in at this console in a browser, instead of giving a token; docs/console.md
+    #[arg(long, value_name = "URL", conflicts_with = "token")]
+    browser: Option<String>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -88,7 +92,10 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
     let is_principal = own_identity(&context.files())?.as_ref().is_some_and(Identity::is_principal);
     if context.token.is_none() && !is_principal {
         check_server(&context).await?;
-        context.token = Some(read_token(&context.grpc)?);
+        context.token = Some(match &arguments.browser {
+            Some(url) => browser_sign_in(url, context.ca_file.as_deref(), &console).await?,
+            None => read_token(&context.grpc)?,
+        });
     }
     let project_id = verify(&context).await?;
     let shown = sanitize_line(&project_id);

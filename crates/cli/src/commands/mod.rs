@@ -1,8 +1,12 @@
 //! Operator commands, one module each.
 
 mod access;
+mod agents;
 mod approve;
+mod attention;
 mod audit;
+mod browser;
+mod can_i;
 mod certificates;
 mod command;
 mod common_args;

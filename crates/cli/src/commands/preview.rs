@@ -12,9 +12,11 @@ use super::{
 };
 use crate::{
     Error,
-    args::{TaskFlags, parameters},
+    args::{GuardFlags, Payload, TaskFlags, parameters},
+    client::Session,
+    field_flags::Overrides,
     format::{fact, facts},
-    output::{Cell, Column, Palette, cell, table},
+    output::{Cell, Column, Console, Palette, cell, table},
     sanitize::sanitize_line,
 };
 
@@ -57,13 +59,24 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     let (session, mut console) = common.open().await?;
     payload.resolve(&session, &task.parameters).await?;
     desktops.apply(&mut task, &session).await?;
-    let asked = Asked { doing: "cannot preview the task", flags };
-    guarded(&session, &console, &mut task, &payload, asked, (guard, None)).await?;
-    payload.look(&mut task);
-    let plan = ask(&session, &task, with_desktops, asked).await?;
-    console.paged();
-    console.show(&plan, &plan.plan_hash, |palette, wide| text(&plan, palette, wide))?;
+    show(&session, &mut console, (task, &payload), (guard, flags), with_desktops).await?;
     console.finish()
+}
+
+/// Prints the plan of a task with its payload.
+pub(super) async fn show(
+    session: &Session,
+    console: &mut Console,
+    (mut task, payload): (TaskSpec, &Payload),
+    (guard, flags): (GuardFlags, &'static Overrides),
+    with_desktops: bool,
+) -> Result<(), Error> {
+    let asked = Asked { doing: "cannot preview the task", flags };
+    guarded(session, console, &mut task, payload, asked, (guard, None)).await?;
+    payload.look(&mut task);
+    let plan = ask(session, &task, with_desktops, asked).await?;
+    console.paged();
+    console.show(&plan, &plan.plan_hash, |palette, wide| text(&plan, palette, wide))
 }
 
 const WAVES: &[Column] = &[

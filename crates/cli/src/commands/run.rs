@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, ExitStatus,
     actions::idempotency_key,
-    args::{Payload, TaskFlags, parameters},
+    args::{GuardFlags, Payload, TaskFlags, parameters},
     client::{self, Session, repeated},
     field_flags::Overrides,
     follow::{self, follow},
@@ -46,29 +46,48 @@ Examples:
   graywave run --desktop d-1,d-2 --type POWERSHELL -- 'Restart-Service Spooler'
   graywave run --all --yes --reason 'fix CVE-2026-1' --ticket OPS-7 -- true";
 
+/// Flags of a submission: whether it asks, and how the command follows it.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct SubmitFlags {
+    /// Print the task id and exit instead of following the rollout
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// Show the plan and ask for confirmation first
+    #[arg(long, conflicts_with = "quiet")]
+    pub(super) ask: bool,
+    /// Run without a question, also on many desktops in one wave (`confirm-above` of the context)
+    #[arg(long, short, conflicts_with = "ask")]
+    pub(super) yes: bool,
+    /// Show the plan instead of running it, like `graywave preview`
+    #[arg(long, conflicts_with_all = ["detach", "ask", "watch"])]
+    pub(super) dry_run: bool,
+    /// Follow the rollout on the full screen, like `graywave watch`
+    #[arg(long, conflicts_with_all = ["detach", "quiet"])]
+    pub(super) watch: bool,
+}
+
+/// A task with its desktops and its payload, ready to be submitted.
+pub(super) struct Submission {
+    pub(super) task: TaskSpec,
+    pub(super) payload: Payload,
+    pub(super) guard: GuardFlags,
+    /// Flags of the wave fields if they differ from the usual ones.
+    pub(super) flags: &'static Overrides,
+    pub(super) how: SubmitFlags,
+    /// Idempotency key; `None` to generate one.
+    pub(super) key: Option<String>,
+}
+
 /// Arguments of `graywave run`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct RunArgs {
     #[command(flatten)]
     task: TaskFlags,
-    /// Print the task id and exit instead of following the rollout
-    #[arg(long)]
-    detach: bool,
-    /// Show the plan and ask for confirmation first
-    #[arg(long, conflicts_with = "quiet")]
-    ask: bool,
-    /// Run without a question, also on many desktops in one wave (`confirm-above` of the context)
-    #[arg(long, short, conflicts_with = "ask")]
-    yes: bool,
-    /// Show the plan instead of running it, like `graywave preview`
-    #[arg(long, conflicts_with_all = ["detach", "ask", "watch", "idempotency_key"])]
-    dry_run: bool,
-    /// Follow the rollout on the full screen, like `graywave watch`
-    #[arg(long, conflicts_with_all = ["detach", "quiet"])]
-    watch: bool,
+    #[command(flatten)]
+    how: SubmitFlags,
     /// Run a repeat with the same key within 24 hours only once [default: generated]
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["ask", "expires_in"])]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["ask", "expires_in", "dry_run"])]
     idempotency_key: Option<String>,
     #[command(flatten)]
     common: CommonArgs,
@@ -83,20 +102,12 @@ pub struct WatchArgs {
 }
 
 pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
-    if arguments.dry_run {
-        let preview = preview::PreviewArgs::of(arguments.task, arguments.common);
+    let RunArgs { task, how, idempotency_key: key, common } = arguments;
+    if how.dry_run {
+        let preview = preview::PreviewArgs::of(task, common);
         return preview::preview(preview).await.map(|()| ExitStatus::Success);
     }
-    let RunArgs {
-        task: TaskFlags { payload, desktops, rollout, guard, reason },
-        detach,
-        ask,
-        yes,
-        dry_run: _,
-        watch,
-        idempotency_key: key,
-        common,
-    } = arguments;
+    let TaskFlags { payload, desktops, rollout, guard, reason } = task;
     let mut task = TaskSpec { reason: reason.reason, ticket: reason.ticket, ..TaskSpec::default() };
     // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
@@ -106,21 +117,28 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     let (session, mut console) = common.open().await?;
     payload.resolve(&session, &task.parameters).await?;
     desktops.apply(&mut task, &session).await?;
-    let confirm_above = (!yes).then_some(session.confirm_above());
-    let guards = (guard, confirm_above);
+    let submission = Submission { task, payload, guard, flags, how, key };
+    submit(&session, &mut console, submission).await
+}
+
+/// Submits a task after the guards and the question, and follows it unless it is detached.
+pub(super) async fn submit(
+    session: &Session,
+    console: &mut Console,
+    submission: Submission,
+) -> Result<ExitStatus, Error> {
+    let Submission { mut task, mut payload, guard, flags, how, key } = submission;
+    let confirm_above = (!how.yes).then_some(session.confirm_above());
     let asked = Asked { doing: NOT_SUBMITTED, flags };
-    let plan = guarded(&session, &console, &mut task, &payload, asked, guards).await?;
-    let agreed = match confirm::question(ask, many_at_once(plan.as_ref(), confirm_above))? {
+    let plan = guarded(session, console, &mut task, &payload, asked, (guard, confirm_above)).await?;
+    let agreed = match confirm::question(how.ask, many_at_once(plan.as_ref(), confirm_above))? {
         Some(_) if key.is_some() => {
             return Err(Error::misused("--idempotency-key needs --yes for this many desktops at once"));
         }
-        Some(question) => {
-            let shown = (&mut task, &mut payload);
-            Some(agreed(&session, &console, shown, asked, question).await?)
-        }
+        Some(question) => Some(agreed(session, console, (&mut task, &mut payload), asked, question).await?),
         None => None,
     };
-    payload.apply(&mut task, &session, &console).await?;
+    payload.apply(&mut task, session, console).await?;
     // A repeat of the command would pin the seed of another plan.
     let is_repeatable = agreed.is_none();
     let key = key.unwrap_or_else(idempotency_key);
@@ -130,14 +148,14 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
         .map_err(|status| not_submitted(&status, is_repeatable.then_some(&*key), flags))?
         .into_inner();
     let task = submitted.task.unwrap_or_default();
-    begun(&console, &task, &submitted.warnings);
+    begun(console, &task, &submitted.warnings);
     if agreed.is_some_and(|plan_hash| plan_hash != task.plan_hash) {
         console.say("warning: the desktops changed after the plan was shown");
     }
-    if detach {
-        return print_id(&mut console, &task).map(|()| ExitStatus::Success);
+    if how.detach {
+        return print_id(console, &task).map(|()| ExitStatus::Success);
     }
-    follow_new(&session, &mut console, &task, watch).await
+    follow_new(session, console, &task, how.watch).await
 }
 
 /// Follows a new task to its end, with the output of few desktops unless it is on the full screen.

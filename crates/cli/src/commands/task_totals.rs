@@ -3,13 +3,14 @@
 use proto::admin::{Task, TaskStatus, Wave};
 
 /// States of a target, in the order in which they are shown.
-const STATES: [&str; 11] = [
+const STATES: [&str; 12] = [
     "SUCCESS",
     "FAILED",
     "TIMEOUT",
     "UNDELIVERED",
     "REJECTED",
     "UNKNOWN",
+    "NOT_RETURNED",
     "STOPPED",
     "SKIPPED",
     "running",
@@ -33,7 +34,8 @@ const fn is_over(status: TaskStatus) -> bool {
 /// Counts the targets of a wave that were never admitted, or were withdrawn.
 fn not_admitted(wave: &Wave) -> u32 {
     let it = wave.targets.unwrap_or_default();
-    let ended = it.success + it.failed + it.timeout + it.undelivered + it.rejected + it.unknown + it.stopped;
+    let ended = it.success + it.failed + it.timeout + it.undelivered + it.rejected + it.unknown;
+    let ended = ended + it.not_returned + it.stopped;
     wave.size.saturating_sub(ended + wave.in_flight + wave.waiting)
 }
 
@@ -57,6 +59,7 @@ pub(super) fn totals(task: &Task) -> Vec<(&'static str, u32)> {
             it.undelivered,
             it.rejected,
             it.unknown,
+            it.not_returned,
             it.stopped,
             skipped,
             wave.in_flight,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::SystemTime};
 
 use clap::Args;
 use proto::{
-    admin::{Cleanup, ListTasksRequest, Task, TaskStatus, Wave, WaveHold, WaveStatus},
+    admin::{Cleanup, ListTasksRequest, PostFinish, Task, TaskStatus, Wave, WaveHold, WaveStatus},
     word,
 };
 
@@ -225,7 +225,17 @@ fn terms(task: &Task) -> Vec<Fact> {
         fact("outcomes", pairs(&task.outcomes)),
         fact("exit codes", pairs(&task.exit_codes)),
         fact("cleanup", if task.cleanup() == Cleanup::Kill { "kill" } else { "" }),
+        fact("post finish", post_finish(task.post_finish())),
+        fact("agent version", &task.agent_version),
     ]
+}
+
+const fn post_finish(action: PostFinish) -> &'static str {
+    match action {
+        PostFinish::Stop => "stop",
+        PostFinish::Reboot => "reboot",
+        PostFinish::Unspecified => "",
+    }
 }
 
 const WAVES: &[Column] = &[

@@ -91,7 +91,8 @@ impl WaveNow {
     /// finish.
     pub(crate) fn finished(&self) -> u32 {
         let it = self.outcomes();
-        it.success + it.failed + it.timeout + it.undelivered + it.rejected + it.unknown + it.stopped
+        let failed = it.failed + it.timeout + it.undelivered + it.rejected + it.unknown + it.not_returned;
+        it.success + failed + it.stopped
     }
 
     /// Counts the finished targets that did not succeed, even if their outcome has no weight.

@@ -22,7 +22,8 @@ pub(crate) enum Tone {
 pub(crate) fn tone(word: &str) -> Tone {
     match word {
         "SUCCESS" | "CLOSED" | "ACTIVE" | "DONE" => Tone::Good,
-        "FAILED" | "HALTED" | "HALTING" | "TIMEOUT" | "UNDELIVERED" | "REJECTED" | "UNKNOWN" => Tone::Bad,
+        "FAILED" | "HALTED" | "HALTING" | "TIMEOUT" | "UNDELIVERED" | "REJECTED" | "UNKNOWN"
+        | "NOT_RETURNED" => Tone::Bad,
         "RUNNING" | "OPEN" => Tone::Busy,
         "STOPPED" | "STOPPING" | "REFUSED" => Tone::Warn,
         "SKIPPED" | "PENDING" | "WAITING" | "SHUTOFF" | "RETIRED" => Tone::Dim,

@@ -7,6 +7,7 @@ use domain::{
     Error, Reason, Timestamp,
     authz::{Policy, Rights, ready_policy},
     ids::ProjectId,
+    person,
     request_signing::{Authorization, CLOCK_TOLERANCE, SignedRequest},
 };
 use sha2::{Digest as _, Sha256};
@@ -14,6 +15,7 @@ use store::{
     credential::{self, Holder},
     project,
 };
+use uuid::Uuid;
 
 use super::{
     Identity,
@@ -52,14 +54,35 @@ impl SigningKey {
     }
 }
 
+/// Owner of a valid token.
+pub(super) enum TokenOwner {
+    /// The configuration of a project; `sha256` is the token's hash.
+    Configuration { project_id: ProjectId, sha256: [u8; 32] },
+    /// A principal in the database.
+    Database { token_id: Uuid, holder: Holder },
+}
+
 /// Maximum time between the clock check and the end of the request body.
 const READING: TimeDelta = TimeDelta::minutes(2);
 
 impl Control {
     /// Returns the identity of a token that was presented from an address.
     pub async fn authenticate_token(&self, given: &[u8], address: &str) -> Result<Arc<Identity>, Error> {
-        if let Some(project_id) = self.access.fixed.project_of_token(given) {
-            return self.configured(project_id, "token:configuration".to_owned()).await;
+        let identity = match self.token_owner(given, address).await? {
+            TokenOwner::Configuration { project_id, .. } => {
+                self.configured(&project_id, "token:configuration".to_owned()).await?
+            }
+            TokenOwner::Database { token_id, holder } => {
+                identity(holder, format!("token:{}", token_id.simple()))
+            }
+        };
+        Ok(Arc::new(identity))
+    }
+
+    /// Returns the owner of a token that was presented from an address.
+    pub(super) async fn token_owner(&self, given: &[u8], address: &str) -> Result<TokenOwner, Error> {
+        if let Some((project_id, sha256)) = self.access.fixed.token(given) {
+            return Ok(TokenOwner::Configuration { project_id: project_id.clone(), sha256 });
         }
         let (hash, now): (CredentialHash, _) = (Sha256::digest(given).into(), self.environment.now());
         let permit = self.login_guard.admit(&hash, address, now).await?;
@@ -71,7 +94,7 @@ impl Control {
             return Err(unknown_credential("the token is unknown, expired or revoked"));
         };
         self.login_guard.record_known(hash, now);
-        Ok(identity(holder, format!("token:{}", token_id.simple())))
+        Ok(TokenOwner::Database { token_id, holder })
     }
 
     /// Returns the identity of a certificate's principal. The server verified the certificate when
@@ -82,12 +105,18 @@ impl Control {
         principal: &str,
         serial: &str,
     ) -> Result<Arc<Identity>, Error> {
+        // The rights of a person come from the groups at the last sign-in, and end with its session.
+        if person::is_person(principal) {
+            return Err(unknown_credential(
+                "a person signs in with the identity provider, not a certificate",
+            ));
+        }
         let mut connection = self.store.acquire().await?;
         let holder = credential::principal(&mut connection, project_id, principal).await?;
         let holder = holder.ok_or_else(|| {
             unknown_credential("the certificate's principal does not exist, or its project is revoked")
         })?;
-        Ok(identity(holder, format!("certificate:{serial}")))
+        Ok(Arc::new(identity(holder, format!("certificate:{serial}"))))
     }
 
     /// Looks up the access key that a request from an address names, before its body is read.
@@ -100,7 +129,7 @@ impl Control {
         let access_key = &authorization.access_key;
         let name = format!("key:{access_key}");
         if let Some((project_id, secret_key)) = self.access.fixed.key(access_key) {
-            let identity = self.configured(project_id, name).await?;
+            let identity = Arc::new(self.configured(project_id, name).await?);
             return Ok(SigningKey { secret_key: secret_key.to_owned(), identity });
         }
         let hash: CredentialHash = Sha256::digest(&name).into();
@@ -114,21 +143,25 @@ impl Control {
             return Err(unknown_credential("the access key is unknown, expired or revoked"));
         };
         let secret_key = self.access.master_keys.open(access_key, &sealed)?;
-        Ok(SigningKey { secret_key, identity: identity(holder, name) })
+        Ok(SigningKey { secret_key, identity: Arc::new(identity(holder, name)) })
     }
 
     /// Returns the identity of a credential from the configuration. It has all rights in its
     /// project, unless the project is revoked.
-    async fn configured(&self, project_id: &ProjectId, credential: String) -> Result<Arc<Identity>, Error> {
+    pub(super) async fn configured(
+        &self,
+        project_id: &ProjectId,
+        credential: String,
+    ) -> Result<Identity, Error> {
         if project::is_revoked(&mut *self.store.acquire().await?, project_id).await? {
             return Err(unknown_credential("the project of this credential is revoked"));
         }
-        Ok(Arc::new(Identity {
+        Ok(Identity {
             project_id: project_id.clone(),
             principal: "configuration".to_owned(),
             credential,
             rights: Rights::new(&ready_policy("admin")),
-        }))
+        })
     }
 
     /// Records a verified signature, so that the same request cannot be replayed.
@@ -151,8 +184,9 @@ impl Control {
     }
 }
 
-fn identity(holder: Holder, credential: String) -> Arc<Identity> {
+/// Returns the identity of a principal, with the rights of its policies.
+pub(super) fn identity(holder: Holder, credential: String) -> Identity {
     let ready: Vec<Policy> = holder.policies.iter().filter_map(|name| ready_policy(name)).collect();
     let rights = Rights::new(ready.iter().chain(&holder.documents));
-    Arc::new(Identity { project_id: holder.project_id, principal: holder.principal, credential, rights })
+    Identity { project_id: holder.project_id, principal: holder.principal, credential, rights }
 }

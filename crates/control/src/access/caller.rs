@@ -17,7 +17,8 @@ pub struct Identity {
     pub project_id: ProjectId,
     /// Name of the principal.
     pub principal: String,
-    /// Credential in the form `token:ID`, `key:ACCESS_KEY` or `certificate:SERIAL`.
+    /// Credential in the form `token:ID`, `key:ACCESS_KEY`,
+    /// `certificate:SERIAL` or `session:ID`.
     pub credential: String,
     /// Rights that the principal's policies grant.
     pub rights: Rights,

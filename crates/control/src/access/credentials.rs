@@ -1,7 +1,7 @@
 //! Tokens and access keys: creation, listing and revocation. Their secrets are shown once, at
 //! creation.
 
-use domain::{Error, Reason, Timestamp, authz::Action, ids::ProjectId};
+use domain::{Error, Reason, Timestamp, authz::Action, ids::ProjectId, person};
 use rand::{Rng as _, distr::Alphanumeric};
 use sha2::{Digest as _, Sha256};
 use store::{
@@ -86,6 +86,13 @@ async fn check_principal(
 ) -> Result<(), Error> {
     let project_id = actor.project_id();
     suspend_project(connection, project_id).await?;
+    if person::is_person(principal) {
+        let message = format!(
+            "{principal} is a person of an identity provider, who signs in there and has no other credential: create a \
+             principal for a program"
+        );
+        return Err(Error::invalid("principal", message));
+    }
     let known = project::list_principals(connection, project_id, None, NO_LIMIT).await?;
     if known.iter().any(|row| row.principal == principal) {
         return Ok(());

@@ -4,6 +4,7 @@
 mod actor;
 mod authenticate;
 mod caller;
+mod cli_sign_in;
 mod cluster_admin;
 mod credentials;
 mod deny_list;
@@ -12,12 +13,15 @@ mod enrolment;
 mod login_guard;
 mod outsider;
 mod principals;
+mod questions;
 mod rewrap;
+mod sessions;
 mod static_credentials;
 
 pub use actor::Actor;
 pub use authenticate::SigningKey;
 pub use caller::{Caller, Idempotency, Identity};
+pub use cli_sign_in::CliToken;
 pub use credentials::{NewKey, NewToken};
 pub use deny_list::NewDenial;
 pub use encryption::MasterKeys;
@@ -25,7 +29,9 @@ pub use enrolment::{EnrolmentTerms, NewEnrolmentToken};
 pub(crate) use login_guard::LoginGuard;
 pub use outsider::Operator;
 pub use principals::NO_LIMIT;
+pub use questions::AccessAnswers;
 pub use rewrap::Rewrapped;
+pub use sessions::{NewSession, RequestOrigin, Session, SignedInPerson};
 pub use static_credentials::{AccessKey, Credentials, Token};
 
 /// Name of the HTTP header, or of the gRPC metadata key, that carries a bare token.

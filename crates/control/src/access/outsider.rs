@@ -65,7 +65,7 @@ impl Control {
         Ok(self.store.commit(tx).await?)
     }
 
-    fn outside_entry<'a>(
+    pub(super) fn outside_entry<'a>(
         &self,
         project_id: Option<&'a ProjectId>,
         action: &'a str,

@@ -5,7 +5,7 @@ use domain::{
     audit::changed,
     authz::{Action, Policy, READY_POLICIES, ready_policy},
     ids::ProjectId,
-    limits,
+    limits, person,
 };
 use store::{Connection, project, project::PrincipalRow};
 
@@ -94,6 +94,11 @@ impl Control {
             }
         }
         let before = project::policies_of(&mut tx, project_id, principal).await?;
+        if before.is_none() && person::is_person(principal) {
+            let message = "must not begin with oidc: only a sign-in with an identity provider creates such a \
+                           principal";
+            return Err(Error::invalid("principal", message));
+        }
         let row =
             project::put_principal(&mut tx, project_id, principal, policies, self.environment.now()).await?;
         let resource = format!("principal:{principal} policies:{}", policies.join(","));

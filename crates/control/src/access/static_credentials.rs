@@ -110,17 +110,22 @@ impl Credentials {
         self.0.tokens.is_empty() && self.0.keys.is_empty()
     }
 
-    /// Returns the project of a token. Compares with every token, so that the duration reveals
-    /// nothing about partial matches.
-    pub(crate) fn project_of_token(&self, given: &[u8]) -> Option<&ProjectId> {
+    /// Returns the project and the hash of a token. Compares with every token, so that the duration
+    /// reveals nothing about partial matches.
+    pub(crate) fn token(&self, given: &[u8]) -> Option<(&ProjectId, [u8; 32])> {
         let hash: [u8; 32] = Sha256::digest(given).into();
         let mut found = None;
         for token in &self.0.tokens {
             if bool::from(token.sha256.ct_eq(&hash)) {
-                found = Some(&token.project_id);
+                found = Some((&token.project_id, hash));
             }
         }
         found
+    }
+
+    /// Returns whether the hash of a token of the project meets a condition.
+    pub(crate) fn any_token(&self, project_id: &ProjectId, condition: impl Fn(&[u8; 32]) -> bool) -> bool {
+        self.0.tokens.iter().any(|token| token.project_id == *project_id && condition(&token.sha256))
     }
 
     /// Returns the project and the secret of an access key.
@@ -138,8 +143,8 @@ mod tests {
         let token: Token = "project-1:0123456789abcdef:with-a-colon".parse().unwrap();
         assert_eq!(format!("{token:?}"), "Token of project-1");
         let credentials = Credentials::new(vec![token], Vec::new());
-        assert!(credentials.project_of_token(b"0123456789abcdef:with-a-colon").is_some());
-        assert!(credentials.project_of_token(b"0123456789abcdef").is_none());
+        assert!(credentials.token(b"0123456789abcdef:with-a-colon").is_some());
+        assert!(credentials.token(b"0123456789abcdef").is_none());
     }
 
     #[test]

@@ -72,6 +72,13 @@ struct Read {
 }
 
 #[derive(Serialize)]
+struct SignedIn<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    policies: &'a [String],
+}
+
+#[derive(Serialize)]
 struct Selection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<&'a str>,
@@ -147,6 +154,12 @@ fn first_ids(order: &[DesktopId]) -> Vec<&str> {
 /// exist.
 pub fn changed<T: Serialize>(before: Option<&T>, after: Option<&T>) -> Result<String, Error> {
     written(&Change { before, after })
+}
+
+/// Formats the name of a person who signed in and the policies of its groups; other sign-ins have
+/// no policies of their own.
+pub fn signed_in(name: &str, policies: &[String]) -> Result<String, Error> {
+    written(&SignedIn { name, policies })
 }
 
 /// Formats the number of objects with content that a call returned.

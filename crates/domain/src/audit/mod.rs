@@ -6,5 +6,7 @@ pub mod justification;
 mod seal;
 
 pub use chain::{Broken, Chain, Fault, Head, Origin, SealedBy, Unsigned};
-pub use details::{DesktopSelection, ExecutionDetails, NO_DETAILS, ScriptDetails, changed, justified, read};
+pub use details::{
+    DesktopSelection, ExecutionDetails, NO_DETAILS, ScriptDetails, changed, justified, read, signed_in,
+};
 pub use seal::{Checkpoint, ENTRIES_PER_SEAL, EntryFields, Seal, SealedEntry, is_cluster};

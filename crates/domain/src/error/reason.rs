@@ -93,6 +93,9 @@ reasons! {
     CREDENTIAL_UNKNOWN = CredentialUnknown, Unauthenticated,
         "The credential is unknown, expired or revoked.",
         "Log in again, or let an administrator of the project issue a new credential.";
+    SESSION_EXPIRED = SessionExpired, Unauthenticated,
+        "The console session has ended: signed out, unused for too long, too old, or its token is revoked.",
+        "Sign in again.";
     SIGNATURE_INVALID = SignatureInvalid, Unauthenticated,
         "The signature does not match the request.",
         "Check the secret key, and sign the request exactly as it is sent.";
@@ -109,6 +112,12 @@ reasons! {
         "The desktop's certificate has expired.",
         "Enrol the desktop again with a new enrolment token.";
 
+    CSRF_TOKEN_INVALID = CsrfTokenInvalid, Forbidden,
+        "A change with the cookie of a console session lacks the session's CSRF token, or has another one.",
+        "Send the `csrf_token` of `GET /console/session` in the header `X-CSRF-Token`.";
+    CROSS_SITE_REQUEST = CrossSiteRequest, Forbidden,
+        "A page of another site sent the request with the cookie of a console session.",
+        "Open the console at its own address; programs use a token.";
     NO_POLICY_ALLOWS = NoPolicyAllows, Forbidden,
         "None of the caller's policies allows the action on the resource.",
         "Let an administrator of the project bind a policy that allows it: `graywave principals put NAME --policy POLICY`.";

@@ -10,6 +10,7 @@ use crate::{
     process::ProcessReport,
     quarantine,
     record::RecordStatus,
+    return_condition::ReturnCondition,
     task::TaskStatus,
     wave::WaveStatus,
     wave_start::{self, AdmissionBlock, StartConditions},
@@ -107,6 +108,17 @@ pub struct Waits {
     pub busy_until: Option<Timestamp>,
 }
 
+/// State of a target whose results are stored, and whose desktop still has to come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedState {
+    /// Condition that the desktop has to meet.
+    pub condition: ReturnCondition,
+    /// Time until which the desktop has to meet the condition.
+    pub return_by: Timestamp,
+    /// Number of scripts that have ended.
+    pub results: u16,
+}
+
 /// State of a target that is in a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryState {
@@ -135,6 +147,8 @@ pub struct TargetHistory {
     pub online_at: Option<String>,
     /// Set while the target is deferred.
     pub waits: Option<Waits>,
+    /// Set while the return of the desktop is awaited.
+    pub returns: Option<AwaitedState>,
     /// Set while the target is in a batch.
     pub handed: Option<DeliveryState>,
     /// Time at which a person requested its stop.
@@ -271,6 +285,9 @@ fn why_not_yet(story: &TargetHistory, around: &ExplainContext) -> Sentence {
             },
         );
     }
+    if let Some(returns) = &story.returns {
+        return Sentence::so(why_it_is_awaited(returns));
+    }
     if let Some(waits) = &story.waits {
         return Sentence::so(why_it_waits(waits, story, around));
     }
@@ -289,6 +306,16 @@ fn why_not_yet(story: &TargetHistory, around: &ExplainContext) -> Sentence {
         Some(wait) => format!("the target waits: {turn}; {wait}"),
         None => format!("the target waits: {turn}"),
     })
+}
+
+fn why_it_is_awaited(returns: &AwaitedState) -> String {
+    let AwaitedState { condition, return_by, results } = returns;
+    let scripts = if *results == 1 { "1 script has".to_owned() } else { format!("{results} scripts have") };
+    format!(
+        "{scripts} ended: the target ends as NOT_RETURNED unless its desktop connects {} before {}",
+        condition.phrase(),
+        moment(*return_by)
+    )
 }
 
 fn why_it_waits(waits: &Waits, story: &TargetHistory, around: &ExplainContext) -> String {

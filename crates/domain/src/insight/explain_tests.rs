@@ -15,6 +15,7 @@ fn story() -> TargetHistory {
         pick: None,
         online_at: None,
         waits: None,
+        returns: None,
         handed: None,
         stop_asked_at: None,
     }
@@ -273,4 +274,23 @@ fn running_script_and_late_result_have_their_times() {
         let wanted = Sentence { at: Some(at(second)), text: text.into() };
         assert!(sentences.contains(&wanted), "{sentences:?}");
     }
+}
+
+#[test]
+fn awaited_return_names_its_condition_and_deadline() {
+    let running = around(TaskStatus::Running, WaveStatus::Open);
+    let awaited = |another_boot_than: Option<&str>, agent_version: Option<&str>, results| {
+        let condition = ReturnCondition {
+            another_boot_than: another_boot_than.map(str::to_owned),
+            agent_version: agent_version.map(str::to_owned),
+        };
+        let returns = Some(AwaitedState { condition, return_by: at(900), results });
+        last(&TargetHistory { returns, ..story() }, &running)
+    };
+    let end = "before 1970-01-01T00:15:00Z";
+    let reboot = "1 script has ended: the target ends as NOT_RETURNED unless its desktop connects with another boot id";
+    assert_eq!(awaited(Some("a"), None, 1), format!("{reboot} {end}"));
+    let version = "2 scripts have ended: the target ends as NOT_RETURNED unless its desktop connects with agent version 2.0.0";
+    assert_eq!(awaited(None, Some("2.0.0"), 2), format!("{version} {end}"));
+    assert!(awaited(Some(""), None, 1).contains("update the agent"));
 }

@@ -20,6 +20,9 @@ pub enum Outcome {
     Rejected,
     /// Started, or possibly started, without a known end.
     Unknown,
+    /// Every script succeeded, but the desktop did not come back in time: with another boot id after
+    /// its reboot, or with the agent version that the task requires.
+    NotReturned,
     /// Ended by a person or a halt.
     Stopped,
     /// Never admitted because the task halted, was stopped or expired; or an earlier script of the
@@ -29,13 +32,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::Failed,
         Self::Timeout,
         Self::Undelivered,
         Self::Rejected,
         Self::Unknown,
+        Self::NotReturned,
         Self::Stopped,
         Self::Skipped,
     ];
@@ -44,7 +48,12 @@ impl Outcome {
     /// it.
     pub const fn counts_as_failure(self) -> bool {
         match self {
-            Self::Failed | Self::Timeout | Self::Undelivered | Self::Rejected | Self::Unknown => true,
+            Self::Failed
+            | Self::Timeout
+            | Self::Undelivered
+            | Self::Rejected
+            | Self::Unknown
+            | Self::NotReturned => true,
             Self::Success | Self::Stopped | Self::Skipped => false,
         }
     }
@@ -58,6 +67,7 @@ impl Outcome {
             Self::Undelivered => "UNDELIVERED",
             Self::Rejected => "REJECTED",
             Self::Unknown => "UNKNOWN",
+            Self::NotReturned => "NOT_RETURNED",
             Self::Stopped => "STOPPED",
             Self::Skipped => "SKIPPED",
         }
@@ -72,6 +82,7 @@ impl Outcome {
             Self::Undelivered => ("FAILED", Some("UNDELIVERED")),
             Self::Rejected => ("FAILED", Some("REJECTED")),
             Self::Unknown => ("FAILED", Some("UNKNOWN")),
+            Self::NotReturned => ("FAILED", Some("NOT_RETURNED")),
             Self::Stopped => ("STOPPED", None),
             Self::Skipped => ("SKIPPED", None),
         }
@@ -107,6 +118,7 @@ mod tests {
             (Outcome::Undelivered, true, "FAILED", Some("UNDELIVERED")),
             (Outcome::Rejected, true, "FAILED", Some("REJECTED")),
             (Outcome::Unknown, true, "FAILED", Some("UNKNOWN")),
+            (Outcome::NotReturned, true, "FAILED", Some("NOT_RETURNED")),
             (Outcome::Stopped, false, "STOPPED", None),
             (Outcome::Skipped, false, "SKIPPED", None),
         ];

@@ -3,10 +3,12 @@
 mod assignment;
 mod canary;
 mod distinct;
+mod exit_codes;
 mod exposure;
 pub mod guard;
 pub mod guardrails;
 mod request;
+mod returns;
 pub mod rollout;
 pub mod submission;
 mod user_name;

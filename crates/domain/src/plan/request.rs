@@ -100,7 +100,7 @@ pub struct RolloutRequest {
     pub window: Option<WindowRequest>,
     /// Weights by outcome: `count` or `ignore`.
     pub outcomes: Option<BTreeMap<String, String>>,
-    /// Weights by exit code: `success`, `count`, `ignore` or `halt`.
+    /// Weights by exit code: `success`, `reboot`, `count`, `ignore` or `halt`.
     pub exit_codes: Option<BTreeMap<String, String>>,
     /// Sampling of the canaries.
     pub canary: Option<CanaryRequest>,
@@ -108,4 +108,12 @@ pub struct RolloutRequest {
     pub run_as_user: Option<String>,
     /// `keep` or `kill`.
     pub cleanup: Option<String>,
+    /// `stop` or `reboot`, in lower or upper case.
+    pub post_finish: Option<String>,
+    /// `wait`, `ask` or `force`.
+    pub if_user_active: Option<String>,
+    /// Version with which the agent must be attached after the scripts.
+    pub agent_version: Option<String>,
+    /// Maximum time in seconds from the result to the return of the desktop.
+    pub return_timeout_seconds: Option<i64>,
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta};
 
 use crate::{
     BasisPoints, Error, FieldPath, Timestamp, limits,
-    outcome::{Outcome, exit_code},
+    outcome::Outcome,
     policy::{Approval, Cleanup, OnHalt, RolloutPolicy, Weight},
     stratum::StratumKey,
     threshold::Threshold,
@@ -16,7 +16,13 @@ use crate::{
 pub use super::request::{
     ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest,
 };
-use super::{canary::Canaries, distinct::distinct, user_name::check_run_as_user};
+use super::{
+    canary::Canaries,
+    distinct::distinct,
+    exit_codes::{ExitCodes, check_exit_codes},
+    returns::{ReturnRequest, check_returns},
+    user_name::check_run_as_user,
+};
 
 /// The size of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +69,15 @@ impl RolloutRequest {
         let fail_threshold = self.fail_threshold.map(ThresholdRequest::check).transpose()?;
         let waves = self.waves.map(check_waves).transpose()?;
         let canary = self.canary.unwrap_or_default();
-        let (exit_codes, success_exit_codes) = check_exit_codes(self.exit_codes.unwrap_or_default())?;
+        let ExitCodes { weights, successes, reboots } =
+            check_exit_codes(self.exit_codes.unwrap_or_default())?;
+        let returns = ReturnRequest {
+            post_finish: self.post_finish,
+            if_user_active: self.if_user_active,
+            agent_version: self.agent_version,
+            timeout_seconds: self.return_timeout_seconds,
+            reboot_exit_codes: reboots,
+        };
         let policy = RolloutPolicy {
             fail_threshold,
             strict: self.strict.unwrap_or(false),
@@ -71,8 +85,8 @@ impl RolloutRequest {
                 word.parse().map_err(|error: Error| error.within("on_halt"))
             })?,
             outcomes: check_outcomes(self.outcomes.unwrap_or_default())?,
-            exit_codes,
-            success_exit_codes,
+            exit_codes: weights,
+            success_exit_codes: successes,
             soak_seconds: self.soak_seconds.map_or(Ok(0), check_soak)?,
             approval: self.approval.map_or_else(|| Ok(Approval::default()), check_approval)?,
             quorum: check_percent("quorum_percent", self.quorum_percent)?,
@@ -82,6 +96,7 @@ impl RolloutRequest {
             cleanup: self.cleanup.as_deref().map_or(Ok(Cleanup::Keep), |word| {
                 word.parse().map_err(|error: Error| error.within("cleanup"))
             })?,
+            returns: check_returns(returns)?,
         };
         Ok(Rollout {
             waves,
@@ -147,29 +162,6 @@ fn check_outcomes(outcomes: BTreeMap<String, String>) -> Result<BTreeMap<Outcome
             }
         })
         .collect()
-}
-
-/// Parses exit codes. Returns the weights, and the codes that count as a success.
-fn check_exit_codes(codes: BTreeMap<String, String>) -> Result<(BTreeMap<i32, Weight>, Vec<i32>), Error> {
-    if codes.len() > limits::MAX_EXIT_CODES {
-        let message =
-            format!("{} exit codes are given: at most {} are allowed", codes.len(), limits::MAX_EXIT_CODES);
-        return Err(Error::out_of_range("exit_codes", message));
-    }
-    let (mut weights, mut successes) = (BTreeMap::new(), Vec::new());
-    for (code, word) in codes {
-        let field = || FieldPath::from("exit_codes").key(&code);
-        let number = exit_code::parse(&code).map_err(|error| error.within(field()))?;
-        if word == "success" {
-            successes.push(number);
-        } else {
-            let weight = word
-                .parse()
-                .map_err(|_| Error::invalid(field(), "must be success, count, ignore or halt"))?;
-            weights.insert(number, weight);
-        }
-    }
-    Ok((weights, successes))
 }
 
 /// Validates `max_concurrency` of a request or of a running task.

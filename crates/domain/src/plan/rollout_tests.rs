@@ -76,7 +76,10 @@ fn what_is_wrong_is_named() {
         (RolloutRequest { outcomes: map("FAILED", "halt"), ..request() }, "count or ignore"),
         (RolloutRequest { exit_codes: map("x", "ignore"), ..request() }, "is a number"),
         (RolloutRequest { exit_codes: map("0", "ignore"), ..request() }, "always a success"),
-        (RolloutRequest { exit_codes: map("3", "fail"), ..request() }, "success, count, ignore or halt"),
+        (
+            RolloutRequest { exit_codes: map("3", "fail"), ..request() },
+            "success, reboot, count, ignore or halt",
+        ),
         (
             RolloutRequest {
                 canary: Some(CanaryRequest { by: Some(vec!["rack".into()]), ..CanaryRequest::default() }),

@@ -51,6 +51,8 @@ pub struct DesktopFacts {
     pub incarnation: u64,
     /// Random id of this start of the agent; empty if it has none.
     pub run_id: String,
+    /// Id of the present boot of the operating system; empty if unknown.
+    pub boot_id: String,
     /// Time at which the connection was made.
     pub connected_at: Timestamp,
     /// Certificate of the connection; `None` without TLS.
@@ -99,6 +101,7 @@ impl DesktopFacts {
             ("time_zone", &self.time_zone),
             ("agent_id", &self.agent_id),
             ("run_id", &self.run_id),
+            ("boot_id", &self.boot_id),
         ];
         let serial = self.certificate.iter().map(|shown| ("certificate.serial", &shown.serial));
         let tags = self.tags.iter().flat_map(|(key, value)| [("tags", key), ("tags", value)]);
@@ -162,6 +165,7 @@ mod tests {
             agent_id: text(),
             incarnation: 1,
             run_id: text(),
+            boot_id: text(),
             connected_at: Timestamp::UNIX_EPOCH,
             certificate: None,
             attach: None,

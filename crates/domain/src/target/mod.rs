@@ -8,5 +8,6 @@ pub mod fair_share;
 pub mod identity;
 pub mod quarantine;
 pub mod report_fence;
+pub mod return_condition;
 pub mod stratum;
 pub mod tags;

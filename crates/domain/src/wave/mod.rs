@@ -2,7 +2,9 @@
 
 pub mod evidence;
 pub mod gate;
+pub mod margin;
 pub mod policy;
+pub mod return_policy;
 mod state;
 pub mod wave_start;
 

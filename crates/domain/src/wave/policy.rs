@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BasisPoints, outcome::Outcome, string_enum::string_enum, threshold::Threshold,
-    wave_start::StartConditions, window::Window,
+    BasisPoints, outcome::Outcome, return_policy::ReturnPolicy, string_enum::string_enum,
+    threshold::Threshold, wave_start::StartConditions, window::Window,
 };
 
 /// Treatment of running scripts when the gate halts.
@@ -123,6 +123,8 @@ pub struct RolloutPolicy {
     pub run_as_user: Option<String>,
     /// Treatment of processes that a script leaves behind.
     pub cleanup: Cleanup,
+    /// Reboots, and the condition under which a target ends.
+    pub returns: ReturnPolicy,
 }
 
 /// Waves that need an approval, and restrictions on the approver.
@@ -159,11 +161,18 @@ impl RolloutPolicy {
         [Outcome::Undelivered, Outcome::Stopped].iter().any(|&end| self.weigh(end, None) != Weight::Ignore)
     }
 
-    /// Returns the exit codes with a special weight, as words: success, count, ignore or halt.
+    /// Returns the exit codes with a special weight, as words: success, reboot, count, ignore
+    /// or halt.
     pub fn exit_code_words(&self) -> BTreeMap<String, &'static str> {
         let successes = self.success_exit_codes.iter().map(|code| (code.to_string(), "success"));
         let others = self.exit_codes.iter().map(|(code, weight)| (code.to_string(), weight.as_str()));
-        successes.chain(others).collect()
+        let reboots = self.returns.reboot_exit_codes.iter().map(|code| (code.to_string(), "reboot"));
+        successes.chain(others).chain(reboots).collect()
+    }
+
+    /// Returns the exit codes besides 0 with which a script succeeds.
+    pub fn all_success_exit_codes(&self) -> Vec<i32> {
+        [&self.success_exit_codes[..], &self.returns.reboot_exit_codes].concat()
     }
 
     /// Returns the start conditions of a planned wave.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::return_policy::{IfUserActive, PostFinish};
 
 #[test]
 fn by_default_the_outcomes_weigh_as_the_design_says() {
@@ -60,6 +61,13 @@ fn it_is_read_back() {
         window: Some(Window::new("22:00", "05:00", "desktop").unwrap()),
         run_as_user: Some("www-data".to_owned()),
         cleanup: Cleanup::Kill,
+        returns: ReturnPolicy {
+            post_finish: Some(PostFinish::Reboot),
+            reboot_exit_codes: vec![3010],
+            if_user_active: IfUserActive::Ask,
+            agent_version: Some("1.2.0".to_owned()),
+            timeout_seconds: Some(60),
+        },
     };
     let text = serde_json::to_string(&policy).unwrap();
     assert_eq!(serde_json::from_str::<RolloutPolicy>(&text).unwrap(), policy, "{text}");

@@ -66,6 +66,7 @@ impl<F: Faults> Engine<F> {
     ) -> Result<(), R::Error> {
         if !replaced.is_empty() {
             self.prepare_failures(rows, rollout).await?;
+            self.load_kept_results(rows, rollout, targets).await?;
             rollout.end_replaced(replaced, targets);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 mod admit;
 mod approve;
+mod awaited;
 mod concurrency;
 mod expire;
 mod hand_out;

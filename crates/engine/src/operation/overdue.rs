@@ -104,6 +104,7 @@ impl<F: Faults> Engine<F> {
         overdue: Vec<Overdue>,
         targets: &mut Targets,
     ) -> Result<(), R::Error> {
+        self.load_kept_results(rows, rollout, targets).await?;
         let records = records(rollout, &overdue);
         if !records.is_empty() && !rollout.facts.status.is_ended() {
             self.prepare_failures(rows, rollout).await?;

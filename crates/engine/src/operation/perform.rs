@@ -27,6 +27,7 @@ impl<F: Faults> Engine<F> {
             }
             DutyKind::OverdueBatch => self.expire_batch(rows, duty, times).await,
             DutyKind::OverdueDeferred => self.expire_deferred(rows, duty, times).await,
+            DutyKind::AwaitedReturn => self.end_awaited(rows, duty, times).await,
         }
     }
 }

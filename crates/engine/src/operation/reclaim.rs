@@ -12,7 +12,7 @@ use super::Engine;
 use crate::{
     Decision, DueTimes, Duty, Effect, Faults, NewEvent, Rows, Rule, TargetDetail, TargetSelection,
     rollout::{Rollout, Targets},
-    row::{BatchRow, BatchTerms, deferred::placed},
+    row::{BatchRow, BatchTerms, TargetRow, deferred::placed},
 };
 
 impl<F: Faults> Engine<F> {
@@ -70,7 +70,7 @@ impl<F: Faults> Engine<F> {
         let selection = TargetSelection::Ordinals(&ordinals);
         let targets = self.targets(rows, &mut rollout, selection, TargetDetail::Presence).await?;
         let mut members = batch.members;
-        members.retain(|member| targets.get(&member.ordinal).is_some_and(|target| !target.has_ended));
+        members.retain(|member| targets.get(&member.ordinal).is_some_and(TargetRow::is_missing));
         Ok(Some(TakenBatch { rollout, batch_id, terms, members, targets }))
     }
 }

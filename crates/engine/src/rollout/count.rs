@@ -29,6 +29,10 @@ impl<F: Faults> Rollout<F> {
                 continue;
             }
             let is_known = std::mem::replace(&mut target.has_ended, true);
+            if std::mem::take(&mut target.is_resumed) {
+                self.changes.awaited.delete.push(ordinal);
+                self.restore_kept(ordinal, &mut records);
+            }
             for record in records.iter_mut().filter(|record| record.script < target.first_script) {
                 done_earlier(record);
             }
@@ -67,6 +71,17 @@ impl<F: Faults> Rollout<F> {
             self.store(wave, records);
         }
         true
+    }
+
+    /// Restores the results that a target had before a reboot. They are acknowledged, so neither a
+    /// later result nor the lack of one changes them.
+    fn restore_kept(&self, ordinal: u32, records: &mut [NewRecord]) {
+        let kept = self.kept_results.get(&ordinal).map_or(&[][..], Vec::as_slice);
+        for record in records {
+            if let Some(kept) = kept.get(usize::from(record.script)) {
+                *record = kept.clone();
+            }
+        }
     }
 
     fn store(&mut self, wave: u16, mut records: Vec<NewRecord>) {

@@ -24,7 +24,7 @@ pub(crate) use settle::Need;
 
 use crate::{
     Changes, Decision, Effect, Faults, NewEvent, Rule, Snapshot, Wake,
-    row::{TargetRow, TaskFacts, WaveRow, WithdrawableBatch},
+    row::{NewRecord, TargetRow, TaskFacts, WaveRow, WithdrawableBatch},
 };
 
 /// Targets by ordinal.
@@ -49,6 +49,8 @@ pub(crate) struct Rollout<F> {
     ready: Option<Vec<WithdrawableBatch>>,
     /// Ids of the fingerprints that the task's failures have.
     pub(crate) fingerprint_ids: HashSet<i64>,
+    /// Results before a reboot, by the ordinal of the target, as far as they were read.
+    pub(crate) kept_results: BTreeMap<u32, Vec<NewRecord>>,
     /// Ordinals of targets that a person stopped, as far as they were read.
     stopped: HashSet<u32>,
     /// Whether targets ended since the last settling.
@@ -84,6 +86,7 @@ impl<F: Faults> Rollout<F> {
             other_tallies: None,
             ready: None,
             fingerprint_ids: HashSet::new(),
+            kept_results: BTreeMap::new(),
             stopped: HashSet::new(),
             has_counted: false,
             has_results: false,

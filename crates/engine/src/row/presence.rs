@@ -17,6 +17,10 @@ pub struct Presence {
     pub time_zone: String,
     /// Agent that connected last.
     pub agent_id: String,
+    /// Boot id of the desktop; empty if the agent reports none, or where it was not requested.
+    pub boot_id: String,
+    /// Version of the agent; empty where it was not requested.
+    pub agent_version: String,
     /// Time at which the desktop last connected or disconnected.
     pub changed_at: Timestamp,
     /// Time until which the desktop has no room for orders; `None` if it never lacked room.

@@ -15,6 +15,12 @@ pub struct TargetRow {
     pub first_script: u16,
     /// Whether its records are stored.
     pub has_ended: bool,
+    /// Number of script results that are stored while the return of its desktop is awaited; `None`
+    /// if no return is awaited.
+    pub awaited: Option<u16>,
+    /// Whether its remaining scripts were dispatched after a reboot, and the results before it are
+    /// stored.
+    pub is_resumed: bool,
     /// Script from which on a person stopped the target; `None` if it is not stopped.
     pub stop: Option<u16>,
     /// Connection of its desktop. `None` when the desktop is unknown or presence was not requested.
@@ -25,6 +31,11 @@ pub struct TargetRow {
 }
 
 impl TargetRow {
+    /// Returns whether no result of the target is stored.
+    pub(crate) const fn is_missing(&self) -> bool {
+        !self.has_ended && self.awaited.is_none()
+    }
+
     /// Returns why the desktop cannot connect any more; `None` if it can.
     pub(crate) fn out_of_service(&self) -> Option<OutOfService> {
         self.presence.as_ref()?.out_of_service

@@ -161,7 +161,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Principal of the credentials.
-const PRINCIPAL: &str = "developer";
+pub(super) const PRINCIPAL: &str = "developer";
 
 #[cfg(test)]
 mod tests {

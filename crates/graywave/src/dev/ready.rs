@@ -30,6 +30,9 @@ pub(super) struct Ready<'a> {
     pub(super) http: String,
     pub(super) grpc: String,
     pub(super) agents: String,
+    /// URL that signs a browser in once; `None` without the console.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) console: Option<String>,
     #[serde(flatten)]
     pub(super) credentials: &'a Credentials,
 }
@@ -52,12 +55,17 @@ impl Ready<'_> {
         let environment = data_dir.join("env").to_string_lossy().into_owned();
         let environment = shlex::try_quote(&environment).unwrap_or(Cow::Borrowed(&environment));
         let Self { http, grpc, agents, credentials, .. } = self;
+        // On a line of its own: people and terminals select the whole URL.
+        let console = self.console.as_ref().map_or_else(String::new, |url| {
+            format!("Console, signed in once within 10 minutes:\n\n  {url}\n\n")
+        });
         format!(
             "Graywave is ready: {}\n\n  \
              REST    {http}/v2/{}\n  \
              gRPC    {grpc}\n  \
              agents  {agents}\n  \
              keys    {}\n\n\
+             {console}\
              Next, in another shell:\n\n  \
              . {environment}\n  \
              graywave desktops\n  \
@@ -95,7 +103,8 @@ mod tests {
     fn ready(credentials: &Credentials) -> Ready<'_> {
         let (http, grpc, agents) =
             ("http://127.0.0.1:8080".into(), "127.0.0.1:9090".into(), "127.0.0.1:9443".into());
-        Ready { event: "ready", http, grpc, agents, credentials }
+        let console = Some("http://127.0.0.1:8080/console/#/sign-in?code=the-code".into());
+        Ready { event: "ready", http, grpc, agents, console, credentials }
     }
 
     #[test]
@@ -114,7 +123,8 @@ mod tests {
         assert_eq!(
             line,
             "{\"event\":\"ready\",\"http\":\"http://127.0.0.1:8080\",\"grpc\":\"127.0.0.1:9090\",\
-             \"agents\":\"127.0.0.1:9443\",\"project_id\":\"p1\",\"access_key\":\"the access key\",\
+             \"agents\":\"127.0.0.1:9443\",\
+             \"console\":\"http://127.0.0.1:8080/console/#/sign-in?code=the-code\",\"project_id\":\"p1\",\"access_key\":\"the access key\",\
              \"secret_key\":\"the secret key\",\"token\":\"the token\"}\n"
         );
     }

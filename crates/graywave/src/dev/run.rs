@@ -227,6 +227,7 @@ async fn serve(
         http: format!("{scheme}://{}", listeners.http.local_addr()?),
         grpc: listeners.grpc.local_addr()?.to_string(),
         agents: listeners.agents.local_addr()?.to_string(),
+        console: None,
         credentials: &home.credentials,
     };
 
@@ -279,7 +280,7 @@ async fn serve(
         ended = core.join_next() => unexpected(ended),
         ended = edge.join_next() => unexpected(ended),
         failed = agent_failure(&mut agents) => Err(failed),
-        failed = report_ready(store, &ready, &home.data_dir, arguments) => failed,
+        failed = report_ready(store, control, settings, ready, &home.data_dir, arguments) => failed,
     };
     stop_agents.cancel();
     while agents.join_next().await.is_some() {}
@@ -350,7 +351,9 @@ async fn connected(store: &Store, project_id: &ProjectId, desktops: u16) -> anyh
 /// failure.
 async fn report_ready(
     store: &Store,
-    ready: &Ready<'_>,
+    control: &Control,
+    settings: &Settings,
+    mut ready: Ready<'_>,
     data_dir: &Path,
     arguments: &DevArgs,
 ) -> anyhow::Result<()> {
@@ -358,6 +361,11 @@ async fn report_ready(
     tokio::time::timeout(DESKTOPS_WITHIN, connected(store, &project_id, arguments.desktops))
         .await
         .context("the local desktops did not connect within 60 s")??;
+    if settings.console.enabled {
+        let code = control.create_sign_in_code(&project_id, credentials::PRINCIPAL).await?;
+        let base = settings.console.public_url.as_ref().unwrap_or(&ready.http);
+        ready.console = Some(format!("{}/console/#/sign-in?code={code}", base.trim_end_matches('/')));
+    }
     let format = arguments.output.unwrap_or_else(ReadyFormat::of_stdout);
     print(&ready.report(format, data_dir, arguments.desktops)?)?;
     if format == ReadyFormat::Json {
@@ -391,6 +399,8 @@ fn agent_config(
     desktop.tags.insert("group".into(), "dev".into());
     agent::Config {
         ends_scripts: true,
+        // All desktops are this machine.
+        power: agent::Power::Forbidden,
         ..agent::Config::new(vec![worker_url.to_owned()], desktop, directory, runner)
     }
 }

@@ -14,7 +14,7 @@ use super::{
     health::{self, HealthRole},
     http,
 };
-use crate::{config::Settings, reload::reloading};
+use crate::{config::Settings, reload::reloading, service_manager};
 
 /// Interval between deletions of expired signatures and idempotency keys.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
@@ -28,6 +28,7 @@ pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow:
     let control = control(settings, store.clone(), keys.keys.clone())?;
     database::warn_of_unverified(settings);
     health::serve(&settings.telemetry, HealthRole::Api, database_seen(&store), stop.clone()).await?;
+    service_manager::ready(&stop);
     let serving = watched(&store, Box::pin(serve_api(settings, control, listener, tls, stop)));
     reloading([Some(&database), None], &keys, serving).await
 }
@@ -39,7 +40,8 @@ pub(crate) async fn serve_api(
     tls: Option<WebTls>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let router = api::router(control.clone(), &settings.api_options());
+    let options = api::Options { stop: stop.clone(), ..settings.api_options()? };
+    let router = api::router(control.clone(), &options);
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(address = %listener.local_addr()?, scheme, "REST API ready");
     let listener = Listener::new(listener, settings.api.max_connections);

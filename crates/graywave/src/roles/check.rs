@@ -15,6 +15,7 @@ pub(crate) async fn check(settings: &Settings) -> anyhow::Result<String> {
         settings.store()?;
     }
     settings.partition_store()?;
+    settings.api_options()?;
     let api = listen("api.listen", settings.api.address()).await?;
     certificates::https(&settings.api, api).context("api.listen")?;
     if let Some(address) = &settings.admin.listen {

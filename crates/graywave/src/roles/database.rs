@@ -34,6 +34,7 @@ pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListene
 pub(crate) fn control(settings: &Settings, store: Store, master_keys: MasterKeys) -> anyhow::Result<Control> {
     let clock = Arc::new(DatabaseClock::new(&store));
     let control = Control::new(store, settings.defaults(), clock, settings.access(master_keys)?);
+    let control = control.with_session_terms(settings.console.session_terms());
     Ok(control.with_cluster_admins(settings.access.cluster_admins()?))
 }
 

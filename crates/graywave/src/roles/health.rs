@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use clap::ValueEnum;
+use domain::version::PROGRAM;
 use futures::{FutureExt as _, future::BoxFuture};
 use server::Listener;
 use telemetry::metric::{self, Exposition};
@@ -94,7 +95,9 @@ pub(crate) async fn serve(
              needs its own address, for example 127.0.0.1:9101"
         )
     })?;
-    let routes = health_routes(role, ready).merge(metric_routes(metric::install(settings.cell())?));
+    let metrics = metric::install(settings.cell())?;
+    metric::BUILD_INFO.set(1, &[PROGRAM]);
+    let routes = health_routes(role, ready).merge(metric_routes(metrics));
     tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
     spawn(listener, routes);
     Ok(())

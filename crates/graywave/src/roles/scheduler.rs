@@ -18,7 +18,7 @@ use super::{
     health::{self, HealthRole, Readiness},
     operators::OperatorListener,
 };
-use crate::{config::Settings, reload::reloading};
+use crate::{config::Settings, reload::reloading, service_manager};
 
 /// Time for the first look at the deny-list. A scheduler that cannot read it ends, and its
 /// supervisor starts it again.
@@ -52,6 +52,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     };
     let control = control(settings, store.clone(), keys.keys.clone())?;
     health::serve(&settings.telemetry, HealthRole::Scheduler, database_seen(&store), stop.clone()).await?;
+    service_manager::ready(&stop);
     if tls.is_some() {
         // Before the first connection: a denied peer must not be accepted meanwhile.
         let list = tokio::time::timeout(DENY_LIST_WITHIN, engine.load_deny_list()).await;

@@ -9,7 +9,7 @@ use super::{
     health::{self, HealthRole, Readiness},
     memory,
 };
-use crate::config::Settings;
+use crate::{config::Settings, service_manager};
 
 /// Runs the worker until `stop`.
 pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
@@ -18,6 +18,7 @@ pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyh
     let tls = certificates::load(&settings.tls, Role::Worker, &listener)?;
     let ready = worker::Ready::default();
     health::serve(&settings.telemetry, HealthRole::Worker, admitted(ready.clone()), stop.clone()).await?;
+    service_manager::ready(&stop);
     let serving = worker::run(config, listener, tls.clone(), ready, stop);
     Ok(Box::pin(certificates::watched(tls, None, serving)).await?)
 }

@@ -288,6 +288,18 @@ impl Cluster {
         Process::spawn(&mut command, &self.log("agents"))
     }
 
+    /// Starts an agent that reports this version instead of its own.
+    pub(crate) fn agent_of_version(&self, number: usize, version: &str) -> Process {
+        let mut command = Command::new(agent_binary());
+        command.env("GRAYWAVE_TEST_AGENT_VERSION", version);
+        command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
+        command.arg(self.directory.path().join(desktop(number)));
+        for (address, _) in &self.workers {
+            command.args(["--worker", &format!("{}://{address}", self.scheme())]);
+        }
+        Process::spawn(&mut command, &self.log("agents"))
+    }
+
     /// Starts an agent of this desktop over another data directory. `name` is the name of the
     /// directory and of the log.
     pub(crate) fn agent_over(&self, number: usize, name: &str, worker: usize) -> Process {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod access;
+mod agent_upgrade;
 mod audit;
 mod backup;
 mod ca;
@@ -29,6 +30,7 @@ mod pki;
 mod processes;
 mod proof_of_possession;
 mod proxy;
+mod reboots;
 mod retire;
 mod secrets;
 mod signed_orders;

@@ -76,7 +76,7 @@ fn stolen_worker_starts_only_ordered_scripts_and_once() {
     thief.runtime.block_on(async {
         let again = session.order(genuine[0].clone()).await;
         assert_eq!(again.scripts[0].outcome, "SUCCESS");
-        session.say(Message::Ack(ResultAck { key: Some(acked) })).await;
+        session.say(Message::Ack(ResultAck { key: Some(acked), scripts: 0 })).await;
         let again = session.order(genuine[0].clone()).await;
         assert_eq!(again.scripts[0].outcome, "SUCCESS", "the journal repeats the result after the end");
         let forged = Order { signed: None, scripts: vec![evil], ..genuine[0].clone() };

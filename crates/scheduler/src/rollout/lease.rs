@@ -52,6 +52,15 @@ pub struct Pulled {
     pub waits_for_room: bool,
 }
 
+/// Leases of a transaction that is not committed yet.
+#[derive(Debug)]
+pub(super) struct Leases {
+    /// Result for the worker.
+    pub(super) pulled: Pulled,
+    /// A span for each batch. It lasts until the leases are committed.
+    spans: Vec<Span>,
+}
+
 /// Batches to lease within one response.
 struct Within {
     choices: Vec<LeaseChoice>,
@@ -90,22 +99,36 @@ impl Scheduler {
     /// split to fit.
     pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Pulled, Error> {
         let mut tx = self.store.begin().await?;
+        let Leases { pulled, spans } = self.lease_within(&mut tx, worker_id, room, now).await?;
+        if !pulled.leased.is_empty() {
+            self.store.commit(tx).await?;
+        }
+        drop(spans);
+        Ok(pulled)
+    }
+
+    /// Leases as [`Scheduler::lease`] does, in the caller's transaction.
+    pub(super) async fn lease_within(
+        &self,
+        tx: &mut Tx,
+        worker_id: &WorkerId,
+        room: u32,
+        now: Timestamp,
+    ) -> Result<Leases, Error> {
         let lease_time = self.lease_time();
-        let ready = ENGINE.leasable(&mut TaskRows::new(&mut tx), worker_id, now, lease_time).await?;
+        let ready = ENGINE.leasable(&mut TaskRows::new(tx), worker_id, now, lease_time).await?;
         let running: HashMap<TaskId, u16> =
             ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
-        let Within { choices, specs, waits_for_room } = self.within_budget(&mut tx, ready, room, now).await?;
+        let Within { choices, specs, waits_for_room } = self.within_budget(tx, ready, room, now).await?;
         if choices.is_empty() {
-            return Ok(Pulled { leased: Vec::new(), waits_for_room });
+            let pulled = Pulled { leased: Vec::new(), waits_for_room };
+            return Ok(Leases { pulled, spans: Vec::new() });
         }
         let lease_until = now + lease_time;
-        let rows = TaskRows::new(&mut tx).lease(&choices, now, lease_until).await?;
-        let mut leased = with_specs(&mut tx, rows, &specs, &running, lease_until).await?;
-        // Each span lasts until the leases are committed.
-        let spans: Vec<Span> = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
-        self.store.commit(tx).await?;
-        drop(spans);
-        Ok(Pulled { leased, waits_for_room: false })
+        let rows = TaskRows::new(tx).lease(&choices, now, lease_until).await?;
+        let mut leased = with_specs(tx, rows, &specs, &running, lease_until).await?;
+        let spans = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
+        Ok(Leases { pulled: Pulled { leased, waits_for_room: false }, spans })
     }
 
     /// Chooses batches that fit into one response, and reads the specifications of their tasks.

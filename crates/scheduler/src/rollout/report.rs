@@ -47,6 +47,8 @@ pub struct TargetReport {
     pub is_authentic: bool,
     /// Results of the task's scripts, in order.
     pub scripts: Vec<ScriptResult>,
+    /// Boot that ends with a reboot of the desktop; `None` if the agent announces no reboot.
+    pub reboots_from: Option<String>,
     /// Trace context of the agent and the worker; `None` unless sampled.
     pub trace_context: Option<String>,
 }
@@ -178,10 +180,19 @@ impl Scheduler {
 
 impl TargetReport {
     fn reported(self) -> ReportedTarget {
-        let Self {
-            ordinal, attempt, batch_id, project_id, desktop_id, agent_id, is_authentic, scripts, ..
-        } = self;
-        ReportedTarget { ordinal, attempt, batch_id, project_id, desktop_id, agent_id, is_authentic, scripts }
+        let Self { ordinal, attempt, batch_id, project_id, desktop_id, agent_id, is_authentic, .. } = self;
+        let Self { scripts, reboots_from, .. } = self;
+        ReportedTarget {
+            ordinal,
+            attempt,
+            batch_id,
+            project_id,
+            desktop_id,
+            agent_id,
+            is_authentic,
+            scripts,
+            reboots_from,
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use domain::{ids::ScriptId, policy::Cleanup};
+use domain::{ids::ScriptId, policy::Cleanup, return_policy::ReturnPolicy};
 use proto::{
-    order::{ParameterValue, ScriptParameters},
+    order::{ParameterValue, RebootTerms, ScriptParameters},
     scheduler::{Batch, PullResponse, RevokedConnection, Target, TaskSpec},
     types::Script,
     unix_ms,
@@ -73,12 +73,13 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
             script_indexes: spec.scripts.iter().map(|script| scripts.index(script)).collect(),
             execution_timeout_ms: spec.facts.timeouts.execution.num_milliseconds(),
             attempt: u32::from(spec.facts.attempt),
-            success_exit_codes: spec.facts.policy.success_exit_codes.clone(),
+            success_exit_codes: spec.facts.policy.all_success_exit_codes(),
             max_running: max_running.map(u32::from),
             run_as_user: spec.facts.policy.run_as_user.clone().unwrap_or_default(),
             kill_left_processes: spec.facts.policy.cleanup == Cleanup::Kill,
             retried_task_ids: spec.retried.iter().map(ToString::to_string).collect(),
             script_parameters: parameters(&spec.scripts),
+            reboot: reboot(&spec.facts.policy.returns),
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),
@@ -87,6 +88,16 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
         trace_context: trace_context.clone().unwrap_or_default(),
         signed_terms: Vec::new(),
     }
+}
+
+/// Permission to reboot or to power off the desktops; `None` without one.
+fn reboot(returns: &ReturnPolicy) -> Option<RebootTerms> {
+    returns.acts().then(|| RebootTerms {
+        exit_codes: returns.reboot_exit_codes.clone(),
+        post_finish: returns.post_finish.map(|action| action.as_str().to_owned()).unwrap_or_default(),
+        if_user_active: returns.if_user_active.as_str().to_owned(),
+        timeout_ms: returns.timeout().num_milliseconds(),
+    })
 }
 
 /// Values of the parameters of each script; empty if no script has any.

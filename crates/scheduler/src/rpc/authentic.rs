@@ -123,7 +123,8 @@ impl Judge {
             result;
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: *ordinal, attempt: *attempt };
         let sender = Sender { project_id, desktop_id, agent_id };
-        let message = || session_signing::result_message(sender, &key, scripts);
+        let reboots_from = result.reboots_from.as_deref();
+        let message = || session_signing::result_message(sender, &key, scripts, reboots_from);
         self.is_authentic(sender, result.authenticator.as_ref(), message).map_err(|reason| NotReported {
             reason: format!("the result is not authentic: {reason}"),
             unauthenticated: true,

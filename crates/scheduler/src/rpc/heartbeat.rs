@@ -3,6 +3,7 @@
 use domain::{
     limits,
     schema::{self, SCHEMA_VERSION},
+    version::{Compatibility, Link, Mismatch, PROGRAM, judge},
 };
 use proto::scheduler::{DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse};
 use tonic::{Request, Response, Status};
@@ -14,9 +15,11 @@ pub(super) async fn handle(
     service: &Service,
     request: Request<HeartbeatRequest>,
 ) -> Result<Response<HeartbeatResponse>, Status> {
-    let (caller, HeartbeatRequest { worker_id, address, capacity, draining, deny_list_version }) =
-        called(request);
+    let (caller, request) = called(request);
+    let HeartbeatRequest { worker_id, address, capacity, draining, deny_list_version, program_version } =
+        request;
     let worker_id = caller.is(&worker_id)?;
+    let untested = check_version(&program_version, PROGRAM)?;
     if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
         return Err(Status::invalid_argument(format!(
             "capacity {capacity} is out of range: 1 to {}",
@@ -25,6 +28,9 @@ pub(super) async fn handle(
     }
     let beat = service.scheduler.heartbeat(&worker_id, &address, capacity, draining, service.scheduler.now());
     let heard = service.done(beat).await?;
+    if let Some(mismatch) = untested.filter(|_| heard.is_new) {
+        tracing::warn!(%worker_id, "an untested worker registers: {mismatch}");
+    }
     let in_database = service.done(service.scheduler.store().for_liveness().schema()).await?;
     Ok(Response::new(HeartbeatResponse {
         schema_version: Some(schema::reported(in_database, SCHEMA_VERSION)),
@@ -37,6 +43,16 @@ pub(super) async fn handle(
     }))
 }
 
+/// Checks the version of a worker against that of this scheduler. Returns an untested pair. The
+/// schema has its own check: domain::schema.
+fn check_version(worker: &str, scheduler: &str) -> Result<Option<Mismatch>, Status> {
+    match judge(Link::WorkerToScheduler, worker, scheduler) {
+        Compatibility::Tested | Compatibility::Unknown => Ok(None),
+        Compatibility::Untested(mismatch) => Ok(Some(mismatch)),
+        Compatibility::Refused(mismatch) => Err(Status::failed_precondition(mismatch.to_string())),
+    }
+}
+
 /// Deletes a worker that shuts down in order.
 pub(super) async fn deregister(
     service: &Service,
@@ -46,4 +62,22 @@ pub(super) async fn deregister(
     let worker_id = caller.is(&message.worker_id)?;
     service.done(service.scheduler.forget_worker(&worker_id, None, service.scheduler.now())).await?;
     Ok(Response::new(DeregisterResponse {}))
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn workers_of_neighbouring_minor_versions_register() {
+        for worker in ["1.4.2", "1.3.0", ""] {
+            assert_eq!(check_version(worker, "1.4.2").unwrap(), None, "{worker}");
+        }
+        assert!(check_version("1.5.0", "1.4.2").unwrap().is_some(), "the scheduler should be upgraded first");
+        let refused = check_version("1.6.0", "1.4.2").unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("upgrade the schedulers before the workers"));
+    }
 }

@@ -56,6 +56,7 @@ fn batch_terms(batch: &Batch, scripts: &[ScriptTerms], deny_list_version: u64) -
         kill_left_processes: spec.kill_left_processes,
         retried_task_ids: spec.retried_task_ids.clone(),
         deny_list_version,
+        reboot: spec.reboot.clone(),
     }
 }
 

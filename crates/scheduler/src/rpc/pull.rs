@@ -35,10 +35,16 @@ pub(super) async fn handle(
     // Checked before the lease: a scheduler that cannot sign leaves the batches for one that can.
     service.signer.as_ref().map_or(Ok(()), Signer::check).map_err(Status::unavailable)?;
     let mut bell = service.wakes.ready.subscribe();
+    let mut handed: Option<Pulled> = None;
     loop {
         bell.mark_unchanged();
-        let pulled = service.scheduler.lease(&worker_id, capacity, service.scheduler.now());
-        let Pulled { leased, waits_for_room } = service.done(pulled).await?;
+        let Pulled { leased, waits_for_room } = match handed.take() {
+            Some(pulled) => pulled,
+            None => {
+                let pulled = service.scheduler.lease(&worker_id, capacity, service.scheduler.now());
+                service.done(pulled).await?
+            }
+        };
         if waits_for_room {
             deadline = deadline.min(begin + MAX_WAIT_FOR_ROOM);
         }
@@ -52,12 +58,20 @@ pub(super) async fn handle(
             return Ok(Response::new(hand_out(service, &leased, revoked, deny_list_version)?));
         }
         let look_again = deadline.min(tokio::time::Instant::now() + POLL_INTERVAL);
+        let mut waiting = service.scheduler.pulls.wait(&worker_id, capacity);
         // Reads the batches again after a wake-up, and at least once per interval.
         let has_news = tokio::select! {
             changed = tokio::time::timeout_at(look_again, bell.changed()) => changed.is_ok(),
+            pulled = waiting.answered() => {
+                handed = pulled;
+                true
+            }
             () = service.stop.cancelled() => true,
         };
-        if waits_for_room && !has_news {
+        if handed.is_none() {
+            handed = waiting.end().await;
+        }
+        if handed.is_none() && waits_for_room && !has_news {
             // The same batches are ready, and the worker may have more places by now.
             return Ok(Response::new(PullResponse::default()));
         }

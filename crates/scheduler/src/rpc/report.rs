@@ -138,8 +138,18 @@ fn target_report(mut result: TargetResult, is_authentic: bool) -> Result<TargetR
         agent_id: result.agent_id,
         is_authentic,
         scripts: result.scripts.into_iter().map(script_report).collect::<Result<_, domain::Error>>()?,
+        reboots_from: result.reboots_from.map(boot_id).transpose()?,
         trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
     })
+}
+
+/// Checks a boot id, which is stored with the target.
+fn boot_id(text: String) -> Result<String, domain::Error> {
+    if text.chars().count() > limits::MAX_DESKTOP_TEXT_CHARS || text.contains('\0') {
+        let message = format!("a boot id has at most {} characters", limits::MAX_DESKTOP_TEXT_CHARS);
+        return Err(domain::Error::out_of_range("reboots_from", message));
+    }
+    Ok(text)
 }
 
 /// Converts a checked result.

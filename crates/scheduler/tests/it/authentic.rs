@@ -63,7 +63,7 @@ fn result(leased: &Leased) -> TargetResult {
 }
 
 fn authentic(leased: &Leased, result: TargetResult) -> TargetResult {
-    let message = session_signing::result_message(SENDER, &key(leased), &result.scripts);
+    let message = session_signing::result_message(SENDER, &key(leased), &result.scripts, None);
     TargetResult { authenticator: authenticator(&message), ..result }
 }
 

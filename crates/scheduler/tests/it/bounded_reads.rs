@@ -23,6 +23,7 @@ fn report(task_id: TaskId, leased: &Leased) -> Report {
         agent_id: target.agent_id,
         is_authentic: target.is_authentic,
         scripts: target.scripts,
+        reboots_from: target.reboots_from,
     };
     let results = results(leased, Outcome::Success).into_iter().map(reported).collect();
     Report { task_id, worker_id: worker("w"), results, returned: Vec::new() }

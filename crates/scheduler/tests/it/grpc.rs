@@ -290,7 +290,8 @@ async fn order_names_the_tasks_that_its_task_retries() {
     harness
         .execute(
             "UPDATE task SET retry_of = (SELECT older.task_id FROM task older WHERE older.task_id < task.task_id \
-             ORDER BY older.task_id DESC LIMIT 1)",
+             ORDER BY older.task_id DESC LIMIT 1),
+             attempt = 1 + (SELECT count(*) FROM task older WHERE older.task_id < task.task_id)",
         )
         .await;
     let mut batches: Vec<_> =
@@ -300,4 +301,50 @@ async fn order_names_the_tasks_that_its_task_retries() {
         batches.iter().map(|batch| batch.spec.as_ref().unwrap().retried_task_ids.clone()).collect();
     let ids: Vec<String> = batches.iter().map(|batch| batch.task_id.clone()).collect();
     assert_eq!(named, [vec![], vec![ids[0].clone()], vec![ids[1].clone(), ids[0].clone()]]);
+}
+
+/// Starts a pull that waits up to 20 s for batches, and returns when it waits. The service gets no
+/// notification and reads the batches each second.
+async fn waiting_pull(harness: &Harness, capacity: u32) -> tokio::task::JoinHandle<PullResponse> {
+    let request = PullRequest { worker_id: "w".into(), capacity, wait_ms: 20_000, ..PullRequest::default() };
+    let mut client = client(harness);
+    let pull = tokio::spawn(async move { client.pull(request).await.unwrap().into_inner() });
+    while harness.engine.waiting_pulls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    pull
+}
+
+/// Status of each batch, by creation.
+async fn statuses(harness: &Harness) -> Vec<String> {
+    let mut connection = harness.store().acquire().await.unwrap();
+    sqlx::query_scalar("SELECT status FROM batch ORDER BY created_at, batch_id")
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn admission_leases_to_a_waiting_pull_with_its_commit() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..2, start()).await;
+    let pull = waiting_pull(&harness, 10).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    assert_eq!(statuses(&harness).await, ["LEASED"], "leased when the admission has committed");
+    let answer = pull.await.unwrap();
+    let batches: Vec<_> =
+        answer.batches.iter().map(|batch| (batch.task_id.clone(), batch.targets.len())).collect();
+    assert_eq!(batches, [(task_id.to_string(), 2)]);
+    assert_eq!(harness.engine.waiting_pulls(), 0);
+}
+
+#[tokio::test]
+async fn batch_larger_than_a_waiting_pull_stays_ready() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..2, start()).await;
+    let pull = waiting_pull(&harness, 1).await;
+    harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    assert_eq!(statuses(&harness).await, ["READY"]);
+    let answer = pull.await.unwrap();
+    assert_eq!(answer.batches[0].targets.len(), 1, "the pull reads the batches itself");
 }

@@ -183,6 +183,7 @@ pub(crate) fn result(
         desktop_id: desktop_id(ordinal),
         agent_id: String::new(),
         is_authentic: false,
+        reboots_from: None,
         trace_context: None,
         scripts: vec![ScriptResult {
             outcome,

@@ -27,6 +27,7 @@ mod replaced;
 mod report_fencing;
 mod reports;
 mod retention;
+mod returns;
 mod roles;
 mod sealing;
 mod stops;

@@ -3,7 +3,7 @@
 use domain::{batching::Member, deadline::BUSY_WAIT, gate::Results, ids::BatchId, wave::OtherWaves};
 use engine::{
     BatchChanges, Changes, DeferredChanges,
-    row::{NewRecord, WaveRow},
+    row::{AwaitedRow, NewRecord, WaveRow},
 };
 
 use super::{Batch, MemoryStore, TaskTable};
@@ -21,6 +21,19 @@ impl MemoryStore {
         for count in &changes.failures {
             let known = table.failures.entry((count.wave, count.fingerprint.id));
             known.and_modify(|known| known.records += count.records).or_insert_with(|| count.clone());
+        }
+        // Before the batches: a target that awaits its return no longer keeps its batch.
+        for ordinal in &changes.awaited.delete {
+            table.awaited.remove(ordinal);
+        }
+        for ordinal in &changes.awaited.resume {
+            table.awaited.get_mut(ordinal).into_iter().for_each(|row| row.is_resumed = true);
+        }
+        for new in &changes.awaited.insert {
+            let presence = self.presence(&changes.project_id, &new.desktop_id).cloned();
+            table
+                .awaited
+                .insert(new.ordinal, AwaitedRow { awaited: new.clone(), is_resumed: false, presence });
         }
         table.change_batches(&changes.batches);
         for new in &changes.batches.insert {
@@ -45,6 +58,7 @@ impl MemoryStore {
         if changes.clears_task {
             table.batches.clear();
             table.deferred.clear();
+            table.awaited.clear();
             table.stops.clear();
         }
         table.events.extend_from_slice(&changes.events);
@@ -80,7 +94,8 @@ impl TaskTable {
         for (batch_id, number) in &changes.results {
             self.update(batch_id, |batch| batch.reported += number);
             let is_full = |batch: &Batch| batch.reported as usize >= batch.row.members.len();
-            let has_ended = |member: &Member| self.has_ended(member.ordinal);
+            let has_ended =
+                |member: &Member| self.has_ended(member.ordinal) || self.awaited(member.ordinal).is_some();
             let batch = self.batches.get(batch_id).filter(|batch| is_full(batch));
             if batch.is_some_and(|batch| batch.row.members.iter().all(has_ended)) {
                 self.batches.remove(batch_id);

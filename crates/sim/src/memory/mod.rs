@@ -14,7 +14,7 @@ use domain::{
 };
 use engine::{
     FailureCount, NewEvent, Wake,
-    row::{BatchRow, DeferredRow, NewRecord, Presence, TaskFacts, WaveRow},
+    row::{AwaitedRow, BatchRow, DeferredRow, NewRecord, Presence, TaskFacts, WaveRow},
 };
 use uuid::Uuid;
 
@@ -86,6 +86,8 @@ pub struct TaskTable {
     pub batches: BTreeMap<BatchId, Batch>,
     /// Deferred targets by ordinal, with their stops and the presence of their desktops.
     pub deferred: BTreeMap<u32, DeferredRow>,
+    /// Awaited returns by ordinal, with the presence of their desktops.
+    pub awaited: BTreeMap<u32, AwaitedRow>,
     /// First script that may not start, by the ordinal of the stopped target.
     pub stops: BTreeMap<u32, u16>,
     /// Records by ordinal; empty for a target that has not ended.
@@ -110,5 +112,16 @@ impl TaskTable {
     /// Whether the records of a target are stored.
     pub fn has_ended(&self, ordinal: u32) -> bool {
         self.records.get(ordinal as usize).is_some_and(|records| !records.is_empty())
+    }
+
+    /// Number of the results of a target whose return is awaited; `None` if it is not.
+    pub fn awaited(&self, ordinal: u32) -> Option<u16> {
+        let row = self.awaited.get(&ordinal).filter(|row| !row.is_resumed);
+        row.map(|row| row.awaited.results())
+    }
+
+    /// Whether the results of a target before its reboot are kept while it continues.
+    pub fn is_resumed(&self, ordinal: u32) -> bool {
+        self.awaited.get(&ordinal).is_some_and(|row| row.is_resumed)
     }
 }

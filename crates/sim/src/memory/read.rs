@@ -11,12 +11,13 @@ use domain::{
     batching::Member,
     gate::Results,
     ids::{BatchId, ProjectId, TaskId},
+    return_condition::Return,
     tally::Tally,
     wave::WaveStatus,
 };
 use engine::{
     Changes, DueTimes, Duty, DutyKind, Rows, Snapshot, TargetDetail, TargetSelection,
-    row::{BatchRow, DeferredRow, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch},
+    row::{AwaitedRow, BatchRow, DeferredRow, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch},
 };
 
 use super::{Always, Batch, MemoryStore, TaskTable};
@@ -150,6 +151,11 @@ impl Rows for MemoryStore {
         }))
     }
 
+    async fn awaited_returns(&mut self, task_id: TaskId, ordinals: &[u32]) -> Always<Vec<AwaitedRow>> {
+        let rows = self.table(task_id).flat_map(|table| table.awaited.values());
+        Ok(rows.filter(|row| ordinals.contains(&row.awaited.ordinal)).cloned().collect())
+    }
+
     async fn fingerprint_ids(&mut self, task_id: TaskId) -> Always<HashSet<i64>> {
         let failures = self.table(task_id).flat_map(|table| table.failures.keys());
         Ok(failures.map(|(_, fingerprint_id)| *fingerprint_id).collect())
@@ -193,6 +199,9 @@ impl Rows for MemoryStore {
                 let is_out = row.ends_early().is_some() && !row.suspended;
                 row.is_overdue(times) || is_out && self.went_out_after(table, &row.member, now - RETURNS)
             }),
+            DutyKind::AwaitedReturn => {
+                self.of_awaited(kind, |row| !row.is_resumed && row.state(times) != Return::Awaited)
+            }
         };
         duties.truncate(limit as usize);
         Ok(duties)
@@ -255,6 +264,15 @@ impl MemoryStore {
         self.tasks.iter().filter_map(duty).collect()
     }
 
+    fn of_awaited(&self, kind: DutyKind, is_due: impl Fn(&AwaitedRow) -> bool) -> Vec<Duty> {
+        let duty = |(&task_id, table): (&TaskId, &TaskTable)| {
+            let due = table.awaited.iter().filter(|(_, row)| is_due(row));
+            let ordinals: Vec<u32> = due.map(|(&ordinal, _)| ordinal).collect();
+            (!ordinals.is_empty()).then_some(Duty { kind, task_id, batch_id: None, ordinals })
+        };
+        self.tasks.iter().filter_map(duty).collect()
+    }
+
     fn facts(&self, table: &TaskTable) -> TaskFacts {
         let limits = self.limits.get(&table.facts.project_id);
         TaskFacts {
@@ -305,7 +323,12 @@ impl TaskTable {
     fn target(&self, ordinal: u32) -> Option<TargetRow> {
         let row = self.targets.get(ordinal as usize)?;
         let stop = self.stops.get(&ordinal).copied();
-        Some(row_values::target(row, ordinal, self.has_ended(ordinal), stop))
+        let (awaited, is_resumed) = (self.awaited(ordinal), self.is_resumed(ordinal));
+        Some(TargetRow {
+            awaited,
+            is_resumed,
+            ..row_values::target(row, ordinal, self.has_ended(ordinal), stop)
+        })
     }
 
     /// The first wave after this one that can still change.

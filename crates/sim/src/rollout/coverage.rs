@@ -69,11 +69,17 @@ pub enum Feature {
     ReportSplit,
     Retired,
     Revoked,
+    ReturnAwaited,
+    PlannedReboot,
+    LostByReboot,
+    Paused,
+    Resumed,
+    NotReturned,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 68] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -136,6 +142,12 @@ impl Feature {
         Self::ReportSplit,
         Self::Retired,
         Self::Revoked,
+        Self::ReturnAwaited,
+        Self::PlannedReboot,
+        Self::LostByReboot,
+        Self::Paused,
+        Self::Resumed,
+        Self::NotReturned,
     ];
 }
 

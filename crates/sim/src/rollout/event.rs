@@ -146,6 +146,14 @@ pub(super) enum Event {
     AgentReturns {
         desktop: Desktop,
     },
+    /// The agent may let its desktop reboot after an acknowledged result.
+    PlannedReboot {
+        desktop: Desktop,
+        /// The boot that ends with it.
+        boot: u32,
+        /// Time after which the desktop stays up, by the agent's clock.
+        until: Timestamp,
+    },
     /// The agent of a revoked desktop gets a new certificate.
     AgentEnrols {
         desktop: Desktop,
@@ -277,6 +285,8 @@ pub(super) struct Presence {
     pub(super) desktop: Desktop,
     /// The connected agent; `None` when the connection is gone.
     pub(super) agent: Option<u32>,
+    /// The boot in which the connection was made.
+    pub(super) boot: u32,
 }
 
 /// The result of a target, as its agent reports it.
@@ -287,6 +297,8 @@ pub(super) struct TargetResult {
     pub(super) ended_at: Option<Timestamp>,
     /// `None` from an honest agent.
     pub(super) poison: Option<Poison>,
+    /// The boot that ends with a reboot of the desktop; `None` without one.
+    pub(super) reboots_from: Option<u32>,
 }
 
 /// The result of a target in a worker's report.
@@ -359,6 +371,7 @@ pub(super) struct Order {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ToAgent {
     Order(Order),
-    Acknowledge(Target),
+    /// The result with this number of scripts is stored.
+    Acknowledge(Target, usize),
     Stop(Target),
 }

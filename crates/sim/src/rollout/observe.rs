@@ -14,6 +14,7 @@ pub(super) fn observe(table: &TaskTable, changes: &Changes) -> Vec<Effect> {
     admitted(table, changes, &mut seen);
     placed(table, changes, &mut seen);
     let by_target = changes.records.chunk_by(|one, next| one.ordinal == next.ordinal);
+    awaited(changes, &mut seen);
     seen.extend(by_target.map(recorded));
     ended_waves(table, changes, &mut seen);
     seen.extend(changes.events.iter().filter_map(|event| cut_short(event.kind)));
@@ -46,6 +47,16 @@ fn placed(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     if !ordinals.is_empty() {
         seen.push(Effect::LocatedTarget { ordinals });
     }
+}
+
+/// Targets that wait for their desktops from now on, and those that continue.
+fn awaited(changes: &Changes, seen: &mut Vec<Effect>) {
+    seen.extend(changes.awaited.resume.iter().map(|&ordinal| Effect::Resumed { ordinal }));
+    seen.extend(changes.awaited.insert.iter().map(|new| Effect::Awaited {
+        ordinal: new.ordinal,
+        until: new.return_by,
+        scripts: scripts(&new.records),
+    }));
 }
 
 fn recorded(records: &[NewRecord]) -> Effect {
@@ -95,6 +106,8 @@ fn withdrawn(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     let deleted = changes.batches.delete.iter().chain(changes.batches.keep.iter().map(|(id, _)| id));
     gone.extend(deleted.flat_map(members).map(|member| member.ordinal));
     gone.extend(changes.deferred.delete.iter().filter(|ordinal| table.deferred.contains_key(ordinal)));
+    let left = changes.awaited.delete.iter().chain(&changes.awaited.resume);
+    gone.extend(left.filter(|ordinal| table.awaited(**ordinal).is_some()));
     let withdrawn = table
         .deferred
         .iter()
@@ -114,6 +127,12 @@ fn withdrawn(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     for record in &changes.records {
         gone.remove(&record.ordinal);
     }
+    for new in &changes.awaited.insert {
+        gone.remove(&new.ordinal);
+    }
+    let leaves =
+        |ordinal: &u32| changes.awaited.delete.contains(ordinal) || changes.awaited.resume.contains(ordinal);
+    gone.retain(|ordinal| table.awaited(*ordinal).is_none() || leaves(ordinal));
     gone.retain(|&ordinal| !table.has_ended(ordinal));
     if !gone.is_empty() {
         seen.push(Effect::Withdrawn { ordinals: gone.into_iter().collect() });

@@ -36,6 +36,8 @@ pub(super) fn insert_project(
         is_draining: true,
         time_zone: zone(desktop).to_owned(),
         agent_id: "0".to_owned(),
+        boot_id: String::new(),
+        agent_version: String::new(),
         changed_at: now,
         full_until: None,
         out_of_service: None,

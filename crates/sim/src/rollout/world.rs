@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) sessions: Session,
     /// The agent of each connection.
     pub(super) installs: BTreeMap<Session, u32>,
+    /// The boot of the desktop in which each connection was made.
+    pub(super) boots: BTreeMap<Session, u32>,
     /// Difference between the clock of use cases and the true time.
     pub(super) control_offset_ms: i64,
     /// Longest time between a scheduler's tick and a transaction that uses the time of the tick.
@@ -109,6 +111,7 @@ impl World {
             agents,
             sessions: 0,
             installs: BTreeMap::new(),
+            boots: BTreeMap::new(),
             control_offset_ms: 0,
             longest_lag: TimeDelta::zero(),
             outage: None,
@@ -166,12 +169,14 @@ impl World {
                 let presence = connections.get(&table.targets.get(ordinal as usize)?.0)?;
                 presence.holder().map(|_| presence.changed_at)
             };
+            let boot_of = |ordinal: u32| agents[desktops[ordinal as usize]].boot;
             let context = Context {
                 now: self.clock.now,
                 skew: TimeDelta::milliseconds(self.scenario.cluster.skew_ms),
                 longest_lag: self.longest_lag,
                 is_explained: &is_explained,
                 connected_since: &connected_since,
+                boot_of: &boot_of,
             };
             if let Some(table) = self.store.tasks.get(task_id) {
                 invariants.see(&effect, table, &context, &mut self.coverage);
@@ -226,6 +231,7 @@ impl World {
             Event::AgentLeaves { desktop, away_ms } => self.leave(desktop, away_ms),
             Event::AgentReboots { desktop, away_ms } => self.reboot(desktop, away_ms),
             Event::AgentReturns { desktop } => self.come_back(desktop),
+            Event::PlannedReboot { desktop, boot, until } => self.reboot_as_planned(desktop, boot, until),
             Event::AgentEnrols { desktop } => self.enrol(desktop),
             Event::Begins { desktop, task, life } => self.begin_order(desktop, task, life),
             Event::ScriptEnds { desktop, task, life, script } => {

@@ -94,7 +94,7 @@ async fn keep_members(
 }
 
 /// Adds results in the order of lease renewals. Deletes the batches in which every target has a
-/// record.
+/// record, or awaits the return of its desktop.
 async fn count_results(
     connection: &mut Connection,
     task_id: TaskId,
@@ -123,8 +123,11 @@ async fn count_results(
     // `LIMIT 1` makes the planner look records up by their keys, also with old statistics.
     sqlx::query!(
         "DELETE FROM batch b WHERE task_id = $1 AND batch_id = ANY($2) AND (
-             SELECT bool_and(r.task_id IS NOT NULL) FROM unnest(b.ordinals) AS n (ordinal)
-             LEFT JOIN LATERAL (SELECT task_id FROM record WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS r ON true)",
+             SELECT bool_and(r.task_id IS NOT NULL OR a.task_id IS NOT NULL) FROM unnest(b.ordinals) AS n (ordinal)
+             LEFT JOIN LATERAL (SELECT task_id FROM record WHERE task_id = $1 AND ordinal = n.ordinal LIMIT 1) AS r ON true
+             LEFT JOIN LATERAL (SELECT task_id FROM awaited_return
+                                WHERE task_id = $1 AND ordinal = n.ordinal AND NOT resumed LIMIT 1) AS a
+                 ON true)",
         task_id.0,
         &full,
     )

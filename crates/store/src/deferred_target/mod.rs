@@ -67,6 +67,8 @@ impl Raw {
                 draining,
                 time_zone,
                 agent_id,
+                boot_id: None,
+                agent_version: None,
                 changed_at,
                 full_until,
                 is_retired,

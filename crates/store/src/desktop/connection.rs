@@ -66,25 +66,26 @@ pub async fn connected(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
                               availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                               certificate_serial, certificate_not_before, certificate_not_after,
-                              incarnation, run_id, canonical_id, os_version, containment, attach_number, attach_sha256,
+                              incarnation, run_id, boot_id, canonical_id, os_version, containment, attach_number, attach_sha256,
                               attach_public_key, session_keys, tags, worker_id, created_at, presence_at, operator_tags)
          -- What an enrolment fixed overrules the agent.
          SELECT new.project_id, new.desktop_id, new.computer_name, new.os_host_name, new.os_type, new.ip_address,
                 coalesce(a.pool_id, new.pool_id), coalesce(a.availability_zone, new.availability_zone),
                 new.agent_version, new.agent_tags, new.time_zone, new.agent_id, new.connected_at,
                 new.certificate_serial, new.certificate_not_before, new.certificate_not_after, new.incarnation,
-                new.run_id, new.canonical_id, new.os_version, new.containment, new.attach_number, new.attach_sha256,
+                new.run_id, new.boot_id, new.canonical_id, new.os_version, new.containment, new.attach_number, new.attach_sha256,
                 new.attach_public_key, array_remove(ARRAY[new.session_key], NULL),
                 new.agent_tags || coalesce(a.tags, '{}'), $11, $12, $12, coalesce(a.tags, '{}')
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[],
                      $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int8[], $20::text[], $22::text[],
                      $23::text[], $24::text[], $25::int8[], $26::bytea[], $27::bytea[],
-                     $28::bytea[])
+                     $28::bytea[], $30::text[])
               AS new (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
                       availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                       certificate_serial, certificate_not_before, certificate_not_after, incarnation, run_id,
-                      canonical_id, os_version, containment, attach_number, attach_sha256, attach_public_key, session_key)
+                      canonical_id, os_version, containment, attach_number, attach_sha256, attach_public_key, session_key,
+                      boot_id)
               LEFT JOIN desktop_assignment a ON a.project_id = new.project_id AND a.desktop_id = new.desktop_id
          -- Ids that differ only in case or Unicode form are one desktop.
          WHERE NOT EXISTS (SELECT FROM desktop d WHERE d.project_id = new.project_id
@@ -97,7 +98,7 @@ pub async fn connected(
              availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
              agent_tags = excluded.agent_tags, tags = excluded.agent_tags || desktop.operator_tags,
              time_zone = excluded.time_zone, agent_id = excluded.agent_id,
-             incarnation = excluded.incarnation, run_id = excluded.run_id,
+             incarnation = excluded.incarnation, run_id = excluded.run_id, boot_id = excluded.boot_id,
              former_agent_ids = CASE WHEN desktop.agent_id IN ('', excluded.agent_id) THEN desktop.former_agent_ids
                  ELSE (desktop.former_agent_ids || desktop.agent_id)
                      [greatest(1, cardinality(desktop.former_agent_ids) + 2 - $21):] END,
@@ -163,6 +164,7 @@ pub async fn connected(
         &public_keys as &[Option<Vec<u8>>],
         &session_keys as &[Option<Vec<u8>>],
         SESSION_KEYS,
+        &column(|desktop| &desktop.boot_id),
     )
     .fetch_all(connection)
     .await?;

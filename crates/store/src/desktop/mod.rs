@@ -4,6 +4,7 @@ mod assignment;
 mod connection;
 mod lifecycle;
 mod place;
+mod version;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ pub use self::lifecycle::{
     StoredTags, disconnect, lock_tags, put_operator_tags, retire, retired_among, unretire,
 };
 pub(crate) use self::place::{changed_projects, fold, repair};
+pub use self::version::agent_versions;
 use crate::{
     Connection, Error,
     codec::{count, text_id, word},
@@ -79,8 +81,8 @@ pub struct DesktopFilter {
     pub os_type: Option<String>,
     /// Only desktops in this availability zone.
     pub availability_zone: Option<String>,
-    /// Only desktops whose agent has this version.
-    pub agent_version: Option<String>,
+    /// Only desktops whose agent has one of these versions; empty for all.
+    pub agent_versions: Vec<String>,
     /// Only desktops with all of these tags.
     pub tags: BTreeMap<String, String>,
     /// Only desktops without any tag.
@@ -115,7 +117,7 @@ impl DesktopFilter {
         let Self { desktop_ids, id_prefix, computer_names, ip_address, pool_ids, os_type, .. } = self;
         let Self {
             availability_zone,
-            agent_version,
+            agent_versions,
             tags,
             without_any_tag,
             retired,
@@ -123,8 +125,8 @@ impl DesktopFilter {
             connected: _,
             ..
         } = self;
-        let lists = [desktop_ids, computer_names, pool_ids];
-        let texts = [id_prefix, ip_address, os_type, availability_zone, agent_version, after];
+        let lists = [desktop_ids, computer_names, pool_ids, agent_versions];
+        let texts = [id_prefix, ip_address, os_type, availability_zone, after];
         lists.iter().all(|list| list.is_empty())
             && texts.iter().all(|text| text.is_none())
             && tags.is_empty()
@@ -206,7 +208,7 @@ pub async fn find(
 /// Columns of a desktop in a list.
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-            agent_version, os_version, containment, tags, time_zone, agent_id, incarnation, run_id, connected_at, certificate_serial, certificate_not_before,
+            agent_version, os_version, containment, tags, time_zone, agent_id, incarnation, run_id, boot_id, connected_at, certificate_serial, certificate_not_before,
             certificate_not_after, worker_id, created_at, presence_at, operator_tags, retired_at, retired_by
      FROM desktop WHERE project_id = ";
 
@@ -320,8 +322,8 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     if let Some(zone) = &filter.availability_zone {
         query.push(" AND availability_zone = ").push_bind(zone.clone());
     }
-    if let Some(version) = &filter.agent_version {
-        query.push(" AND agent_version = ").push_bind(version.clone());
+    if !filter.agent_versions.is_empty() {
+        query.push(" AND agent_version = ANY(").push_bind(filter.agent_versions.clone()).push(")");
     }
     if filter.without_any_tag {
         query.push(" AND tags = '{}'::jsonb");
@@ -367,6 +369,7 @@ struct Listed {
     agent_id: String,
     incarnation: i64,
     run_id: String,
+    boot_id: String,
     connected_at: Timestamp,
     certificate_serial: Option<String>,
     certificate_not_before: Option<Timestamp>,
@@ -401,6 +404,7 @@ impl TryFrom<Listed> for DesktopRow {
                 agent_id: row.agent_id,
                 incarnation: count("desktop", row.incarnation)?,
                 run_id: row.run_id,
+                boot_id: row.boot_id,
                 connected_at: row.connected_at,
                 certificate: certificate(
                     row.certificate_serial,

@@ -184,7 +184,7 @@ pub async fn fetch(
 }
 
 /// Whereabouts of a target without a record, as the words of [`unended_state_word`].
-const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WHEN b.status = 'LEASED' THEN 'leased' WHEN b.status = 'READY' OR s.task_id IS NOT NULL \
+const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WHEN b.status = 'LEASED' OR a.task_id IS NOT NULL THEN 'leased' WHEN b.status = 'READY' OR s.task_id IS NOT NULL \
                      THEN 'queued' WHEN x.script = ts.script THEN 'stopped' WHEN x.script < ts.script \
                      THEN 'behind_stopped' ELSE 'nowhere' END";
 
@@ -218,7 +218,8 @@ const STORED: &str =
 
 /// What is stored of targets that have not ended, without their batches.
 const UNENDED: &str = " LEFT JOIN deferred_target s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
-      LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal";
+      LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal
+      LEFT JOIN awaited_return a ON a.task_id = k.task_id AND a.ordinal = t.ordinal AND NOT a.resumed";
 
 const DESKTOP: &str = " LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id";
 

@@ -198,6 +198,48 @@ pub async fn fetch(
     row.map(TaskRow::try_from).transpose()
 }
 
+/// Lists the tasks of a project that have not ended, newest first. With `only`, these tasks alone,
+/// whether they have ended or not.
+pub async fn open(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    only: Option<&[TaskId]>,
+    limit: i64,
+) -> Result<Vec<TaskRow>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT_TASK);
+    query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
+    match only {
+        Some(only) => {
+            let ids: Vec<Uuid> = only.iter().map(|id| id.0).collect();
+            query.push(" AND k.task_id = ANY(").push_bind(ids).push(")");
+        }
+        // Selects the partial index.
+        None => {
+            query.push(" AND k.ended_at IS NULL");
+        }
+    }
+    query.push(" ORDER BY k.task_id DESC LIMIT ").push_bind(limit);
+    let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
+    rows.into_iter().map(TaskRow::try_from).collect()
+}
+
+/// Lists the tasks of a project that ended as HALTED from a time on and that no other task retries,
+/// the latest first.
+pub async fn halted_since(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    since: Timestamp,
+    limit: i64,
+) -> Result<Vec<TaskRow>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT_TASK);
+    query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
+    query.push(" AND k.status = 'HALTED' AND k.ended_at >= ").push_bind(since);
+    query.push(" AND NOT EXISTS (SELECT FROM task retry WHERE retry.retry_of = k.task_id)");
+    query.push(" ORDER BY k.ended_at DESC LIMIT ").push_bind(limit);
+    let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
+    rows.into_iter().map(TaskRow::try_from).collect()
+}
+
 const SELECT_TASK: &str =
     "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
     k.script_count, k.gray, k.plan_hash, k.halt_reason, k.created_at, k.started_at, k.ended_at, k.attempt, k.retry_of,

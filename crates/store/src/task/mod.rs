@@ -1,6 +1,7 @@
 //! Tasks, their pinned scripts, and the task list of a project.
 
 mod find;
+mod insert;
 mod list;
 
 use std::collections::HashMap;
@@ -9,7 +10,6 @@ use chrono::TimeDelta;
 use domain::{
     Timestamp,
     deadline::Timeouts,
-    event::EventKind,
     ids::{ProjectId, ScriptId, TaskId},
     justification::Justification,
     plan::{Plan, PlannedWave},
@@ -17,7 +17,6 @@ use domain::{
     retry,
     script::{self, ScriptType, parameter::ParameterValues},
     task::TaskStatus,
-    wave_start::WaveStart,
 };
 use engine::TaskChange;
 pub use engine::row::TaskFacts;
@@ -25,14 +24,14 @@ use sqlx::types::Json;
 
 pub use find::{admissible, count_open, unended};
 pub(crate) use find::{admitting, expired, not_released, not_suspended};
-pub use list::{TaskFilter, TaskRow, fetch, list, page};
+pub use insert::insert;
+pub use list::{TaskFilter, TaskRow, fetch, halted_since, list, open, page};
 use uuid::Uuid;
 
 use crate::{
     Connection, Error,
     codec::{count, int2, int4, text_id, word},
-    event::{self, NewEvent},
-    target_insert, wave,
+    wave,
 };
 
 /// A script that a task pins, or the entry of its command.
@@ -107,79 +106,6 @@ pub struct NewTask<'a> {
     pub now: Timestamp,
 }
 
-/// Inserts a task with its scripts, waves and targets. The rows become visible with the caller's
-/// commit.
-pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(), Error> {
-    let (pool, tag) = match task.selection {
-        Some(Selection::Pool(pool_id)) => (Some(pool_id.as_str()), None),
-        Some(Selection::Tag(tag)) => (None, Some(tag.as_str())),
-        None => (None, None),
-    };
-    let policy = (*task.policy != RolloutPolicy::default())
-        .then(|| serde_json::to_value(task.policy))
-        .transpose()
-        .map_err(|error| Error::corrupt("task", error))?;
-    let script_hash = script_hash(connection, task.project_id, task.scripts, task.command).await?;
-    let picks = serde_json::to_value(&task.plan.picks).map_err(|error| Error::corrupt("task", error))?;
-    sqlx::query!(
-        "INSERT INTO task (task_id, project_id, status, resource_type, command_type, command, attempt, target_count,
-                           script_count, execution_timeout_ms, delivery_timeout_ms, grace_ms, gray, plan_seed,
-                           plan_hash, plan_picks, created_at, retry_of, retry_of_ordinal, retry_of_script,
-                           resource_group_type, resource_group_id, desktop_tag, created_by, policy, max_concurrency,
-                           expires_at, script_hash, trace_context, submit_reason, ticket)
-         VALUES ($1, $2, $3, 'DESKTOP', $4, $5, $16, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $18, $19, $20,
-                 $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
-        task.task_id.0,
-        task.project_id.as_str(),
-        TaskStatus::Waiting.as_str(),
-        task.command.map(|(command_type, _)| command_type.as_str()),
-        task.command.map(|(_, command)| command),
-        int4(task.plan.order.len()),
-        int2(task.scripts.len()),
-        task.timeouts.execution.num_milliseconds(),
-        task.timeouts.delivery.num_milliseconds(),
-        task.timeouts.grace.num_milliseconds(),
-        task.plan.gray,
-        task.plan.seed.cast_signed(),
-        &task.plan.hash[..],
-        picks,
-        task.now,
-        int2(task.attempt),
-        task.retry_of.map(|old| old.task_id.0),
-        task.retry_of.and_then(|old| old.record).map(|(ordinal, _)| int4(ordinal)),
-        task.retry_of.and_then(|old| old.record).map(|(_, script)| int2(script)),
-        pool.map(|_| POOL_GROUP),
-        pool,
-        tag,
-        task.created_by,
-        policy,
-        task.max_concurrency.map(int4),
-        task.expires_at,
-        &script_hash[..],
-        task.trace_context,
-        task.justification.reason(),
-        task.justification.ticket(),
-    )
-    .execute(&mut *connection)
-    .await?;
-    insert_scripts(connection, task).await?;
-    wave::insert(connection, task.task_id, &task.plan.waves, task.policy).await?;
-    target_insert::insert(connection, task.task_id, task.plan, task.first_scripts).await?;
-    event::insert(connection, task.task_id, &first_events(task), task.now).await?;
-    Ok(())
-}
-
-/// Returns the events of an accepted task.
-fn first_events(task: &NewTask<'_>) -> Vec<NewEvent> {
-    let detail = format!("desktops: {}, waves: {}", task.plan.order.len(), task.plan.waves.len());
-    let detail = task.justification.after(&detail);
-    let mut events = vec![NewEvent::of_task(EventKind::Accepted, task.created_by, detail)];
-    if task.policy.opening_of(1).needs_approval {
-        events.push(NewEvent::of_wave(EventKind::WaveWaiting, 1, WaveStart::WaitsForApproval.to_string()));
-    }
-    events
-}
-
 /// Returns the SHA-256 over the scripts or the command of a task, in order, as their authors sent
 /// them, and over the values of their parameters, if there are any.
 pub async fn script_hash(
@@ -206,24 +132,6 @@ pub async fn script_hash(
     .await?;
     let parameters: Vec<&ParameterValues> = scripts.iter().map(|pinned| &pinned.parameters).collect();
     Ok(script::parameter::hash_with(sha256, &parameters))
-}
-
-async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Result<(), Error> {
-    for (place, pinned) in task.scripts.iter().enumerate() {
-        sqlx::query!(
-            "INSERT INTO task_script (task_id, script, script_id, revision, name, parameters)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-            task.task_id.0,
-            int2(place),
-            pinned.script.map(|(script_id, _)| script_id.0),
-            pinned.script.map(|(_, revision)| revision),
-            pinned.name,
-            Json(&pinned.parameters) as Json<&ParameterValues>,
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
 }
 
 /// Reads a task's facts by its id alone: schedulers serve all projects.
@@ -360,6 +268,9 @@ pub(crate) async fn clear_work(connection: &mut Connection, task_id: TaskId) -> 
     .execute(&mut *connection)
     .await?;
     sqlx::query!("DELETE FROM deferred_target WHERE task_id = $1", task_id.0)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("DELETE FROM awaited_return WHERE task_id = $1", task_id.0)
         .execute(&mut *connection)
         .await?;
     sqlx::query!("DELETE FROM target_stop WHERE task_id = $1", task_id.0).execute(connection).await?;

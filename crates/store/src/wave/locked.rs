@@ -18,9 +18,11 @@ pub async fn lock(
 ) -> Result<Vec<WaveRow>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     let raw: Vec<Raw> = sqlx::query_as(select_waves!(
-        "w.task_id = $1 AND w.status <> 'PENDING'
-             AND (w.is_trailing OR w.status IN ('OPEN', 'HALTED', 'STOPPED') OR EXISTS (
-                 SELECT FROM unnest($2::int4[]) AS o WHERE o >= w.first_ordinal AND o < w.first_ordinal + w.size))
+        "w.task_id = $1 AND (w.is_trailing OR w.status IN ('OPEN', 'HALTED', 'STOPPED')
+             OR w.status <> 'PENDING' AND EXISTS (
+                 SELECT FROM unnest($2::int4[]) AS o WHERE o >= w.first_ordinal AND o < w.first_ordinal + w.size)
+             OR cardinality($2::int4[]) = 0 AND w.wave = (
+                 SELECT c.wave FROM wave c WHERE c.task_id = $1 AND c.status <> 'CLOSED' ORDER BY c.wave LIMIT 1))
          ORDER BY w.wave FOR UPDATE OF w"
     ))
     .bind(task_id.0)

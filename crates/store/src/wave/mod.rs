@@ -6,10 +6,9 @@ mod update;
 use domain::{
     Timestamp,
     ids::TaskId,
-    plan::PlannedWave,
     policy::RolloutPolicy,
     threshold::Threshold,
-    wave::{OtherWaves, WaveState, WaveStatus, WaveTerms},
+    wave::{OtherWaves, WaveState, WaveTerms},
     wave_start::StartConditions,
 };
 pub use engine::row::WaveRow;
@@ -21,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    codec::{basis_points, count, int2, int4, tally_from_array, word},
+    codec::{basis_points, count, tally_from_array, word},
 };
 
 #[derive(sqlx::FromRow)]
@@ -131,38 +130,6 @@ impl TryFrom<Raw> for WaveRow {
             closed_at: raw.closed_at,
         })
     }
-}
-
-/// Stores the waves of a new plan as pending.
-pub async fn insert(
-    connection: &mut Connection,
-    task_id: TaskId,
-    waves: &[PlannedWave],
-    policy: &RolloutPolicy,
-) -> Result<(), Error> {
-    for wave in waves {
-        let percent = match wave.fail_threshold {
-            Some(Threshold::Percent { share, min_results }) => Some((share.get(), min_results)),
-            Some(Threshold::Count(_)) | None => None,
-        };
-        sqlx::query!(
-            "INSERT INTO wave (task_id, wave, status, first_ordinal, size, fail_threshold, fail_threshold_basis_points, min_results,
-                               needs_approval)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            task_id.0,
-            int2(wave.wave),
-            WaveStatus::Pending.as_str(),
-            int4(wave.first_ordinal),
-            int4(wave.size),
-            wave.fail_threshold.and_then(Threshold::count).map(int4),
-            percent.map(|(basis_points, _)| int4(basis_points)),
-            percent.map(|(_, min_results)| int4(min_results)),
-            policy.opening_of(wave.wave).needs_approval,
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
 }
 
 /// Reads all waves of several tasks, by task and number, without locks.

@@ -1,23 +1,24 @@
 //! Stores changes of locked waves.
 
-use domain::{Timestamp, ids::TaskId};
+use domain::Timestamp;
+use engine::Changes;
 
 use super::WaveRow;
 use crate::{
     Connection, Error,
     codec::{int2, int4, tally_to_array},
+    task_change::Runs,
 };
 
-/// Stores the current state of locked waves in one statement. A new approval refers to the task's
-/// current plan and scripts.
-pub(crate) async fn apply(
-    connection: &mut Connection,
-    task_id: TaskId,
-    waves: &[WaveRow],
-) -> Result<(), Error> {
-    if waves.is_empty() {
+/// Stores the current state of locked waves, and the change of the task for the clients that watch
+/// it, in one statement. A new approval refers to the task's current plan and scripts.
+pub(crate) async fn apply(connection: &mut Connection, changes: &Changes) -> Result<(), Error> {
+    if !changes.is_visible() {
         return Ok(());
     }
+    let Changes { task_id, project_id, waves, now, .. } = changes;
+    let map = changes.map_change();
+    let Runs { firsts, lengths, codes } = Runs::of(&map);
     let numbers = |of: fn(&WaveRow) -> u32| -> Vec<i32> { waves.iter().map(|row| int4(of(row))).collect() };
     let times =
         |of: fn(&WaveRow) -> Option<Timestamp>| -> Vec<Option<Timestamp>> { waves.iter().map(of).collect() };
@@ -26,7 +27,11 @@ pub(crate) async fn apply(
     let approvers: Vec<Option<String>> =
         waves.iter().map(|row| row.approved.as_ref().map(|(approver, _)| approver.clone())).collect();
     sqlx::query!(
-        "UPDATE wave w SET status = n.status, cursor = n.cursor, admitted = n.admitted, waiting = n.waiting,
+        "WITH noted AS (
+             INSERT INTO task_change (task_id, version, project_id, at, is_reset, firsts, lengths, codes)
+             SELECT $1, 1 + coalesce((SELECT max(c.version) FROM task_change c WHERE c.task_id = $1), 0),
+                    $20, $21, $22, $23, $24, $25)
+         UPDATE wave w SET status = n.status, cursor = n.cursor, admitted = n.admitted, waiting = n.waiting,
                 failed = n.failed, halting = n.halting, is_trailing = n.is_trailing,
                 target_tally = ($8::int4[])[n.place * $10 - $10 + 1:n.place * $10],
                 record_tally = ($9::int4[])[n.place * $10 - $10 + 1:n.place * $10],
@@ -63,6 +68,12 @@ pub(crate) async fn apply(
         &approvers as &[Option<String>],
         &times(|row| row.approved.as_ref().map(|(_, at)| *at)) as &[Option<Timestamp>],
         &times(|row| row.opening.hold_until) as &[Option<Timestamp>],
+        project_id.as_str(),
+        now,
+        map.is_reset(),
+        &firsts,
+        &lengths,
+        &codes,
     )
     .execute(connection)
     .await?;

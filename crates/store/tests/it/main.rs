@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test helper fails the test")]
 
+mod agent_versions;
 mod connection_watchdog;
 mod enrolment;
 mod lifecycle;
@@ -13,6 +14,7 @@ mod reconnect;
 mod records;
 mod roles;
 mod standby;
+mod task_change;
 
 use std::time::Duration;
 

@@ -27,18 +27,18 @@ const ORDERS: [(DesktopOrder, &str); 5] = [
     (DesktopOrder::CreatedDescending, "created_at DESC, desktop_id DESC"),
 ];
 
-async fn execute(connection: &mut PgConnection, statement: &str) {
+pub(crate) async fn execute(connection: &mut PgConnection, statement: &str) {
     sqlx::query(AssertSqlSafe(statement.to_owned())).execute(connection).await.unwrap();
 }
 
 /// Opens a connection with a setting of every pool: compilation takes longer than these statements.
-async fn connect(database: &TestDatabase) -> PgConnection {
+pub(crate) async fn connect(database: &TestDatabase) -> PgConnection {
     let mut connection = database.connection().await.unwrap();
     execute(&mut connection, "SET jit = off").await;
     connection
 }
 
-async fn number(connection: &mut PgConnection, query: &str) -> i64 {
+pub(crate) async fn number(connection: &mut PgConnection, query: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(connection).await.unwrap()
 }
 
@@ -458,7 +458,7 @@ async fn wrong_bits_are_found_and_repaired() {
 }
 
 /// Rows and index entries that statements of the transaction have read.
-async fn rows_read(connection: &mut PgConnection) -> i64 {
+pub(crate) async fn rows_read(connection: &mut PgConnection) -> i64 {
     number(
         connection,
         "SELECT sum(pg_stat_get_xact_tuples_returned(oid))::int8 FROM pg_class

@@ -1,4 +1,5 @@
 mod never_claimed;
+mod reboots;
 mod retries;
 mod stops;
 
@@ -57,8 +58,10 @@ fn rig_with(dir: TempDir, max_parallel: usize, change: impl FnOnce(&mut Config, 
     config.max_parallel = max_parallel;
     change(&mut config, dir.path());
     let stop = CancellationToken::new();
-    let (orders, dispatcher) = new(&config, Arc::clone(&journal), clock.clone(), stop.clone());
-    let dispatcher = tokio::spawn(dispatcher.run());
+    let (orders, dispatcher, going_down) = new(&config, Arc::clone(&journal), clock.clone(), stop.clone());
+    let dispatcher = tokio::spawn(async {
+        tokio::join!(dispatcher.run(), going_down.run());
+    });
     Rig { dir, orders, journal, clock, stop, dispatcher }
 }
 
@@ -215,11 +218,11 @@ async fn order_is_given_back_while_results_are_unacknowledged() {
     let rig = rig(4);
     let result =
         Record { output: "x".repeat(MAX_UNACKED_BYTES), ..Record::bare(0, ScriptOutcome::Success, "", 1) };
-    rig.journal.record(Event::Finished { key: key(1), results: vec![result] });
+    rig.journal.record(Event::Finished { key: key(1), results: vec![result], action: None });
     assert_eq!(rig.orders.accept(order(2, &["echo yes"])).await, None);
     let reason = "too many results of this desktop are unacknowledged";
     assert_eq!(rig.orders.take_returns(), [returned(2, reason, true)]);
-    rig.orders.acked(key(1)).await;
+    rig.orders.acked(key(1), 0).await;
     assert_eq!(rig.run(order(2, &["echo yes"])).await, [row("SUCCESS", "", "yes\n")]);
 }
 
@@ -230,7 +233,7 @@ async fn a_finished_order_is_sent_again_and_not_run_again() {
     let content = format!("echo x >> {}", starts.display());
     rig.run(order(1, &[&content])).await;
     assert_eq!(rig.orders.accept(order(1, &[&content])).await, Some(key(1)));
-    rig.orders.acked(key(1)).await;
+    rig.orders.acked(key(1), 0).await;
     assert!(rig.orders.unacked_after(0).await.is_empty());
     assert_eq!(rig.orders.accept(order(1, &[&content])).await, Some(key(1)));
     assert_eq!(fs::read_to_string(&starts).unwrap(), "x\n");
@@ -454,7 +457,7 @@ async fn result_is_kept_until_it_is_acknowledged() {
     rig.run(order(1, &["true"])).await;
     let run = rig.dir.path().join(format!("runs/{}-1-0-1", key(1).task));
     assert!(run.join("result").exists());
-    rig.orders.acked(key(1)).await;
+    rig.orders.acked(key(1), 0).await;
     rig.orders.shared.scratch.idle().await;
     assert!(!run.exists());
 }

@@ -34,7 +34,7 @@ impl Rig {
 
 /// Runner that starts late: it waits for the file `go` beside it. The shell line comes first.
 fn late_runner(dir: &Path, waits: &str) -> RunnerProgram {
-    let RunnerProgram { program, arguments } = RunnerProgram::of_tests();
+    let RunnerProgram { program, arguments, .. } = RunnerProgram::of_tests();
     let late = dir.join("late-runner");
     let go = dir.join("go");
     let spawned = dir.join("spawned");
@@ -49,7 +49,7 @@ fn late_runner(dir: &Path, waits: &str) -> RunnerProgram {
     );
     fs::write(&late, script).unwrap();
     fs::set_permissions(&late, fs::Permissions::from_mode(0o700)).unwrap();
-    RunnerProgram { program: late, arguments: Vec::new() }
+    RunnerProgram { program: late, arguments: Vec::new(), mount_namespace: None }
 }
 
 /// Kills an agent when the runner of this script of order 1 exists and has not claimed its run.
@@ -71,7 +71,7 @@ async fn killed_before(step: Step, scripts: &[&str], script: u32, damage: impl F
     let dir = tempfile::tempdir().unwrap();
     // Earlier scripts run at once.
     let is_earlier = (0..script).map(|number| format!("*-1-{number}-1")).collect::<Vec<_>>().join("|");
-    let RunnerProgram { program, arguments } = RunnerProgram::of_tests();
+    let RunnerProgram { program, arguments, .. } = RunnerProgram::of_tests();
     let waits = match is_earlier.as_str() {
         "" => String::new(),
         names => format!(

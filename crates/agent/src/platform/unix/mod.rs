@@ -7,11 +7,13 @@ mod facts;
 mod files;
 mod init;
 mod interpreter;
+mod power;
 mod process;
 mod removal;
 mod scripts_dir;
 mod service;
 mod socket;
+mod supervision;
 
 pub(crate) use account::{account, look_up};
 pub(crate) use environment::environment;
@@ -24,8 +26,11 @@ pub(crate) use files::{
 };
 pub use init::run_as_init;
 pub(crate) use interpreter::{batch, powershell, shell};
+pub(crate) use power::{active_users, power_command, show_message};
 pub(crate) use process::detach;
 pub use process::stop_requested;
 pub(crate) use scripts_dir::{ScriptsDir, create_run_directory, is_obstacle, occupied};
 pub use service::{default_data_dir, enter_data_dir, install_service, run_service, uninstall_service};
 pub(crate) use socket::{ControlStream, LocalListener, connect, connect_local, control_pair};
+pub use supervision::is_supervised;
+pub(crate) use supervision::{notify_ready, notify_status, notify_stopping};

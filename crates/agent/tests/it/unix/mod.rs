@@ -4,6 +4,7 @@ mod agent_process;
 mod connection;
 mod documented;
 mod live_output;
+mod restart;
 mod script_process;
 mod working_directory;
 

@@ -6,6 +6,7 @@ pub(crate) mod enrolment_tokens;
 pub(crate) mod keys;
 pub(crate) mod policies;
 pub(crate) mod principals;
+pub(crate) mod questions;
 pub(crate) mod tokens;
 
 use axum::{

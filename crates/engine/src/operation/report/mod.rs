@@ -1,5 +1,6 @@
 //! Reports of workers: results, and targets that they return.
 
+mod await_return;
 mod fence;
 mod parts;
 mod take_back;
@@ -59,8 +60,12 @@ pub struct ReportedTarget {
     pub agent_id: String,
     /// Whether the agent has authenticated the result, so that it counts from any worker.
     pub is_authentic: bool,
-    /// One result per script of the task, in order.
+    /// One result per script of the task, in order. Fewer if the desktop reboots before the
+    /// remaining scripts.
     pub scripts: Vec<ScriptResult>,
+    /// Boot that ends with a reboot of the desktop; `None` if the agent announces no reboot. Empty
+    /// if the agent does not know its boot.
+    pub reboots_from: Option<String>,
 }
 
 /// A target that a worker returns without a result.
@@ -127,6 +132,9 @@ impl<F: Faults> Engine<F> {
         let batches = self.returned_batches(rows, task_id, &returned, &named).await?;
         let (selection, detail) = (TargetSelection::Ordinals(&ordinals), TargetDetail::Leases(&named));
         let mut targets = self.targets(rows, &mut rollout, selection, detail).await?;
+        self.load_kept_results(rows, &mut rollout, &targets).await?;
+        let completed = |result| await_return::completed(&rollout.facts, result);
+        let results: Vec<ReportedTarget> = results.into_iter().map(completed).collect();
         let claims = Claims::read(rows, task_id, &worker_id, &targets, &results).await?;
         let (fitting, refused) = fit(&rollout, &targets, &claims, results);
         if fitting.iter().any(ReportedTarget::has_failed) {
@@ -226,7 +234,7 @@ fn misfit<F: Faults>(rollout: &Rollout<F>, targets: &Targets, result: &ReportedT
             result.attempt, facts.attempt
         ));
     }
-    if result.scripts.len() != usize::from(facts.script_count) {
+    if result.scripts.len() != usize::from(facts.script_count) && !await_return::is_pause(facts, result) {
         return Some(format!("{} script results for {} scripts", result.scripts.len(), facts.script_count));
     }
     if !rollout.waves.iter().any(|row| row.has_admitted(result.ordinal)) {
@@ -238,7 +246,8 @@ fn misfit<F: Faults>(rollout: &Rollout<F>, targets: &Targets, result: &ReportedT
     None
 }
 
-/// Stores accepted results. Returns the number of targets that ended.
+/// Stores accepted results. Returns the number of targets that ended, or that wait for the return of
+/// their desktops.
 fn store_results<F: Faults>(
     rollout: &mut Rollout<F>,
     claims: &Claims,
@@ -250,7 +259,6 @@ fn store_results<F: Faults>(
         *per_batch.entry(batch_id).or_default() += 1;
     }
     rollout.changes().batches.results.extend(per_batch);
-    let ordinals: Vec<u32> = results.iter().map(|result| result.ordinal).collect();
     let now = rollout.now;
     let is_late =
         |result: &&ReportedTarget| targets.get(&result.ordinal).is_some_and(|target| target.has_ended);
@@ -261,7 +269,9 @@ fn store_results<F: Faults>(
     if rollout.facts.status.is_ended() {
         return 0;
     }
-    let records = results.into_iter().flat_map(|result| records_of(result, now)).collect();
+    let ordinals: Vec<u32> = results.iter().map(|result| result.ordinal).collect();
+    let (ended_now, awaited) = await_return::await_returns(rollout, targets, results);
+    let records = ended_now.into_iter().flat_map(|result| records_of(result, now)).collect();
     let ended = rollout.count(targets, records);
     for ordinal in ordinals {
         if let Some(maybe_delivered) = claims.deferred(ordinal) {
@@ -270,7 +280,7 @@ fn store_results<F: Faults>(
             rollout.undefer(wave, ordinal, maybe_delivered);
         }
     }
-    u32::try_from(ended.len()).unwrap_or(u32::MAX)
+    u32::try_from(ended.len() + awaited).unwrap_or(u32::MAX)
 }
 
 fn records_of(result: ReportedTarget, now: Timestamp) -> impl Iterator<Item = NewRecord> {

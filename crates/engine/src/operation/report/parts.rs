@@ -131,6 +131,7 @@ mod tests {
             agent_id: String::new(),
             is_authentic: false,
             scripts: vec![script],
+            reboots_from: None,
         }
     }
 

@@ -9,7 +9,7 @@ use super::ReturnedTarget;
 use crate::{
     Faults,
     rollout::{Rollout, Targets},
-    row::{BatchRow, BatchTerms},
+    row::{BatchRow, BatchTerms, TargetRow},
 };
 
 /// Removes returned targets from the batches that their worker holds. `status` is the task's status
@@ -35,7 +35,7 @@ pub(super) fn take_back<F: Faults>(
             continue;
         }
         rollout.take_from_batch(batch_id, left);
-        let unended = |member: &Member| targets.get(&member.ordinal).is_some_and(|target| !target.has_ended);
+        let unended = |member: &Member| targets.get(&member.ordinal).is_some_and(TargetRow::is_missing);
         let taken = taken.into_iter().filter(unended).collect::<Vec<_>>();
         let (mut maybe, mut never): (Vec<Member>, Vec<Member>) =
             taken.into_iter().partition(|Member { ordinal, .. }| {

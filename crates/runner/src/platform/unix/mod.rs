@@ -11,25 +11,42 @@ use std::{
     env,
     fs::{self, File},
     io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 pub(crate) use host::Host;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 pub(crate) use user::run_as;
 
-use crate::{Containment, LeftProcess, text::CodePage};
+use crate::{Containment, LeftProcess, MOUNT_NAMESPACE, text::CodePage};
 
 /// Exit codes of a process that the machine ended. The shell's codes of signals are recognised
 /// elsewhere.
 pub(crate) const TERMINATED_CODES: [i32; 0] = [];
 
 /// Makes a run directory the working directory, and returns its path there. A script may take the
-/// permissions of a directory above, or rename it.
+/// permissions of a directory above, or rename it. Enters the mount namespace of the script before.
 pub(crate) fn enter(run_dir: &Path) -> io::Result<PathBuf> {
+    if let Some(namespace) = env::var_os(MOUNT_NAMESPACE) {
+        enter_mount_namespace(Path::new(&namespace))?;
+    }
     env::set_current_dir(run_dir)?;
     Ok(PathBuf::from("."))
+}
+
+/// Moves this process, which has one thread, and its later children into a mount namespace.
+fn enter_mount_namespace(namespace: &Path) -> io::Result<()> {
+    let entered = File::open(namespace)
+        .and_then(|file| Ok(move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Mount))?));
+    entered.map_err(|error| {
+        let text = format!("entering the mount namespace {} failed: {error}", namespace.display());
+        io::Error::new(error.kind(), text)
+    })
 }
 
 /// Makes the name of a new, closed file durable.

@@ -2,6 +2,7 @@
 
 mod containment;
 mod live_output;
+mod mount_namespace;
 
 use std::{
     fs,

@@ -32,6 +32,7 @@ impl World {
         self.sessions += 1;
         let session = self.sessions;
         self.installs.insert(session, self.agents[desktop].install);
+        self.boots.insert(session, self.agents[desktop].boot);
         self.agents[desktop].session = Some((worker, session));
         self.welcome(worker, desktop, session);
         let tasks: Vec<Task> = self.agents[desktop].journal.keys().copied().collect();
@@ -40,8 +41,10 @@ impl World {
 
     /// Sends the result of a task, if the journal has one that was not acknowledged.
     fn send_result(&mut self, desktop: Desktop, task: Task) {
-        if let Some(Journal::Finished { target, result, is_acknowledged: false }) =
-            self.agents[desktop].journal.get(&task)
+        if let Some(
+            Journal::Finished { target, result, is_acknowledged: false }
+            | Journal::Paused { target, result, is_acknowledged: false },
+        ) = self.agents[desktop].journal.get(&task)
         {
             let (target, result) = (*target, result.clone());
             self.send_to_worker(target, result);
@@ -63,7 +66,7 @@ impl World {
             self.coverage.add(Feature::Poisoned);
             self.tasks[target.task].invariants.poisoned(target.ordinal, poison);
         }
-        TargetResult { scripts, ended_at, poison }
+        TargetResult { scripts, ended_at, poison, reboots_from: None }
     }
 
     /// The agent loses its connection. The worker notices later.
@@ -109,6 +112,7 @@ impl World {
         self.drop_session(desktop);
         let agent = &mut self.agents[desktop];
         agent.life += 1;
+        agent.boot += 1;
         agent.is_up = false;
         agent.active.clear();
         agent.queue.clear();
@@ -117,6 +121,39 @@ impl World {
             self.reinstall(desktop);
         }
         self.clock.after(away_ms, Event::AgentReturns { desktop });
+    }
+
+    /// The desktop reboots, because a stored result asks for it. Nothing of ours runs then. It comes
+    /// back soon, late or never.
+    pub(super) fn reboot_as_planned(&mut self, desktop: Desktop, boot: u32, until: Timestamp) {
+        let now = self.agent_time(desktop);
+        let agent = &self.agents[desktop];
+        if !agent.is_up || agent.boot != boot || now >= until {
+            return;
+        }
+        if agent.running() > 0 {
+            let wait = self.rng.between(1_000, 4_000);
+            return self.clock.after(wait, Event::PlannedReboot { desktop, boot, until });
+        }
+        self.coverage.add(Feature::PlannedReboot);
+        let never = self.rng.percent(self.scenario.fleet.lost_by_reboot);
+        let away_ms = self.rng.between(500, self.scenario.fleet.reboots_within.num_milliseconds());
+        // Orders that wait on the desktop are lost with it.
+        if never || !self.agents[desktop].active.is_empty() {
+            self.fault_on(desktop);
+        }
+        self.drop_session(desktop);
+        let agent = &mut self.agents[desktop];
+        agent.life += 1;
+        agent.boot += 1;
+        agent.is_up = false;
+        agent.active.clear();
+        agent.queue.clear();
+        if never {
+            self.coverage.add(Feature::LostByReboot);
+        } else {
+            self.clock.after(away_ms, Event::AgentReturns { desktop });
+        }
     }
 
     /// The agent starts again. A script that its journal holds as started and not finished is
@@ -133,7 +170,7 @@ impl World {
             let mut scripts = std::mem::take(before);
             scripts.push((Outcome::Unknown, None));
             scripts.resize(self.tasks[task].spec.scripts.into(), (Outcome::Skipped, None));
-            let result = TargetResult { scripts, ended_at: None, poison: None };
+            let result = TargetResult { scripts, ended_at: None, poison: None, reboots_from: None };
             *journal = Journal::Finished { target: *target, result, is_acknowledged: false };
         }
         self.connect(desktop);

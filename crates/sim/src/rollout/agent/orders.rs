@@ -2,11 +2,11 @@
 //! finished.
 
 use chrono::TimeDelta;
-use domain::outcome::Outcome;
+use domain::{outcome::Outcome, return_policy::PostFinish};
 
 use crate::rollout::{
     coverage::Feature,
-    event::{Desktop, Event, Order, ScriptOutcome, Session, Target, Task, ToAgent},
+    event::{Desktop, Event, Order, ScriptOutcome, Session, Target, TargetResult, Task, ToAgent},
     invariants::Start,
     mutant::Mutant,
     state::{Active, Journal, ScriptEnd},
@@ -22,12 +22,7 @@ impl World {
         }
         match message {
             ToAgent::Order(order) => self.accept(desktop, order),
-            ToAgent::Acknowledge(target) => {
-                let journal = agent.journal.get_mut(&target.task);
-                if let Some(Journal::Finished { target: known, is_acknowledged, .. }) = journal {
-                    *is_acknowledged |= *known == target;
-                }
-            }
+            ToAgent::Acknowledge(target, scripts) => self.acknowledged(desktop, target, scripts),
             ToAgent::Stop(target) => {
                 let Some(active) = agent.active.get_mut(&target.task) else { return };
                 active.is_stopped = true;
@@ -42,6 +37,25 @@ impl World {
         }
     }
 
+    /// The result is stored. A desktop that has to reboot may do so from now on.
+    fn acknowledged(&mut self, desktop: Desktop, target: Target, scripts: usize) {
+        let agent = &mut self.agents[desktop];
+        let Some(
+            Journal::Finished { target: known, result, is_acknowledged }
+            | Journal::Paused { target: known, result, is_acknowledged },
+        ) = agent.journal.get_mut(&target.task)
+        else {
+            return;
+        };
+        if *known != target || result.scripts.len() != scripts || std::mem::replace(is_acknowledged, true) {
+            return;
+        }
+        let Some(boot) = result.reboots_from.filter(|boot| *boot == agent.boot) else { return };
+        let until = self.agent_time(desktop) + self.tasks[target.task].spec.policy.returns.timeout();
+        let wait = self.rng.between(1, 3_000);
+        self.clock.after(wait, Event::PlannedReboot { desktop, boot, until });
+    }
+
     fn accept(&mut self, desktop: Desktop, order: Order) {
         let starts_anyway = self.mutant == Some(Mutant::StartWhenAsked);
         let agent = &mut self.agents[desktop];
@@ -53,12 +67,14 @@ impl World {
             let result = result.clone();
             return self.send_to_worker(order.target, result);
         }
-        agent.active.insert(task, Active { order, is_stopped: false, ended: None });
+        let resumes = agent.resumed(task).map(<[_]>::to_vec);
+        agent.active.insert(task, Active { order, is_stopped: false, ended: None, resumes: resumes.clone() });
         if order.is_stopped {
             return self.finish_unstarted(order.target, Outcome::Stopped);
         }
         if order.query_only && !starts_anyway {
-            let scripts = vec![(Outcome::Skipped, None); usize::from(self.tasks[task].spec.scripts)];
+            let mut scripts = resumes.unwrap_or_default();
+            scripts.resize(self.tasks[task].spec.scripts.into(), (Outcome::Skipped, None));
             return self.finish(order.target, scripts);
         }
         let (life, slow_ms) = (agent.life, agent.slow_ms);
@@ -73,11 +89,18 @@ impl World {
 
     /// Ends an order of which nothing runs.
     fn finish_unstarted(&mut self, target: Target, outcome: Outcome) {
-        let first = self.first_script(target);
-        let mut scripts = vec![(Outcome::Skipped, None); first];
+        let mut scripts = self.before(target);
         scripts.push((outcome, None));
         scripts.resize(self.tasks[target.task].spec.scripts.into(), (Outcome::Skipped, None));
         self.finish(target, scripts);
+    }
+
+    /// Outcomes of the scripts that an order does not run any more: in an earlier attempt they
+    /// succeeded, or they ended before a reboot.
+    fn before(&self, target: Target) -> Vec<ScriptOutcome> {
+        let active = self.agents[self.desktop_of(target)].active.get(&target.task);
+        let resumes = active.and_then(|active| active.resumes.clone());
+        resumes.unwrap_or_else(|| vec![(Outcome::Success, None); self.first_script(target)])
     }
 
     /// The first script that the agent runs of an order.
@@ -102,11 +125,11 @@ impl World {
             self.coverage.add(Feature::DesktopBusy);
             return self.fault_on(desktop);
         }
-        if active.order.deliver_by < now {
+        if active.order.deliver_by < now && active.resumes.is_none() {
             return self.finish_unstarted(target, Outcome::Rejected);
         }
         active.ended = Some(Vec::new());
-        let before = vec![(Outcome::Skipped, None); self.first_script(target)];
+        let before = self.before(target);
         self.start(target, before);
     }
 
@@ -167,7 +190,7 @@ impl World {
     }
 
     fn succeeds(&self, task: Task, code: i32) -> bool {
-        code == 0 || self.tasks[task].spec.policy.success_exit_codes.contains(&code)
+        code == 0 || self.tasks[task].spec.policy.all_success_exit_codes().contains(&code)
     }
 
     /// Starts the next script, or ends the target.
@@ -176,18 +199,58 @@ impl World {
         let mut ended = before;
         ended.push(end);
         if end.0 == Outcome::Success && ended.len() < number {
+            if self.asks_for_reboot(target.task, end) {
+                return self.pause(target, ended);
+            }
             return self.start(target, ended);
         }
         ended.resize(number, (Outcome::Skipped, None));
         self.finish(target, ended);
     }
 
+    /// Whether the end of a script asks for a reboot of the desktop.
+    fn asks_for_reboot(&self, task: Task, (outcome, code): ScriptOutcome) -> bool {
+        let codes = &self.tasks[task].spec.policy.returns.reboot_exit_codes;
+        outcome == Outcome::Success && code.is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Stores the results before a reboot, and reports them.
+    fn pause(&mut self, target: Target, ended: Vec<ScriptOutcome>) {
+        self.coverage.add(Feature::Paused);
+        let result = self.announcing(target, ended);
+        let journal = Journal::Paused { target, result, is_acknowledged: false };
+        self.put(target, journal);
+    }
+
+    /// A result that announces a reboot.
+    fn announcing(&mut self, target: Target, scripts: Vec<ScriptOutcome>) -> TargetResult {
+        let boot = self.agents[self.desktop_of(target)].boot;
+        self.tasks[target.task].invariants.announced(target.ordinal, boot);
+        TargetResult { reboots_from: Some(boot), ..self.result(target, scripts) }
+    }
+
     fn finish(&mut self, target: Target, scripts: Vec<ScriptOutcome>) {
+        let reboots = self.tasks[target.task].spec.policy.returns.post_finish == Some(PostFinish::Reboot);
+        let is_run = |(outcome, _): &ScriptOutcome| {
+            matches!(outcome, Outcome::Success | Outcome::Failed | Outcome::Timeout)
+        };
+        let ran = scripts.iter().skip(self.first_script(target)).any(is_run)
+            && scripts.iter().all(|(outcome, _)| *outcome != Outcome::Stopped);
+        let asks = scripts.last().is_some_and(|last| self.asks_for_reboot(target.task, *last));
+        let result = if ran && (reboots || asks) {
+            self.announcing(target, scripts)
+        } else {
+            self.result(target, scripts)
+        };
+        self.put(target, Journal::Finished { target, result, is_acknowledged: false });
+    }
+
+    /// Journals the end of an order on the desktop, and reports it. The next order gets its turn.
+    fn put(&mut self, target: Target, journal: Journal) {
         let desktop = self.desktop_of(target);
-        let result = self.result(target, scripts);
         let agent = &mut self.agents[desktop];
         agent.active.remove(&target.task);
-        agent.journal.insert(target.task, Journal::Finished { target, result, is_acknowledged: false });
+        agent.journal.insert(target.task, journal);
         let life = agent.life;
         let waits = |task: &Task| agent.active.get(task).is_some_and(|active| active.ended.is_none());
         let next = std::iter::from_fn(|| agent.queue.pop_front()).find(waits);

@@ -180,6 +180,10 @@ impl Invariants {
         let mut kept = vec![false; self.targets.len()];
         let in_batches = table.batches.values().flat_map(|batch| &batch.row.members);
         let ordinals = in_batches.map(|member| member.ordinal).chain(table.deferred.keys().copied());
+        // A batch keeps its members until all of them have results.
+        let ordinals = ordinals.filter(|&ordinal| table.awaited(ordinal).is_none());
+        let awaited = table.awaited.values().filter(|row| !row.is_resumed);
+        let ordinals = ordinals.chain(awaited.map(|row| row.awaited.ordinal));
         for ordinal in ordinals {
             let again = std::mem::replace(&mut kept[ordinal as usize], true);
             self.must(!again, "a target is at one place", || format!("target {ordinal} is at two"));

@@ -1,7 +1,9 @@
 //! Effects of transactions, against the invariants.
 
 use chrono::TimeDelta;
-use domain::{BasisPoints, Timestamp, task::TaskStatus, wave::WaveStatus, wave_start::WaveStart};
+use domain::{
+    BasisPoints, Timestamp, outcome::Outcome, task::TaskStatus, wave::WaveStatus, wave_start::WaveStart,
+};
 
 use super::{Context, Invariants, place_of, weight::is_reached};
 use crate::{
@@ -40,8 +42,18 @@ impl Invariants {
             }
             Effect::Recorded { ordinal, scripts } => {
                 self.undelivered(*ordinal, scripts, table, context);
+                self.returned(*ordinal, scripts, context);
                 self.recorded(*ordinal, scripts, table, (context.is_explained)(*ordinal), coverage)
             }
+            Effect::Awaited { ordinal, until, scripts } => {
+                coverage.add(Feature::ReturnAwaited);
+                let is_true = scripts.iter().all(|(outcome, _)| *outcome == Outcome::Success);
+                self.must(is_true, "a failure counts without a wait for the desktop", || {
+                    format!("target {ordinal} waits with {scripts:?}")
+                });
+                self.target(*ordinal).awaited = Some((*until, scripts.clone()));
+            }
+            Effect::Resumed { ordinal } => self.resumed(*ordinal, context, coverage),
             Effect::Opened { wave, now } => self.opened(*wave, *now, table, context),
             Effect::Closed { wave } => {
                 self.closed_at[place_of(*wave)] = Some(context.now);

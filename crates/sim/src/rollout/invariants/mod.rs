@@ -5,6 +5,7 @@ mod audit;
 mod effects;
 mod ending;
 mod records;
+mod returns;
 mod weight;
 
 use chrono::TimeDelta;
@@ -30,6 +31,8 @@ pub(super) struct Context<'a> {
     pub(super) is_explained: &'a dyn Fn(u32) -> bool,
     /// Since when the desktop of a target is connected, as far as the database knows, by ordinal.
     pub(super) connected_since: &'a dyn Fn(u32) -> Option<Timestamp>,
+    /// The real boot of the desktop of a target, by ordinal.
+    pub(super) boot_of: &'a dyn Fn(u32) -> u32,
 }
 
 /// The start of a script.
@@ -64,6 +67,10 @@ struct Target {
     worker_deaths: u16,
     /// Its desktop reports a result that cannot count.
     is_poisoned: bool,
+    /// The boot that ends with the reboot that its last result announces.
+    announced: Option<u32>,
+    /// Time until which its return is awaited, and the outcomes of its scripts that are stored.
+    awaited: Option<(Timestamp, Vec<ScriptOutcome>)>,
 }
 
 impl Target {
@@ -154,6 +161,11 @@ impl Invariants {
     /// The desktop of this target reports a poisoned result.
     pub(super) fn poisoned(&mut self, ordinal: u32, poison: Poison) {
         self.target(ordinal).is_poisoned = poison.spoils_outcome();
+    }
+
+    /// The result of this target announces a reboot from this boot.
+    pub(super) fn announced(&mut self, ordinal: u32, boot: u32) {
+        self.target(ordinal).announced = Some(boot);
     }
 
     /// The task is suspended from now on, or no longer.

@@ -82,6 +82,7 @@ impl Invariants {
             Outcome::Skipped => coverage.add(Feature::Skipped),
             Outcome::Success => coverage.add(Feature::Success),
             Outcome::Failed => coverage.add(Feature::Failed),
+            Outcome::NotReturned => coverage.add(Feature::NotReturned),
         }
     }
 }
@@ -109,6 +110,11 @@ fn agrees(
             Outcome::Rejected | Outcome::Skipped => real.0 == 0,
             Outcome::Stopped => may_be_stopped && (real.0 == 0 || real.1 == Some(*written)),
             Outcome::Unknown => true,
+            // The last script succeeded, or a script was to start after the reboot.
+            Outcome::NotReturned => {
+                target.awaited.is_some()
+                    && (real.0 == 0 || real.1.is_some_and(|end| end.0 == Outcome::Success))
+            }
             Outcome::Undelivered => false,
         }
     };

@@ -20,7 +20,8 @@ impl Invariants {
                 | Outcome::Timeout
                 | Outcome::Undelivered
                 | Outcome::Rejected
-                | Outcome::Unknown => Some(false),
+                | Outcome::Unknown
+                | Outcome::NotReturned => Some(false),
             },
         }
     }

@@ -46,7 +46,7 @@ impl Scenario {
             faults,
             projects: vec![project],
         };
-        scenario.themed(&mut rng).with_more_tasks()
+        scenario.themed(&mut rng).with_more_tasks().with_reboots()
     }
 }
 
@@ -236,6 +236,8 @@ fn fleet(rng: &mut Rng, execution: TimeDelta, delivery: TimeDelta) -> Fleet {
         hanging: if rng.percent(25) { rng.number(1, 6) } else { 0 },
         refused: if rng.percent(25) { rng.number(1, 6) } else { 0 },
         poisoned: 0,
+        lost_by_reboot: 0,
+        reboots_within: TimeDelta::zero(),
         runs: if rng.percent(70) { execution / 4 } else { execution * 5 / 4 },
         slow: if rng.percent(75) { TimeDelta::milliseconds(500) } else { delivery * 3 / 4 },
     }

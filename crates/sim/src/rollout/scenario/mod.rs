@@ -6,6 +6,7 @@ use domain::{deadline::Timeouts, policy::RolloutPolicy, rollout::WaveSpec};
 use crate::memory::ProjectLimits;
 
 mod draw;
+mod reboots;
 mod several;
 mod theme;
 
@@ -201,6 +202,10 @@ pub struct Fleet {
     pub refused: u32,
     /// Results in a thousand that are poisoned.
     pub poisoned: u32,
+    /// Percentage of planned reboots from which the desktop never comes back.
+    pub lost_by_reboot: u32,
+    /// Maximum duration of the other planned reboots.
+    pub reboots_within: TimeDelta,
     /// Maximum duration of a script.
     pub runs: TimeDelta,
     /// Maximum time that an order waits on its desktop before its turn.

@@ -78,7 +78,7 @@ impl World {
         if !self.store.workers.contains_key(worker_id) {
             return false;
         }
-        for &Presence { desktop, agent } in changes {
+        for &Presence { desktop, agent, boot } in changes {
             if agent.is_some() && self.agents[desktop].is_barred {
                 continue;
             }
@@ -87,7 +87,7 @@ impl World {
             let key = (&project.project_id, desktop_id);
             match agent {
                 Some(agent) => {
-                    self.store.connect(worker_id, key, &agent.to_string(), now);
+                    self.store.connect(worker_id, key, &agent.to_string(), &boot.to_string(), now);
                 }
                 None => self.store.disconnect(worker_id, key, now),
             }

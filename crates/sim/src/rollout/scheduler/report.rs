@@ -106,6 +106,7 @@ impl World {
 
     fn reported_target(&self, report: TargetReport) -> Result<ReportedTarget, domain::Error> {
         let TargetReport { target, desktop, batch, agent, result } = report;
+        let reboots_from = result.reboots_from.map(|boot| boot.to_string());
         let project = &self.projects[self.agents[desktop].project];
         Ok(ReportedTarget {
             ordinal: target.ordinal,
@@ -116,6 +117,7 @@ impl World {
             agent_id: agent.to_string(),
             is_authentic: false,
             scripts: results::checked(&result, self.mutant == Some(Mutant::KeepPoisonedOutcomes))?,
+            reboots_from,
         })
     }
 }

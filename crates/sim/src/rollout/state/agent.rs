@@ -59,6 +59,12 @@ pub(in crate::rollout) enum Journal {
         target: Target,
         before: Vec<ScriptOutcome>,
     },
+    /// The desktop reboots before the remaining scripts.
+    Paused {
+        target: Target,
+        result: TargetResult,
+        is_acknowledged: bool,
+    },
     Finished {
         target: Target,
         result: TargetResult,
@@ -73,6 +79,8 @@ pub(in crate::rollout) struct Active {
     pub(in crate::rollout) is_stopped: bool,
     /// Outcomes of its scripts so far; `None` before its turn.
     pub(in crate::rollout) ended: Option<Vec<ScriptOutcome>>,
+    /// Outcomes of the scripts before a reboot, for an order that continues after it.
+    pub(in crate::rollout) resumes: Option<Vec<ScriptOutcome>>,
 }
 
 /// A desktop with its agent.
@@ -88,6 +96,8 @@ pub(in crate::rollout) struct Agent {
     pub(in crate::rollout) is_up: bool,
     /// Whether it is retired, or its certificate is revoked: workers refuse it.
     pub(in crate::rollout) is_barred: bool,
+    /// Number of boots of the desktop.
+    pub(in crate::rollout) boot: u32,
     /// Number of reinstallations: the agent's id.
     pub(in crate::rollout) install: u32,
     pub(in crate::rollout) session: Option<(Worker, Session)>,
@@ -108,6 +118,7 @@ impl Agent {
             life: 0,
             is_up: true,
             is_barred: false,
+            boot: 0,
             install: 0,
             session: None,
             journal: BTreeMap::new(),
@@ -126,6 +137,19 @@ impl Agent {
     pub(in crate::rollout) fn result_of(&self, task: Task) -> Option<&TargetResult> {
         match self.journal.get(&task) {
             Some(Journal::Finished { result, .. }) => Some(result),
+            Some(Journal::Paused { result, .. }) if self.resumed(task).is_none() => Some(result),
+            _ => None,
+        }
+    }
+
+    /// Outcomes before a reboot that has happened: the remaining scripts may start.
+    pub(in crate::rollout) fn resumed(&self, task: Task) -> Option<&[ScriptOutcome]> {
+        match self.journal.get(&task) {
+            Some(Journal::Paused { result, is_acknowledged: true, .. })
+                if result.reboots_from != Some(self.boot) =>
+            {
+                Some(&result.scripts)
+            }
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ use domain::{
     BasisPoints,
     outcome::Outcome,
     policy::{OnHalt, RolloutPolicy, Weight},
+    return_policy::{PostFinish, ReturnPolicy},
     rollout::{WaveSize, WaveSpec},
     task::TaskStatus,
     threshold::Threshold,
@@ -170,4 +171,60 @@ fn outage_of_the_database_kills_no_worker() {
     };
     let violation = (0..40).find_map(find).unwrap();
     assert!(violation.invariant.starts_with("a worker that lives is not forgotten"), "{violation}");
+}
+
+/// A task that reboots its desktops after the last script, with two minutes for each return.
+fn reboots(lost_by_reboot: u32, reboots_within: TimeDelta, waves: Waves) -> Scenario {
+    let returns = ReturnPolicy {
+        post_finish: Some(PostFinish::Reboot),
+        timeout_seconds: Some(120),
+        ..ReturnPolicy::default()
+    };
+    let policy = RolloutPolicy { returns, ..RolloutPolicy::default() };
+    let fleet = Fleet { lost_by_reboot, reboots_within, ..calm().fleet };
+    Scenario { fleet, ..Scenario::of(TaskSpec { waves, policy, ..task() }) }
+}
+
+#[test]
+fn desktops_that_return_succeed() {
+    let summary = run_scenario(&reboots(0, TimeDelta::seconds(60), Waves::One), None).unwrap();
+    assert_eq!(summary.status, TaskStatus::Success);
+    assert_eq!(summary.coverage.of(Feature::PlannedReboot), 20);
+    assert_eq!(summary.coverage.of(Feature::Success), 20);
+}
+
+#[test]
+fn canaries_that_never_return_halt() {
+    let waves = Waves::Gray { count: 4, fail_threshold: 2 };
+    let summary = run_scenario(&reboots(100, TimeDelta::seconds(60), waves), None).unwrap();
+    assert_eq!(summary.status, TaskStatus::Halted);
+    assert_eq!(summary.coverage.of(Feature::LostByReboot), 4, "no other desktop reboots");
+    assert!(summary.coverage.of(Feature::NotReturned) >= 2);
+    assert_eq!(summary.coverage.of(Feature::Unknown), 0);
+}
+
+#[test]
+fn late_return_is_a_failure_without_a_second_start() {
+    let late = TimeDelta::minutes(10);
+    let summary = run_scenario(&reboots(0, late, Waves::One), None).unwrap();
+    assert_eq!(summary.status, TaskStatus::Failed);
+    let (late, back) = (summary.coverage.of(Feature::NotReturned), summary.coverage.of(Feature::Success));
+    assert!(late > 0 && late + back == 20, "{late} late, {back} back");
+}
+
+#[test]
+fn remaining_scripts_follow_the_reboot() {
+    let returns = ReturnPolicy {
+        reboot_exit_codes: vec![3_010],
+        timeout_seconds: Some(120),
+        ..ReturnPolicy::default()
+    };
+    let policy = RolloutPolicy { returns, ..RolloutPolicy::default() };
+    let reboots_within = TimeDelta::seconds(60);
+    let fleet = Fleet { failing: 100, exit_codes: vec![3_010], reboots_within, ..calm().fleet };
+    let scenario = Scenario { fleet, ..Scenario::of(TaskSpec { policy, scripts: 3, ..task() }) };
+    let summary = run_scenario(&scenario, None).unwrap();
+    assert_eq!(summary.status, TaskStatus::Success);
+    assert_eq!(summary.coverage.of(Feature::PlannedReboot), 60, "one for each script");
+    assert_eq!(summary.coverage.of(Feature::Resumed), 40);
 }

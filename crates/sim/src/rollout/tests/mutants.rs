@@ -42,6 +42,17 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
         "the project that holds the fewest places is served first",
     ),
     (Mutant::Rule(Rule::OutOfServiceWaits), 23, "what waits for a desktop out of service ends at once"),
+    (
+        Mutant::Rule(Rule::EndWithoutReturn),
+        2,
+        "a target whose desktop reboots succeeds only after its return",
+    ),
+    (
+        Mutant::Rule(Rule::ResumeWithoutReturn),
+        2,
+        "a target whose desktop reboots succeeds only after its return",
+    ),
+    (Mutant::Rule(Rule::ForgetReturnDeadline), 2, "a task always ends"),
     (Mutant::NoJournal, 6, "a start happens at most once"),
     (Mutant::StartAfterExpiry, 66, "nothing starts after expires_at"),
     (Mutant::StartWhenAsked, 34, "nothing starts after a halt"),

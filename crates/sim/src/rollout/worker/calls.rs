@@ -105,11 +105,12 @@ impl World {
             return;
         }
         let changes = std::mem::take(&mut state.changes);
-        let installs = &self.installs;
+        let (installs, boots) = (&self.installs, &self.boots);
         let presence = |(&desktop, &is_online): (&usize, &bool)| {
             let session = state.sessions.get(&desktop);
             let agent = session.and_then(|session| installs.get(session)).copied();
-            Presence { desktop, agent: agent.filter(|_| is_online) }
+            let boot = session.and_then(|session| boots.get(session)).copied().unwrap_or_default();
+            Presence { desktop, agent: agent.filter(|_| is_online), boot }
         };
         let announced: Vec<Presence> = changes.iter().map(presence).collect();
         state.updates += 1;
@@ -221,7 +222,8 @@ impl World {
         }
         for result in &report.results {
             if let Some(&session) = self.workers[worker].sessions.get(&result.desktop) {
-                self.send_to_agent(result.desktop, session, ToAgent::Acknowledge(result.target));
+                let message = ToAgent::Acknowledge(result.target, result.result.scripts.len());
+                self.send_to_agent(result.desktop, session, message);
             }
         }
         self.flush_soon(worker);

@@ -1,6 +1,7 @@
 //! Random sequences of operations on three tasks of two projects run on rows in memory and on
 //! Postgres. After each operation both hold the same rows.
 
+mod follower;
 mod log;
 mod pair;
 mod step;

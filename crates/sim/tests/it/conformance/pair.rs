@@ -8,6 +8,7 @@ use domain::{
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     outcome::Outcome,
     process::ProcessReport,
+    return_policy::PostFinish,
 };
 use engine::{
     DueTimes, Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _,
@@ -24,6 +25,7 @@ use store::{TaskRows, batch, desktop, project_limit, target, worker};
 use testkit::{Submit, TestDatabase, desktop, desktop_id, project, submit};
 
 use super::{
+    follower::Follower,
     log,
     step::{Act, Step},
     view::View,
@@ -68,6 +70,7 @@ pub(super) struct Pair {
     again: Option<Step>,
     /// Number of events with which a task was accepted.
     accepted: BTreeMap<TaskId, i64>,
+    follower: Follower,
     /// Names of the effects so far.
     pub(super) effects: BTreeSet<String>,
 }
@@ -90,6 +93,7 @@ impl Pair {
             steps: Vec::new(),
             again: None,
             accepted: BTreeMap::new(),
+            follower: Follower::default(),
             effects: BTreeSet::new(),
         };
         for project in 0..PROJECTS {
@@ -114,6 +118,10 @@ impl Pair {
         let drawn = Scenario::drawn(self.rng.random_range(0..1_000_000));
         let mut policy = drawn.projects[0].tasks[0].policy.clone();
         policy.strict &= gray.is_none() && policy.fail_threshold.is_some();
+        if self.rng.random_bool(0.4) {
+            policy.returns.post_finish = Some(PostFinish::Reboot);
+            policy.returns.timeout_seconds = Some(120);
+        }
         let terms = Submit {
             project_id: project_id.clone(),
             targets,
@@ -178,6 +186,8 @@ impl Pair {
                 log::read(&mut tx, *task_id, self.accepted[task_id]).await,
             ));
         }
+        let context = format!("seed {}, after {:#?}", self.seed, self.steps.last());
+        self.follower.follow(&mut tx, &self.tasks, &context).await;
         drop(tx);
         for (in_memory, on_postgres) in memory.lines.iter().zip(&postgres.lines) {
             let (seed, steps) = (self.seed, &self.steps[self.steps.len().saturating_sub(12)..]);
@@ -193,6 +203,7 @@ impl Pair {
 
     /// Compares what a retry of each task would take.
     pub(super) async fn compare_remainders(&mut self) {
+        assert!(self.follower.applied > 0, "seed {}: no change of a map", self.seed);
         let mut connection = self.postgres.store.acquire().await.unwrap();
         for Task { task_id, .. } in &self.tasks {
             let in_memory: Vec<_> = self.memory.remainder(*task_id).into_values().collect();
@@ -207,8 +218,8 @@ impl Pair {
             Step::Heartbeat { worker_id, is_draining } => {
                 self.memory.put_heartbeat(worker_id, 10, *is_draining, now);
             }
-            Step::Connect { worker_id, project_id, desktop_id, agent_id } => {
-                self.memory.connect(worker_id, (project_id, desktop_id), agent_id, now);
+            Step::Connect { worker_id, project_id, desktop_id, agent_id, boot_id } => {
+                self.memory.connect(worker_id, (project_id, desktop_id), agent_id, boot_id, now);
             }
             Step::Disconnect { worker_id, project_id, desktop_id } => {
                 self.memory.disconnect(worker_id, (project_id, desktop_id), now);
@@ -261,11 +272,12 @@ impl Pair {
             Step::Heartbeat { worker_id, is_draining } => {
                 worker::record_heartbeat(&mut tx, worker_id, "address", 10, *is_draining, now).await.unwrap();
             }
-            Step::Connect { worker_id, project_id, desktop_id, agent_id } => {
+            Step::Connect { worker_id, project_id, desktop_id, agent_id, boot_id } => {
                 let facts = domain::desktop::DesktopFacts {
                     project_id: project_id.clone(),
                     desktop_id: desktop_id.clone(),
                     agent_id: agent_id.clone(),
+                    boot_id: boot_id.clone(),
                     connected_at: now,
                     ..desktop(0)
                 };
@@ -360,8 +372,9 @@ impl Pair {
             Some(presence) if !is_new => presence.agent_id.clone(),
             _ => format!("agent-{}", self.rng.random_range(0..1_000)),
         };
+        let boot_id = self.rng.random_range(0..3).to_string();
         if self.memory.workers.contains_key(&worker_id) {
-            Step::Connect { worker_id, project_id, desktop_id, agent_id }
+            Step::Connect { worker_id, project_id, desktop_id, agent_id, boot_id }
         } else {
             Step::Heartbeat { worker_id, is_draining: false }
         }
@@ -427,6 +440,7 @@ impl Pair {
                     agent_id: member.agent_id,
                     is_authentic: false,
                     scripts: vec![self.script()],
+                    reboots_from: self.rng.random_bool(0.8).then(|| self.rng.random_range(0..3).to_string()),
                 });
             }
         }

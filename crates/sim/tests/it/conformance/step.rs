@@ -11,15 +11,44 @@ use engine::{
 /// An operation.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Heartbeat { worker_id: WorkerId, is_draining: bool },
-    Connect { worker_id: WorkerId, project_id: ProjectId, desktop_id: DesktopId, agent_id: String },
-    Disconnect { worker_id: WorkerId, project_id: ProjectId, desktop_id: DesktopId },
-    Retire { project_id: ProjectId, desktop_id: DesktopId },
-    Forget { worker_id: WorkerId, died: bool },
-    Lease { choices: Vec<LeaseChoice> },
-    Renew { worker_id: WorkerId, leases: Vec<(TaskId, BatchId)> },
-    Freeze { project_id: ProjectId },
-    SetLimit { project_id: ProjectId, max_in_flight: Option<u32> },
+    Heartbeat {
+        worker_id: WorkerId,
+        is_draining: bool,
+    },
+    Connect {
+        worker_id: WorkerId,
+        project_id: ProjectId,
+        desktop_id: DesktopId,
+        agent_id: String,
+        boot_id: String,
+    },
+    Disconnect {
+        worker_id: WorkerId,
+        project_id: ProjectId,
+        desktop_id: DesktopId,
+    },
+    Retire {
+        project_id: ProjectId,
+        desktop_id: DesktopId,
+    },
+    Forget {
+        worker_id: WorkerId,
+        died: bool,
+    },
+    Lease {
+        choices: Vec<LeaseChoice>,
+    },
+    Renew {
+        worker_id: WorkerId,
+        leases: Vec<(TaskId, BatchId)>,
+    },
+    Freeze {
+        project_id: ProjectId,
+    },
+    SetLimit {
+        project_id: ProjectId,
+        max_in_flight: Option<u32>,
+    },
     Decide(Act),
 }
 

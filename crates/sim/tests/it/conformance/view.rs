@@ -140,6 +140,14 @@ impl View {
         deferred.sort_by_key(|row| row.member.ordinal);
         deferred.iter_mut().for_each(|row| normalise(row.presence.as_mut()));
         self.add("deferred", deferred);
+        let mut awaited = rows.awaited_returns(task_id, &all).await.unwrap();
+        awaited.sort_by_key(|row| row.awaited.ordinal);
+        for presence in awaited.iter_mut().filter_map(|row| row.presence.as_mut()) {
+            let boot_id = std::mem::take(&mut presence.boot_id);
+            normalise(Some(&mut *presence));
+            presence.boot_id = boot_id;
+        }
+        self.add("awaited", awaited);
         let mut fingerprints: Vec<i64> = rows.fingerprint_ids(task_id).await.unwrap().into_iter().collect();
         fingerprints.sort_unstable();
         self.add("fingerprints", fingerprints);
@@ -148,7 +156,10 @@ impl View {
 
 /// Where a desktop is offline, nothing is said of a worker.
 fn normalise(presence: Option<&mut Presence>) {
-    if let Some(presence) = presence.filter(|presence| presence.worker_id.is_none()) {
+    let Some(presence) = presence else { return };
+    // Read only with awaited returns. Desktops in memory have no version.
+    (presence.boot_id, presence.agent_version) = (String::new(), String::new());
+    if presence.worker_id.is_none() {
         presence.is_draining = false;
     }
 }

@@ -124,4 +124,5 @@ export const common = {
   'common.status.FROZEN': 'Frozen',
   'common.status.ACTIVE': 'Connected',
   'common.status.SHUTOFF': 'Disconnected',
+  'common.progress': '{ended} of {total} ended',
 } as const;

@@ -126,4 +126,5 @@ export const common: Record<keyof typeof english, string> = {
   'common.status.FROZEN': '已冻结',
   'common.status.ACTIVE': '已连接',
   'common.status.SHUTOFF': '未连接',
+  'common.progress': '{total} 台中已结束 {ended} 台',
 };
