@@ -28,10 +28,10 @@ describe('pasted ids', () => {
     expect(parseIds('d1\u{200b}\nd2').ids).toEqual(['d1', 'd2']);
   });
 
-  test('a_million_ids_are_read_at_once', () => {
-    const text = Array.from({ length: 1_000_000 }, (_, index) => `desktop-${index}`).join('\r\n');
+  test('many_ids_are_read_in_one_pass', () => {
+    const text = Array.from({ length: 200_000 }, (_, index) => `desktop-${index}`).join('\r\n');
     const { ids, duplicates } = parseIds(text, 'desktop-7');
-    expect([ids.length, ids[999_999], duplicates]).toEqual([1_000_000, 'desktop-999999', 1]);
+    expect([ids.length, ids[199_999], duplicates]).toEqual([200_000, 'desktop-199999', 1]);
   });
 });
 
