@@ -1,5 +1,5 @@
 export const workers = {
-  'workers.total': '{n} desktops on {workers} workers',
+  'workers.count': '{n} worker | {n} workers',
   'workers.none': 'No worker is running',
   'workers.none.text': 'Desktops connect to workers. Start one with graywave worker.',
   'workers.state': 'State',
@@ -13,7 +13,7 @@ export const workers = {
   'workers.drain': 'Drain',
   'workers.undrain': 'Undrain',
   'workers.drain.title': 'Drain the worker',
-  'workers.drain.text': 'The worker takes no more work and moves its {n} desktops to the other workers ({workers}). Running scripts continue.',
+  'workers.drain.text': 'The worker takes no more work and moves its desktops ({n}) to the other workers ({workers}). Running scripts continue.',
   'workers.drain.last': 'No other worker takes work: the desktops would have nowhere to go.',
   'workers.undrain.title': 'Undrain the worker',
   'workers.undrain.text': 'The worker takes work again, and desktops connect to it.',

@@ -1,5 +1,5 @@
 export const workers = {
-  'workers.total': '{workers} 个 Worker 上共有 {n} 台桌面',
+  'workers.count': '{n} 个 Worker',
   'workers.none': '没有正在运行的 Worker',
   'workers.none.text': '桌面通过 Worker 连接。请用 graywave worker 启动一个。',
   'workers.state': '状态',
