@@ -769,7 +769,8 @@ CREATE TABLE awaited_return (
     results        int2        NOT NULL CHECK (results > 0),
     -- The results in the order of the scripts, which become records when the target ends.
     records        jsonb       NOT NULL,
-    -- The desktop is back, and the remaining scripts were dispatched: the row only keeps the results.
+    -- The desktop is back, and the remaining scripts were dispatched: the row only keeps the
+    -- results.
     resumed        bool        NOT NULL DEFAULT false,
     PRIMARY KEY (task_id, ordinal),
     CONSTRAINT awaited_return_has_condition CHECK (boot_id IS NOT NULL OR agent_version IS NOT NULL)

@@ -5,6 +5,7 @@
 //! are answered from the journal. Each script runs under a runner, which outlives the agent; the
 //! next agent attaches to it.
 
+mod blocking;
 mod config;
 mod connection;
 mod control_socket;
@@ -19,13 +20,16 @@ mod platform;
 mod power;
 mod scratch;
 mod status;
+mod system_command;
+mod way_down;
 
 use std::{convert::Infallible, sync::Arc};
 
+use blocking::blocking;
 use connection::Link;
 use control_socket::Requests;
 use identity::{Enrolled, Renewal};
-use journal::{DataDir, blocking};
+use journal::DataDir;
 use mtls::Tls;
 use time_sync::Clock;
 use tokio_util::sync::CancellationToken;

@@ -61,8 +61,8 @@ pub struct Changes {
     /// Stops as pairs of ordinal and script. Scripts from that place on may not start. The earliest
     /// script wins.
     pub stops: Vec<(u32, u16)>,
-    /// Whether the task has ended. The store then deletes all its batches, deferred targets, awaited
-    /// returns and stops.
+    /// Whether the task has ended. The store then deletes all its batches, deferred targets,
+    /// awaited returns and stops.
     pub clears_task: bool,
     /// Events to append to the task's history.
     pub events: Vec<NewEvent>,

@@ -150,8 +150,8 @@ pub trait Rows: Send {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
 
-    /// Reads awaited returns by ordinal, each with the presence of its desktop. Includes those whose
-    /// targets continue.
+    /// Reads awaited returns by ordinal, each with the presence of its desktop. Includes those
+    /// whose targets continue.
     fn awaited_returns(
         &mut self,
         task_id: TaskId,

@@ -9,7 +9,7 @@ use std::{
 use domain::ids::WorkerId;
 use tokio::sync::oneshot;
 
-use crate::rollout::Pulled;
+use crate::leased::Pulled;
 
 /// The waiting pulls of all workers. Cheap to clone.
 #[derive(Debug, Clone, Default)]

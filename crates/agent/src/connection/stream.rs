@@ -34,10 +34,11 @@ use super::{
 };
 use crate::{
     Config, Error,
+    blocking::blocking,
     error::whole_chain,
     facts,
     identity::Renewal,
-    journal::{self, blocking},
+    journal,
     orders::{Answer, Orders},
 };
 

@@ -23,9 +23,9 @@ use tonic::{
 use super::credential_file::Kept;
 use crate::{
     Config, Error,
+    blocking::blocking,
     config::{Enrolment, Token},
     error::whole_chain,
-    journal::blocking,
 };
 
 /// Time limit of a certificate request.

@@ -4,6 +4,8 @@ use proto::{ScriptOutcome, agent::ExecutionKey, limits, types::ScriptResult};
 use runner::LeftProcess;
 use serde::{Deserialize, Serialize};
 
+use crate::way_down::Way;
+
 /// Key of an order: one desktop's part of a task, in one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
@@ -166,14 +168,6 @@ pub(crate) enum Event {
     Acked { key: Key },
     /// The desktop does not go down for this order any more: its time is over, or it has rebooted.
     ActionDropped { key: Key },
-}
-
-/// How a desktop goes down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Way {
-    Reboot,
-    PowerOff,
 }
 
 /// Treatment of a person who uses the desktop.

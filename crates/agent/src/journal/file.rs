@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Error,
+    blocking::blocking,
     data_dir::{DirLock, replace, restore_own_file},
 };
 
@@ -25,18 +26,6 @@ mod tests;
 
 /// Size in bytes above which the file is compacted.
 const COMPACT_BYTES: u64 = 8 << 20;
-
-/// Runs blocking file operations on a blocking thread.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime shuts down and drops this future at its next await.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
 
 /// Opened data directory.
 #[derive(Debug)]

@@ -6,6 +6,6 @@ mod file;
 mod state;
 
 pub(crate) use agent_id::renew;
-pub(crate) use event::{Event, GoDown, IfUserActive, Key, Record, RunFacts, Span, Way};
-pub(crate) use file::{DataDir, Journal, blocking, open_data_dir};
+pub(crate) use event::{Event, GoDown, IfUserActive, Key, Record, RunFacts, Span};
+pub(crate) use file::{DataDir, Journal, open_data_dir};
 pub(crate) use state::{JournalState, RunningOrder};

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry};
 
 use proto::agent::OrderResult;
 
-use super::event::{Event, GoDown, Key, Record, Span, Way};
+use super::event::{Event, GoDown, Key, Record, Span};
+use crate::way_down::Way;
 
 #[cfg(test)]
 #[path = "state_tests.rs"]
@@ -382,8 +383,8 @@ impl JournalState {
         events
     }
 
-    /// Events of a pause. Paused orders that are acknowledged get numbers of their own, which end with
-    /// the acknowledgement.
+    /// Events of a pause. Paused orders that are acknowledged get numbers of their own, which end
+    /// with the acknowledgement.
     fn pause_of(&self, key: &Key, running: &Running) -> Vec<Event> {
         let Some(pause) = &running.pause else { return Vec::new() };
         let key = || key.clone();

@@ -196,7 +196,7 @@ fn paused(task: &str) -> Event {
 }
 
 #[test]
-fn paused_order_reports_its_results_until_the_next_script_starts() {
+fn paused_order_reports_until_its_next_script_starts() {
     let mut book = book_of([started("a", 0, 2), paused("a")]);
     assert_eq!(unacked(&book), ["a"]);
     let result = book.result(&key("a")).unwrap();

@@ -16,8 +16,9 @@ use super::{
     state::{Accepted, Shared},
 };
 use crate::{
+    blocking::blocking,
     execution::Runs,
-    journal::{JournalState, Key, RunningOrder, blocking},
+    journal::{JournalState, Key, RunningOrder},
 };
 
 /// Time limit for ending running scripts when the agent stops.

@@ -15,8 +15,10 @@ use super::{
     state::Shared,
 };
 use crate::{
-    journal::{Event, GoDown, IfUserActive, JournalState, Way, blocking},
+    blocking::blocking,
+    journal::{Event, GoDown, IfUserActive, JournalState},
     power::Power,
+    way_down::Way,
 };
 
 /// Interval at which users, running orders and the deadline are looked at.

@@ -17,8 +17,9 @@ use super::{
     state::{Accepted, Active, Shared, Standing},
 };
 use crate::{
+    blocking::blocking,
     execution::Runs,
-    journal::{Event, Key, Span, blocking},
+    journal::{Event, Key, Span},
 };
 
 /// Accepts orders and returns results.
@@ -230,8 +231,8 @@ impl Orders {
         }
     }
 
-    /// Records that the worker has stored the result with this number of scripts; 0 is any number. A
-    /// late acknowledgement of the scripts before a reboot does not confirm the remaining ones.
+    /// Records that the worker has stored the result with this number of scripts; 0 is any number.
+    /// A late acknowledgement of the scripts before a reboot does not confirm the remaining ones.
     pub(crate) async fn acked(&self, key: Key, scripts: u32) {
         let shared = Arc::clone(&self.shared);
         blocking(move || {

@@ -21,8 +21,8 @@ const LOOK_AT_TIME_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<VecDeque<Accepted>>,
-    /// Whether nothing leaves the queue, and no new order enters it, because the desktop is about to
-    /// go down. Read and written under the lock of `waiting`.
+    /// Whether nothing leaves the queue, and no new order enters it, because the desktop is about
+    /// to go down. Read and written under the lock of `waiting`.
     is_closed: AtomicBool,
     arrived: Notify,
     /// Notifies the wait for the next deadline.

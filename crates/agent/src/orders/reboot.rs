@@ -2,7 +2,10 @@
 
 use proto::{ScriptOutcome, agent::Order, order::RebootTerms};
 
-use crate::journal::{GoDown, IfUserActive, Record, Span, Way};
+use crate::{
+    journal::{GoDown, IfUserActive, Record, Span},
+    way_down::Way,
+};
 
 /// What an order permits, in a boot that the agent knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +18,8 @@ pub(super) struct Permission {
 }
 
 impl Permission {
-    /// Reads the permission of an order; `None` if the desktop stays up. The error is the reason for
-    /// which the order must not start: its end could not be done or proved.
+    /// Reads the permission of an order; `None` if the desktop stays up. The error is the reason
+    /// for which the order must not start: its end could not be done or proved.
     pub(super) fn of(order: &Order, boot_id: Option<&str>) -> Result<Option<Self>, String> {
         let Some(terms) = &order.reboot else { return Ok(None) };
         let RebootTerms { exit_codes, post_finish, if_user_active, timeout_ms } = terms;

@@ -15,8 +15,9 @@ use super::{
     state::{Accepted, Active, Shared, is_late},
 };
 use crate::{
+    blocking::blocking,
     execution::{self, AgentStop, Finish, Runs, Supervised, Terms},
-    journal::{Event, Key, Record, RunFacts, RunningOrder, Span, blocking},
+    journal::{Event, Key, Record, RunFacts, RunningOrder, Span},
 };
 
 /// Maximum wait for the removal of a working directory: after its script, and when the agent stops.

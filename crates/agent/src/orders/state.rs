@@ -16,8 +16,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{decision, stop_point::StopPoint, traces::Traces};
 use crate::{
+    blocking::blocking,
     execution::{AgentStop, RunnerProgram, Runs},
-    journal::{Event, GoDown, Journal, JournalState, Key, Record, RunningOrder, Span, blocking},
+    journal::{Event, GoDown, Journal, JournalState, Key, Record, RunningOrder, Span},
     scratch::Scratch,
 };
 

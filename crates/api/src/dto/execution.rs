@@ -55,8 +55,8 @@ pub(crate) struct Execution {
 }
 
 /// Returns the rollout object with `post_finish` of the published body. Refuses `pre_start`: to
-/// accept and ignore it would mislead the caller. Other unknown fields are ignored, as the published
-/// service does. Empty texts count as absent.
+/// accept and ignore it would mislead the caller. Other unknown fields are ignored, as the
+/// published service does. Empty texts count as absent.
 pub(crate) fn with_post_finish(
     rollout: Option<Rollout>,
     pre_start: Option<String>,

@@ -167,8 +167,8 @@ pub(crate) struct Rollout {
     /// Weight of each outcome: `count` or `ignore`.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     outcomes: Option<Weights>,
-    /// Weight of each exit code: `success`, `reboot`, `count`, `ignore` or `halt`. The keys are numbers of 32
-    /// bits other than 0, without leading zeros.
+    /// Weight of each exit code: `success`, `reboot`, `count`, `ignore` or `halt`. The keys are
+    /// numbers of 32 bits other than 0, without leading zeros.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     exit_codes: Option<Weights>,
     canary: Option<Canary>,

@@ -36,15 +36,15 @@ pub struct ScriptSettings {
 /// Settings before their check. Empty text is unset.
 #[derive(Debug, Clone, Default)]
 pub struct GivenScriptSettings {
-    /// `api.public_url`.
+    /// URL under which clients reach the API, `api.public_url`.
     pub public_url: String,
-    /// `api.agents_urls`.
+    /// URLs of the workers' gateways, `api.agents_urls`.
     pub agents_urls: Vec<String>,
     /// `api.ca_file`, or `tls.ca_file`.
     pub ca_file: Option<PathBuf>,
-    /// `api.artefacts_url`.
+    /// URL of the directory with the artefacts, `api.artefacts_url`.
     pub artefacts_url: String,
-    /// `api.artefacts_sha256`.
+    /// SHA-256 of SHA256SUMS, `api.artefacts_sha256`.
     pub artefacts_sha256: String,
     /// Whether `api.artefacts_dir` is set.
     pub has_artefacts_dir: bool,

@@ -79,7 +79,8 @@ pub(crate) struct NativeTask {
     cleanup: &'static str,
     /// Action on each desktop after its last script: `stop` or `reboot`; `null` for none.
     post_finish: Option<&'static str>,
-    /// Treatment of a person who uses the desktop when it is to reboot or to be powered off: `wait`,
+    /// Treatment of a person who uses the desktop when it is to reboot or to be powered off:
+    /// `wait`,
     /// `ask` or `force`.
     if_user_active: &'static str,
     /// Version with which the agent must be attached after the scripts; `null` for any.

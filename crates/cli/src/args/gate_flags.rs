@@ -50,8 +50,8 @@ pub(crate) struct WeightFlags {
     /// but SUCCESS, STOPPED and SKIPPED count]
     #[arg(long, value_name = "OUTCOME=EFFECT", value_parser = pair, value_delimiter = ',', help_heading = ROLLOUT)]
     pub(crate) outcome: Vec<(String, String)>,
-    /// Treat an exit code as success, reboot, count (a failure), ignore or halt: 3010=reboot,42=halt
-    /// [default: all but 0 are failures]
+    /// Treat an exit code as success, reboot, count (a failure), ignore or halt:
+    /// 3010=reboot,42=halt [default: all but 0 are failures]
     #[arg(long, value_name = "CODE=EFFECT", value_parser = pair, value_delimiter = ',', help_heading = ROLLOUT)]
     pub(crate) exit_code: Vec<(String, String)>,
 }

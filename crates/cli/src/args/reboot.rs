@@ -17,7 +17,8 @@ pub(crate) struct RebootFlags {
     /// Treatment of a user who is active when the desktop is to reboot or power off [default: wait]
     #[arg(long, value_enum, value_name = "MODE", help_heading = ROLLOUT, aliases = ["if_user_active"])]
     pub(crate) if_user_active: Option<Active>,
-    /// Version that the agent must have after the scripts, or the desktop fails: 0.2.0 [default: any]
+    /// Version that the agent must have after the scripts, or the desktop fails: 0.2.0 [default:
+    /// any]
     #[arg(long, value_name = "VERSION", help_heading = ROLLOUT, aliases = ["agent_version"])]
     pub(crate) agent_version: Option<String>,
     /// Maximum time until a desktop is back from a reboot or an upgrade: 15m [default: 15m]

@@ -20,8 +20,8 @@ pub enum Outcome {
     Rejected,
     /// Started, or possibly started, without a known end.
     Unknown,
-    /// Every script succeeded, but the desktop did not come back in time: with another boot id after
-    /// its reboot, or with the agent version that the task requires.
+    /// Every script succeeded, but the desktop did not come back in time: with another boot id
+    /// after its reboot, or with the agent version that the task requires.
     NotReturned,
     /// Ended by a person or a halt.
     Stopped,

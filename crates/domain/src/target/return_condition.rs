@@ -64,8 +64,8 @@ pub enum Return {
     Missed,
 }
 
-/// Decides on a wait. A desktop that is back counts, also after the deadline. Absence counts only up
-/// to `observed_until`: later connections could not be stored.
+/// Decides on a wait. A desktop that is back counts, also after the deadline. Absence counts only
+/// up to `observed_until`: later connections could not be stored.
 pub fn decide(
     condition: &ReturnCondition,
     attached: Option<AttachedAgent<'_>>,

@@ -1,5 +1,5 @@
-//! Ends targets whose desktop is back, or did not come back in time. A target with remaining scripts
-//! continues on the agent that began it.
+//! Ends targets whose desktop is back, or did not come back in time. A target with remaining
+//! scripts continues on the agent that began it.
 
 use std::collections::BTreeSet;
 
@@ -80,8 +80,8 @@ impl<F: Faults> Engine<F> {
 }
 
 impl<F: Faults> Engine<F> {
-    /// Removes targets that continue from the batches in which they were delivered: other members may
-    /// still run there.
+    /// Removes targets that continue from the batches in which they were delivered: other members
+    /// may still run there.
     async fn take_from_batches<R: Rows>(
         &self,
         rows: &mut R,
@@ -103,8 +103,8 @@ impl<F: Faults> Engine<F> {
         Ok(())
     }
 
-    /// Loads the results that targets had before a reboot. A target that continued and ends without a
-    /// further result keeps them.
+    /// Loads the results that targets had before a reboot. A target that continued and ends without
+    /// a further result keeps them.
     pub(super) async fn load_kept_results<R: Rows>(
         &self,
         rows: &mut R,
@@ -136,8 +136,8 @@ impl<F: Faults> Rollout<F> {
     }
 }
 
-/// Places the targets that continue, by the terms of their batches. Their agent has begun them, so no
-/// other one may continue them, and after a halt it starts nothing more.
+/// Places the targets that continue, by the terms of their batches. Their agent has begun them, so
+/// no other one may continue them, and after a halt it starts nothing more.
 fn resume<F: Faults>(
     rollout: &Rollout<F>,
     resumed: Vec<AwaitedRow>,

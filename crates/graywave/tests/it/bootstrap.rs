@@ -175,7 +175,7 @@ fn hosts_are_installed_and_each_failure_has_its_reason() {
     hosts.serve("pc-2", "authorized", true);
     hosts.serve("refused", "none", true);
     hosts.serve("stranger", "authorized", false);
-    // A machine that accepts connections and says nothing, and one that is down.
+    // A machine that accepts connections and says nothing, and one without a listener.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     hosts.name("silent", &silent.local_addr().unwrap().port().to_string(), true);
     let [down] = pgcluster::free_addresses().unwrap();

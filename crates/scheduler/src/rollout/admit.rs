@@ -51,7 +51,8 @@ impl Scheduler {
         for claim in claims {
             match self.lease_within(&mut tx, &claim.worker_id, claim.room, now).await {
                 Ok(leases) => leased.push((claim, leases)),
-                // The transaction is usable. The pull reads the batches again and reports the error.
+                // The transaction is usable. The pull reads the batches again and reports the
+                // error.
                 Err(error @ Error::Corrupt { .. }) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "admitted targets not leased");
                 }

@@ -12,5 +12,4 @@ mod stops;
 const ENGINE: engine::Engine = engine::Engine::new();
 
 pub(crate) use isolate::of_one_task;
-pub use lease::{Leased, Pulled};
 pub use report::{ReportAnswer, ReturnedTarget, TargetReport};

@@ -11,7 +11,7 @@ use proto::{
 };
 use store::task::RunnableScript;
 
-use crate::rollout::Leased;
+use crate::leased::Leased;
 
 /// Builds the unsigned pull response for the leased batches and their scripts.
 pub(crate) fn pull_response(

@@ -13,7 +13,7 @@ use super::{
     orders,
     peer::called,
 };
-use crate::rollout::{Leased, Pulled};
+use crate::leased::{Leased, Pulled};
 
 /// Maximum wait of a pull.
 const MAX_PULL_WAIT: Duration = Duration::from_secs(30);

@@ -160,7 +160,7 @@ async fn target_succeeds_with_the_required_agent_version_only() {
 }
 
 #[tokio::test]
-async fn worker_that_returns_an_awaited_target_does_not_start_it_again() {
+async fn returned_awaited_target_is_not_started_again() {
     let harness = Harness::new().await;
     connect(&harness, 0..2, "b1", "1", 0).await;
     harness.submit_and_cut(submit(2, reboots())).await;

@@ -17,8 +17,8 @@ pub(super) enum Effect {
     Leased { worker: Worker, ordinals: Vec<u32>, query_only: bool, suspects: usize },
     /// A target ended.
     Recorded { ordinal: u32, scripts: Vec<ScriptOutcome> },
-    /// The return of the desktop of a target is awaited until a moment. These outcomes of its scripts
-    /// are stored.
+    /// The return of the desktop of a target is awaited until a moment. These outcomes of its
+    /// scripts are stored.
     Awaited { ordinal: u32, until: Timestamp, scripts: Vec<ScriptOutcome> },
     /// A target that waited for its desktop continues.
     Resumed { ordinal: u32 },

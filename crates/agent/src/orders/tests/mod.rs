@@ -27,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 use super::{state::MAX_UNACKED_BYTES, *};
 use crate::{
     Config, RunnerProgram,
-    journal::{Event, Journal, Key, Record, Span, blocking, open_data_dir},
+    blocking::blocking,
+    journal::{Event, Journal, Key, Record, Span, open_data_dir},
 };
 
 const SOON: Duration = Duration::from_secs(30);

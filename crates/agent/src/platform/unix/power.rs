@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, io, path::Path};
 
-use crate::{journal::Way, power::output};
+use crate::{system_command::output, way_down::Way};
 
 /// Names of the users with an active session, from logind; `None` without logind.
 pub(crate) async fn active_users() -> Option<Vec<String>> {

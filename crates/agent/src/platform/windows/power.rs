@@ -4,7 +4,7 @@ use std::{ffi::OsString, io};
 
 use win32::session;
 
-use crate::journal::{Way, blocking};
+use crate::{blocking::blocking, way_down::Way};
 
 /// Names of the users with an active session; `None` if the system refuses the list.
 pub(crate) async fn active_users() -> Option<Vec<String>> {

@@ -246,8 +246,8 @@ fn misfit<F: Faults>(rollout: &Rollout<F>, targets: &Targets, result: &ReportedT
     None
 }
 
-/// Stores accepted results. Returns the number of targets that ended, or that wait for the return of
-/// their desktops.
+/// Stores accepted results. Returns the number of targets that ended, or that wait for the return
+/// of their desktops.
 fn store_results<F: Faults>(
     rollout: &mut Rollout<F>,
     claims: &Claims,

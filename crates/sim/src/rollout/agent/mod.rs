@@ -123,8 +123,8 @@ impl World {
         self.clock.after(away_ms, Event::AgentReturns { desktop });
     }
 
-    /// The desktop reboots, because a stored result asks for it. Nothing of ours runs then. It comes
-    /// back soon, late or never.
+    /// The desktop reboots, because a stored result asks for it. Nothing of ours runs then. It
+    /// comes back soon, late or never.
     pub(super) fn reboot_as_planned(&mut self, desktop: Desktop, boot: u32, until: Timestamp) {
         let now = self.agent_time(desktop);
         let agent = &self.agents[desktop];
