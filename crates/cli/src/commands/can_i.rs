@@ -6,6 +6,7 @@ use proto::admin::{AccessCheck, CheckAccessRequest, CheckAccessResponse};
 use super::CommonArgs;
 use crate::{
     Error, ExitStatus,
+    field_flags::Overrides,
     output::{Cell, Column, Palette, Tone, cell, table},
     sanitize::sanitize_line,
 };
@@ -35,6 +36,10 @@ pub struct CanIArgs {
     common: CommonArgs,
 }
 
+/// Fields of the request as this command names them.
+const FLAGS: &Overrides =
+    &[("principal", "--as"), ("checks[0].actions[0]", "ACTION"), ("checks[0].resource", "RESOURCE")];
+
 pub(super) async fn can_i(arguments: CanIArgs) -> Result<ExitStatus, Error> {
     let (session, mut console) = arguments.common.open().await?;
     let is_one = arguments.action.is_some();
@@ -42,9 +47,8 @@ pub(super) async fn can_i(arguments: CanIArgs) -> Result<ExitStatus, Error> {
     let request =
         CheckAccessRequest { principal: arguments.principal.unwrap_or_default(), checks: vec![check] };
     let answer = session.access().check_access(request).await;
-    let answer = answer
-        .map_err(|status| Error::with_flags("cannot check the access", &status, &[("principal", "--as")]))?
-        .into_inner();
+    let answer =
+        answer.map_err(|status| Error::with_flags("cannot check the access", &status, FLAGS))?.into_inner();
     let is_denied = answer.results.iter().any(|result| !result.denied.is_empty());
     let names: Vec<&str> =
         answer.results.iter().flat_map(|result| &result.allowed).map(String::as_str).collect();
