@@ -106,7 +106,11 @@ impl Machine {
     /// Command in the system.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.leader)).args(self.namespaces).arg("--root");
+        command.arg(format!("--target={}", self.leader)).args(self.namespaces).args([
+            "--root",
+            "env",
+            "--chdir=/",
+        ]);
         command.args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root");
         command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C").stdin(Stdio::null());
         command
