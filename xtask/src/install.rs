@@ -34,6 +34,11 @@ pub(crate) fn node() -> anyhow::Result<()> {
     apt("Node.js", &["nodejs", "npm"])
 }
 
+/// Installs Chromium, for the tests of the web console.
+pub(crate) fn chromium() -> anyhow::Result<()> {
+    if Path::new("/usr/bin/chromium").is_file() { Ok(()) } else { apt("Chromium", &["chromium"]) }
+}
+
 /// Installs libfaketime, which sets the clock of one process for the clock faults.
 pub(crate) fn faketime() -> anyhow::Result<()> {
     if has_library("faketime/libfaketime.so.1") { Ok(()) } else { apt("libfaketime", &["libfaketime"]) }

@@ -5,6 +5,7 @@ mod chaos;
 mod cluster;
 mod compat;
 mod compose;
+mod console;
 mod database;
 mod debian;
 mod demo;
@@ -199,6 +200,13 @@ enum Command {
     },
     /// Sign in to the web console with npm's identity provider, rightly and wrongly
     Oidc,
+    /// Build the web console with pinned packages, compare it with crates/console/dist, and test it
+    /// in Chromium: accessibility, measurements, and a cluster
+    Console {
+        /// Replace the committed files, and run no test in a browser
+        #[arg(long)]
+        write: bool,
+    },
     /// Lint the OpenAPI document with Redocly and Spectral
     Openapi,
     /// Lint the protos with buf
@@ -253,6 +261,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Kubernetes => kubernetes::run(),
         Command::Helm { write } => helm::run(write),
         Command::Observability { write } => observability::run(write),
+        Command::Console { write } => console::run(write),
         Command::Oidc => oidc::run(),
         Command::Openapi => openapi::run(),
         Command::Proto => proto::run(),

@@ -578,7 +578,10 @@ mod tests {
     fn options_may_precede_the_registration_of_a_service() {
         let line = "graywave-agent --worker https://w:9443 --ca-file ca.pem service install";
         let args = Args::parse_from(line.split_whitespace());
-        assert!(matches!(args.command, Some(Command::Service(ServiceCommand::Install))));
+        assert!(matches!(
+            args.command,
+            Some(Command::Service(ServiceCommand::Install { keep_files: false }))
+        ));
         assert_eq!(args.workers, ["https://w:9443"]);
     }
 

@@ -502,3 +502,18 @@ async fn sign_in_whose_body_never_arrives_is_given_up() {
     let response = tower::ServiceExt::oneshot(router, asked).await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn operator_of_the_database_ends_all_sessions() {
+    let harness = Harness::new().await;
+    let token = json!({"token": harness.token("alice", &["reader"]).await});
+    let (first, second) = (sign_in(&harness, &token).await, sign_in(&harness, &token).await);
+    let other = sign_in(&harness, &json!({"token": TOKEN})).await;
+    let project_id: ProjectId = "project-1".parse().unwrap();
+    assert_eq!(harness.control.end_sessions(&project_id, "alice").await.unwrap(), 2);
+    assert!(!first.is_signed_in(&harness).await && !second.is_signed_in(&harness).await);
+    assert!(other.is_signed_in(&harness).await);
+    let audited =
+        "SELECT count(*) FROM audit WHERE action = 'graywave:sessions:delete' AND principal = 'database'";
+    assert_eq!(harness.count(audited).await, 1);
+}

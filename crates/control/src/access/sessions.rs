@@ -395,6 +395,15 @@ impl Control {
         Ok(self.store.commit(tx).await?)
     }
 
+    /// Ends all sessions of a principal and returns their number. For commands on the database.
+    pub async fn end_sessions(&self, project_id: &ProjectId, principal: &str) -> Result<u64, Error> {
+        let mut tx = self.store.begin().await?;
+        let number = session::delete_all(&mut tx, project_id, principal).await?;
+        let resource = format!("principal:{principal} sessions:all");
+        self.done_outside(tx, Outsider::Database, project_id, SIGN_OUT, &resource).await?;
+        Ok(number)
+    }
+
     /// Creates a one-time code with which a browser signs in as a principal within ten minutes. For
     /// commands on the database.
     pub async fn create_sign_in_code(

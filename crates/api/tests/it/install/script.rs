@@ -192,7 +192,7 @@ async fn truncated_script_runs_nothing() {
         line_ends.filter(|at| *at <= last_line).chain(last_line + 1..script.trim_end().len()).collect();
     assert!(cuts.len() > 60, "{}", cuts.len());
     for cut in cuts {
-        fs::write(machine.path("cut.sh"), &script[..cut]).unwrap();
+        fs::write(machine.path("cut.sh"), &script.as_bytes()[..cut]).unwrap();
         let ran = machine.run_script("cut.sh", &["--token-file", "token"]).await;
         assert!(machine.is_empty() && !ran.text.contains("graywave:"), "{cut}: {}", ran.text);
     }

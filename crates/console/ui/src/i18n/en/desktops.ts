@@ -61,4 +61,8 @@ export const desktops = {
   'desktops.records.start': 'Started',
   'desktops.records.none': 'Nothing has run on this desktop',
   'desktops.records.none.text': 'Records appear here when a rollout reaches the desktop.',
+  'desktops.records.history': 'History',
+  'desktops.records.all': 'All',
+  'desktops.records.of_script': 'All records of one script.',
+  'desktops.records.newest': 'Newest record of each script',
 } as const;

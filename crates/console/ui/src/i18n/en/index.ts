@@ -5,9 +5,12 @@ import { task } from './task';
 import { rollout } from './rollout';
 import { scripts } from './scripts';
 import { desktops } from './desktops';
+import { workers } from './workers';
+import { audit } from './audit';
+import { access } from './access';
 
 /** Every English text. A file for each view; keys begin with the file's name. */
-export const en = { ...common, ...home, ...signIn, ...task, ...desktops, ...scripts, ...rollout } as const;
+export const en = { ...common, ...home, ...signIn, ...task, ...access, ...audit, ...workers, ...desktops, ...scripts, ...rollout } as const;
 
 export type TextKey = keyof typeof en;
 export type Catalogue = Record<TextKey, string>;

@@ -62,4 +62,5 @@ export const scripts = {
   'scripts.used.count': '{n} task | {n} tasks',
   'scripts.newer_page': 'Newer',
   'scripts.older_page': 'Older',
+  'scripts.parameter.values': 'Allowed values',
 } as const;

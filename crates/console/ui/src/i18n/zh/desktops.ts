@@ -61,4 +61,8 @@ export const desktops = {
   'desktops.records.start': '开始时间',
   'desktops.records.none': '此桌面尚未运行过任何内容',
   'desktops.records.none.text': '发布到达此桌面后，记录会显示在这里。',
+  'desktops.records.history': '历史',
+  'desktops.records.all': '全部',
+  'desktops.records.of_script': '显示单个脚本的全部记录。',
+  'desktops.records.newest': '每个脚本的最新记录',
 } as const;

@@ -62,4 +62,5 @@ export const scripts = {
   'scripts.used.count': '{n} 个任务',
   'scripts.newer_page': '较新',
   'scripts.older_page': '较旧',
+  'scripts.parameter.values': '允许的值',
 } as const;

@@ -139,13 +139,19 @@ export interface Draft {
   bulk: string[];
   /** Link that filled the form, so that a reload does not fill it again. */
   source: string;
+  /** Number of ids that were too many to keep. */
+  lostIds: number;
 }
 
+/** Longest list that the tab's storage of about 5 MiB holds beside the rest. */
+const MAX_KEPT_IDS = 100_000;
 const key = (projectId: string) => `graywave-new-rollout:${projectId}`;
 
 export function saveDraft(projectId: string, draft: Draft, storage: Storage = sessionStorage): boolean {
+  const isLong = draft.bulk.length > MAX_KEPT_IDS;
+  const kept = isLong ? { ...draft, bulk: [], lostIds: draft.bulk.length } : draft;
   try {
-    storage.setItem(key(projectId), JSON.stringify(draft));
+    storage.setItem(key(projectId), JSON.stringify(kept));
     return true;
   } catch {
     return false;
@@ -156,7 +162,7 @@ export function loadDraft(projectId: string, storage: Storage = sessionStorage):
   try {
     const stored = JSON.parse(storage.getItem(key(projectId)) ?? 'null') as Partial<Draft> | null;
     if (!stored?.form) return null;
-    return { form: { ...emptyForm(), ...stored.form }, bulk: stored.bulk ?? [], source: stored.source ?? '' };
+    return { form: { ...emptyForm(), ...stored.form }, bulk: stored.bulk ?? [], source: stored.source ?? '', lostIds: stored.lostIds ?? 0 };
   } catch {
     return null;
   }

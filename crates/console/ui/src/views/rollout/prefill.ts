@@ -19,7 +19,7 @@ export function linkOf(query: URLSearchParams): string {
 /** Fills a form from a link. */
 export async function fillFromLink(link: string, signal: AbortSignal): Promise<Draft> {
   const query = new URLSearchParams(link);
-  const draft: Draft = { form: emptyForm(), bulk: [], source: link };
+  const draft: Draft = { form: emptyForm(), bulk: [], source: link, lostIds: 0 };
   const taskId = query.get('task');
   if (taskId) await fromTask(draft, taskId, query, signal);
   const scripts = query.getAll('script').flatMap((value) => value.split(',')).filter(Boolean);

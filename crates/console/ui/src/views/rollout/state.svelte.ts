@@ -24,6 +24,9 @@ export class RolloutState {
   form = $state<RolloutForm>(emptyForm());
   /** Pasted ids beyond what a text box should hold. */
   bulk = $state.raw<readonly string[]>([]);
+  private bulkDuplicates = $state(0);
+  /** Number of ids that a reload has lost, because they were too many to keep. */
+  lostIds = $state(0);
   justification = $state<{ reason?: string; ticket?: string }>({});
   shown = $state.raw<Shown | null>(null);
   isPreviewing = $state(false);
@@ -40,7 +43,11 @@ export class RolloutState {
   private isDone = false;
   private controller: AbortController | null = null;
 
-  readonly list: IdList = $derived(parseIds(this.bulk, this.form.ids));
+  readonly list: IdList = $derived(
+    this.form.ids.trim() === '' ? { ids: this.bulk as string[], duplicates: 0, repeated: [] } : parseIds(this.bulk, this.form.ids),
+  );
+  /** Repetitions in the input, also those of pasted lists. */
+  readonly duplicates: number = $derived(this.list.duplicates + this.bulkDuplicates);
   readonly built: Built = $derived(buildBody(this.form, this.list.ids));
   /** The preview, while nothing of the request has changed since. */
   readonly preview: Preview | null = $derived(this.shown && this.shown.body === this.built.body ? this.shown.plan : null);
@@ -79,8 +86,8 @@ export class RolloutState {
   keep(): void {
     if (this.isDone) return;
     this.link();
-    const draft: Draft = { form: $state.snapshot(this.form), bulk: [...this.bulk], source: this.source };
-    if (!saveDraft(session.projectId, draft)) saveDraft(session.projectId, { ...draft, bulk: [] });
+    const draft: Draft = { form: $state.snapshot(this.form), bulk: this.bulk as string[], source: this.source, lostIds: 0 };
+    if (!saveDraft(session.projectId, draft)) saveDraft(session.projectId, { ...draft, bulk: [], lostIds: draft.bulk.length });
   }
 
   private link(): void {
@@ -102,7 +109,7 @@ export class RolloutState {
 
   reset(): void {
     dropDraft(session.projectId);
-    this.accept({ form: emptyForm(), bulk: [], source: '' });
+    this.accept({ form: emptyForm(), bulk: [], source: '', lostIds: 0 });
     this.justification = {};
     this.shown = null;
     this.isAsked = false;
@@ -175,6 +182,22 @@ export class RolloutState {
     this.form = draft.form;
     this.bulk = draft.bulk;
     this.source = draft.source;
+    this.lostIds = draft.lostIds;
+    this.bulkDuplicates = 0;
+  }
+
+  /** Adds pasted text to the list outside the text box, together with what the box has. */
+  addBulk(text: string): void {
+    const list = parseIds(this.bulk, this.form.ids, text);
+    this.bulk = list.ids;
+    this.bulkDuplicates += list.duplicates;
+    this.lostIds = 0;
+    this.form.ids = '';
+  }
+
+  clearBulk(): void {
+    this.bulk = [];
+    this.bulkDuplicates = 0;
   }
 
   private abortable(): AbortController {
