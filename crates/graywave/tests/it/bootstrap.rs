@@ -185,7 +185,7 @@ fn hosts_are_installed_and_each_failure_has_its_reason() {
     let list = hosts.path("hosts.txt");
     fs::write(&list, "# desktops\npc-1\npc-2\nrefused\nstranger\nsilent\ndown\npc-1\n").unwrap();
     let with_token = ["--api", &api.url, "--token-file", file.to_str().unwrap()];
-    let listed = ["--hosts-file", list.to_str().unwrap(), "--timeout", "20s", "--parallel", "6"];
+    let listed = ["--hosts-file", list.to_str().unwrap(), "--timeout", "100s", "--parallel", "6"];
     let ran = hosts.bootstrap(&[&with_token[..], &listed].concat());
     let found = results(&ran);
     let words: Vec<_> = found.iter().map(|(word, _)| word.as_str()).collect();

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Deadline of one host.
-const DEFAULT_TIMEOUT_SECONDS: i64 = 300;
+const DEFAULT_TIMEOUT: &str = "5m";
 /// Maximum number of hosts at the same time, and the default.
 const MAX_PARALLEL: usize = 100;
 const DEFAULT_PARALLEL: usize = 10;
@@ -76,7 +76,7 @@ pub(super) struct BootstrapArgs {
           hide_default_value = true)]
     parallel: usize,
     /// Deadline of one host: 10m [default: 5m]
-    #[arg(long, value_name = "DURATION", value_parser = seconds, default_value_t = DEFAULT_TIMEOUT_SECONDS,
+    #[arg(long, value_name = "DURATION", value_parser = seconds, default_value = DEFAULT_TIMEOUT,
           hide_default_value = true)]
     timeout: i64,
     /// Configuration file of ssh [default: that of the user]
