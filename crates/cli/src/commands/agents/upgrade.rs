@@ -87,8 +87,8 @@ fn version(text: &str) -> Result<Version, String> {
     Version::parse("to", text).map_err(|error| error.message)
 }
 
-/// Checks that workers of the version `control_plane` would admit the agents. Returns a warning about
-/// a pair of versions that is not tested.
+/// Checks that workers of the version `control_plane` would admit the agents. Returns a warning
+/// about a pair of versions that is not tested.
 ///
 /// The command line stands for the control plane, whose version it normally has.
 ///
