@@ -84,8 +84,8 @@ CREATE TABLE access_key (
 );
 CREATE INDEX access_key_by_project ON access_key (project_id, access_key);
 
--- A session of the web console. The API adds it at sign-in, and deletes it at sign-out and after its
--- end.
+-- A session of the web console. The API adds it at sign-in, and deletes it at sign-out and after
+-- its end.
 CREATE TABLE session (
     session_id        uuid        PRIMARY KEY,
     project_id        text        NOT NULL,
@@ -97,8 +97,8 @@ CREATE TABLE session (
     sha256            bytea       NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
     -- The token of the sign-in; NULL for other sign-ins. The session ends with its token.
     token_id          uuid        REFERENCES token,
-    -- SHA-256 over the session's secret and the hash of a token of the configuration, which ends the
-    -- session when it leaves the configuration; NULL for other sign-ins.
+    -- SHA-256 over the session's secret and the hash of a token of the configuration, which ends
+    -- the session when it leaves the configuration; NULL for other sign-ins.
     configured_sha256 bytea       CHECK (octet_length(configured_sha256) = 32),
     -- The identity provider of the sign-in; NULL for other sign-ins.
     provider          text,

@@ -54,6 +54,8 @@ export class IdentityProvider {
       scopes: ["openid", "profile", "email", "groups"],
       claims: { openid: ["sub", ...claims] },
       conformIdTokenClaims: false,
+      // A code stays good when the person signs in from another tab, as at most providers.
+      expiresWithSession: () => false,
       pkce: { required: () => true },
       ttl: {
         AuthorizationCode: () => this.codeSeconds, AccessToken: 60, IdToken: 60, Interaction: 60, Session: 60, Grant: 60,

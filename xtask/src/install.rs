@@ -34,6 +34,11 @@ pub(crate) fn node() -> anyhow::Result<()> {
     apt("Node.js", &["nodejs", "npm"])
 }
 
+/// Installs Chromium, for the tests of the web console.
+pub(crate) fn chromium() -> anyhow::Result<()> {
+    if Path::new("/usr/bin/chromium").is_file() { Ok(()) } else { apt("Chromium", &["chromium"]) }
+}
+
 /// Installs libfaketime, which sets the clock of one process for the clock faults.
 pub(crate) fn faketime() -> anyhow::Result<()> {
     if has_library("faketime/libfaketime.so.1") { Ok(()) } else { apt("libfaketime", &["libfaketime"]) }
@@ -51,6 +56,15 @@ pub(crate) fn promtool() -> anyhow::Result<()> {
         return Ok(());
     }
     apt("promtool", &["prometheus"])
+}
+
+/// Installs the programs of the tests of an installation: an SSH server, wget, and shellcheck.
+pub(crate) fn installation() -> anyhow::Result<()> {
+    let has_server = Path::new("/usr/sbin/sshd").exists() && answers("ssh", &["-V"]);
+    if has_server && ["wget", "shellcheck"].iter().all(|program| answers(program, &["--version"])) {
+        return Ok(());
+    }
+    apt("the SSH server, wget and shellcheck", &["openssh-server", "openssh-client", "wget", "shellcheck"])
 }
 
 /// Whether a program exists and exits successfully with these arguments.

@@ -5,6 +5,7 @@ mod chaos;
 mod cluster;
 mod compat;
 mod compose;
+mod console;
 mod database;
 mod debian;
 mod demo;
@@ -13,6 +14,7 @@ mod dist;
 mod failover;
 mod fuzz;
 mod guides;
+mod helm;
 mod images;
 mod install;
 mod kubernetes;
@@ -182,6 +184,13 @@ enum Command {
     ComposeTest,
     /// Render deploy/kubernetes and check schemas, policies and network flows; needs no cluster
     Kubernetes,
+    /// Compare the objects of deploy/helm/graywave with those of deploy/kubernetes, and check its
+    /// values; needs no cluster
+    Helm {
+        /// Make the templates from deploy/kubernetes
+        #[arg(long)]
+        write: bool,
+    },
     /// Check deploy/observability: rules and their tests, panels, and that every named metric
     /// exists
     Observability {
@@ -191,6 +200,13 @@ enum Command {
     },
     /// Sign in to the web console with npm's identity provider, rightly and wrongly
     Oidc,
+    /// Build the web console with pinned packages, compare it with crates/console/dist, and test it
+    /// in Chromium: accessibility, measurements, and a cluster
+    Console {
+        /// Replace the committed files, and run no test in a browser
+        #[arg(long)]
+        write: bool,
+    },
     /// Lint the OpenAPI document with Redocly and Spectral
     Openapi,
     /// Lint the protos with buf
@@ -243,7 +259,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Packages { built } => packages::build_and_run(built),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
+        Command::Helm { write } => helm::run(write),
         Command::Observability { write } => observability::run(write),
+        Command::Console { write } => console::run(write),
         Command::Oidc => oidc::run(),
         Command::Openapi => openapi::run(),
         Command::Proto => proto::run(),

@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compat, compose, database, demo, dependencies, guides, install, kubernetes, layers, node,
-    observability, oidc, openapi, packages, process, proto, python, say, style, windows,
+    chaos, compat, compose, console, database, demo, dependencies, guides, helm, install, kubernetes, layers,
+    node, observability, oidc, openapi, packages, process, proto, python, say, style, windows,
 };
 
 /// Minutes of the chaos step: each kind of fault occurs at least once, most of them several times.
@@ -18,6 +18,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     install::postgres()?;
     install::python()?;
     install::node()?;
+    install::installation()?;
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
     step("style", style::run)?;
@@ -26,6 +27,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("compatibility", compat::frames)?;
     step("openapi", openapi::run)?;
     step("kubernetes", kubernetes::run)?;
+    step("helm", || helm::run(false))?;
     step("observability", || observability::run(false))?;
     let scratch = database::Scratch::start()?;
     step("queries", || database::describe(&scratch, true))?;
@@ -38,6 +40,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("python", python::run)?;
     step("node", node::run)?;
     step("oidc", oidc::run)?;
+    step("console", || console::run(false))?;
     step("guides", guides::run)?;
     step("compose", compose::run_if_possible)?;
     step("packages", packages::run_if_possible)?;

@@ -148,7 +148,12 @@ enum Command {
 #[derive(Debug, clap::Subcommand)]
 enum ServiceCommand {
     /// Register the service, or change its options; it starts with the machine
-    Install,
+    Install {
+        /// Copy the files of --ca-file and --enrolment-token-file into the data directory, and use
+        /// the copies
+        #[arg(long)]
+        keep_files: bool,
+    },
     /// Remove the service; its data directory stays
     Uninstall,
     /// Run as the service; the service control manager calls this
@@ -161,8 +166,9 @@ impl Command {
         match self {
             Self::Man { dir } => Some(write_manual(dir)),
             Self::Completion { shell } => {
-                clap_complete::generate(*shell, &mut Args::command(), NAME, &mut io::stdout());
-                Some(Ok(()))
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut Args::command(), NAME, &mut script);
+                Some(io::stdout().write_all(&script).map_err(Into::into))
             }
             _ => None,
         }
@@ -220,16 +226,19 @@ fn write_manual(dir: &Path) -> anyhow::Result<()> {
 impl ServiceCommand {
     fn run(&self, data_dir: &Path) -> anyhow::Result<()> {
         match self {
-            Self::Install => {
+            Self::Install { keep_files } => {
                 let options = std::env::args_os().skip(1).take_while(|argument| argument != SERVICE);
                 // The service works in another directory, and its variables may differ.
                 let options = absolute_options(options, |path| std::path::absolute(path))?.into_iter();
                 let data_dir = &std::path::absolute(data_dir)?;
                 let data_dir_option = [OsString::from("--data-dir"), data_dir.into()];
                 let run = [SERVICE, "run"].map(OsString::from);
-                let without_data_dir = without_option(options, "--data-dir");
-                let arguments = without_data_dir.chain(data_dir_option).chain(run).collect();
-                agent::install_service(arguments, data_dir).context("registering the service failed")
+                let mut options: Vec<_> = without_option(options, "--data-dir").collect();
+                let kept = if *keep_files { kept_files(&mut options, data_dir) } else { Vec::new() };
+                let arguments = options.into_iter().chain(data_dir_option).chain(run).collect();
+                // Creates the data directory, which only the system and administrators can read.
+                agent::install_service(arguments, data_dir).context("registering the service failed")?;
+                kept.iter().try_for_each(|(from, to)| keep(from, to))
             }
             Self::Uninstall => agent::uninstall_service().context("removing the service failed"),
             Self::Run => anyhow::bail!("only the service control manager runs the service"),
@@ -269,6 +278,40 @@ fn absolute_options(
             }
         })
         .collect()
+}
+
+/// Files of a service that its data directory keeps, by their options.
+const KEPT_FILES: [(&str, &str); 2] =
+    [("--ca-file", "ca.pem"), ("--enrolment-token-file", "enrolment-token")];
+
+/// Replaces the files in the arguments by their copies in the data directory. Returns each file
+/// with its copy, unless it is that copy.
+fn kept_files(arguments: &mut [OsString], data_dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let mut copies = Vec::new();
+    for (option, name) in KEPT_FILES {
+        let (copy, joined) = (data_dir.join(name), format!("{option}="));
+        let mut is_value = false;
+        for argument in arguments.iter_mut() {
+            let text = argument.to_string_lossy().into_owned();
+            let joined_path = text.strip_prefix(&joined);
+            if is_value || joined_path.is_some() {
+                let file = joined_path.map_or_else(|| PathBuf::from(&*argument), PathBuf::from);
+                *argument = if is_value { OsString::new() } else { OsString::from(&joined) };
+                argument.push(&copy);
+                if file != copy {
+                    copies.push((file, copy.clone()));
+                }
+            }
+            is_value = !is_value && text == option;
+        }
+    }
+    copies
+}
+
+/// Copies a file into the data directory, with the access rights of that directory.
+fn keep(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let content = std::fs::read(from).with_context(|| format!("reading {} failed", from.display()))?;
+    std::fs::write(to, content).with_context(|| format!("writing {} failed", to.display()))
 }
 
 /// Arguments without an option and its value.
@@ -535,7 +578,10 @@ mod tests {
     fn options_may_precede_the_registration_of_a_service() {
         let line = "graywave-agent --worker https://w:9443 --ca-file ca.pem service install";
         let args = Args::parse_from(line.split_whitespace());
-        assert!(matches!(args.command, Some(Command::Service(ServiceCommand::Install))));
+        assert!(matches!(
+            args.command,
+            Some(Command::Service(ServiceCommand::Install { keep_files: false }))
+        ));
         assert_eq!(args.workers, ["https://w:9443"]);
     }
 
@@ -551,6 +597,19 @@ mod tests {
         assert_eq!(desktop.tags.get("b").map(String::as_str), Some("x=y"));
         assert!(!desktop.os_host_name.is_empty());
         assert!(tag("=x").is_err());
+    }
+
+    #[test]
+    fn kept_files_are_named_by_their_copies() {
+        let given = ["--ca-file=/a b/ca.pem", "--enrolment-token-file", "/t", "--pool", "--ca-file"];
+        let mut arguments = given.map(OsString::from);
+        let copies = kept_files(&mut arguments, Path::new("/data"));
+        let expected = ["--ca-file=/data/ca.pem", "--enrolment-token-file", "/data/enrolment-token"];
+        assert_eq!(arguments[..3], expected.map(OsString::from));
+        let expected = [("/a b/ca.pem", "/data/ca.pem"), ("/t", "/data/enrolment-token")];
+        assert_eq!(copies, expected.map(|(from, to)| (PathBuf::from(from), PathBuf::from(to))));
+        // Again, with the copies: nothing is to be copied.
+        assert!(kept_files(&mut arguments, Path::new("/data")).is_empty());
     }
 
     #[test]

@@ -119,8 +119,9 @@ pub fn router(control: Control, options: &Options) -> Router {
         // The bulkhead assigns slots later, after authentication.
         .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
-    let console = options.console.as_ref().map_or_else(Router::new, |options| {
-        console::routes(control.clone(), options).route_layer(middleware::from_fn(measured))
+    let console = options.console.as_ref().map_or_else(Router::new, |console| {
+        console::routes(control.clone(), console, options.body_timeout)
+            .route_layer(middleware::from_fn(measured))
     });
     documented
         .route_layer(middleware::from_fn_with_state(gate, ours::check))

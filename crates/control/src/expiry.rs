@@ -6,8 +6,8 @@ use store::{credential, idempotency, session, sign_in_code};
 use crate::Control;
 
 impl Control {
-    /// Deletes expired request signatures, idempotency keys, sessions and sign-in codes. One statement deletes a bounded number
-    /// of rows.
+    /// Deletes expired request signatures, idempotency keys, sessions and sign-in codes. One
+    /// statement deletes a bounded number of rows.
     pub async fn forget_expired(&self) -> Result<(), Error> {
         let now = self.environment.now();
         let mut connection = self.store.acquire().await?;

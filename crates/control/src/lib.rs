@@ -20,6 +20,7 @@ mod idempotency;
 mod live_output;
 mod lookup;
 mod map;
+mod map_cache;
 mod pause;
 mod preview;
 mod project_limits;
@@ -60,6 +61,7 @@ pub use failures::Failures;
 pub use guardrails::Guardrails;
 pub use live_output::OutputRead;
 pub use map::TaskMap;
+use map_cache::MapCache;
 pub use preview::{Preview, PreviewedWave};
 pub use project_limits::LimitsChange;
 pub use project_watch::{
@@ -128,6 +130,7 @@ pub struct Control {
     access: Access,
     login_guard: Arc<LoginGuard>,
     shares: Arc<Shares>,
+    maps: Arc<MapCache>,
     cluster_admins: Arc<BTreeSet<(ProjectId, String)>>,
     session_terms: SessionTerms,
 }
@@ -143,6 +146,7 @@ impl Control {
             access,
             login_guard: Arc::default(),
             shares: Arc::new(shares),
+            maps: Arc::default(),
             cluster_admins: Arc::default(),
             session_terms: SessionTerms::default(),
         }

@@ -1,7 +1,7 @@
 //! Watching a project: its tasks as they change, their events, and the maps that a client follows.
 //!
 //! A position names what a moment of the database showed, so that a resumed stream neither misses
-//! nor invents a change, in whatever order transactions commit ([`domain::stream_position`]).
+//! nor repeats a change, in any order of commits ([`domain::stream_position`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -352,7 +352,7 @@ impl ProjectWatch {
         Ok(ProjectPoll { updates, position })
     }
 
-    /// Reads the changes of the followed maps, and asks the client to read a map that it has not.
+    /// Reads the changes of the followed maps, and asks the client to read a missing map.
     async fn map_updates(&mut self, connection: &mut store::Connection) -> Result<Vec<ProjectUpdate>, Error> {
         let mut updates = Vec::new();
         for (task_id, version) in std::mem::take(&mut self.unread_maps) {

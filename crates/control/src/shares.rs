@@ -118,8 +118,8 @@ impl Control {
         self.shares.open_stream(project_id)
     }
 
-    /// Takes a place for an event stream of the project, in addition to that of the stream. Dropping
-    /// the place releases it.
+    /// Takes a place for an event stream of the project, in addition to that of the stream.
+    /// Dropping the place releases it.
     ///
     /// # Errors
     ///

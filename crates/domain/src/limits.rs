@@ -257,6 +257,8 @@ pub const PRESENCE_LOOKS_EVERY: Duration = Duration::from_secs(2);
 pub const TASKS_PER_LOOK: i64 = 200;
 /// Maximum number of stored changes of a map that one poll of a stream reads.
 pub const MAP_CHANGES_PER_LOOK: i64 = 1_000;
+/// Maximum number of bytes of the maps that a process keeps.
+pub const MAX_CACHED_MAP_BYTES: usize = 32 << 20;
 /// Maximum number of runs in one change of a map. A change with more is a reset.
 pub const MAX_MAP_RUNS: usize = 50_000;
 /// Time for which changes of maps are kept for clients that lag or reconnect.

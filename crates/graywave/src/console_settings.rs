@@ -77,6 +77,13 @@ impl ConsoleSettings {
         Ok(())
     }
 
+    /// Returns the URL at which a one-time code signs a browser in. `otherwise` is the URL of the
+    /// API if none is configured.
+    pub(crate) fn sign_in_url(&self, otherwise: &str, code: &str) -> String {
+        let base = self.public_url.as_deref().unwrap_or(otherwise).trim_end_matches('/');
+        format!("{base}/console/#/sign-in?code={code}")
+    }
+
     /// Returns the limits of sessions.
     pub(crate) fn session_terms(&self) -> SessionTerms {
         SessionTerms {
@@ -85,8 +92,8 @@ impl ConsoleSettings {
         }
     }
 
-    /// Returns the options of the REST API; `None` if the console is switched off. Calls no identity
-    /// provider.
+    /// Returns the options of the REST API; `None` if the console is switched off. Calls no
+    /// identity provider.
     pub(crate) fn options(&self) -> anyhow::Result<Option<ConsoleOptions>> {
         if !self.enabled {
             return Ok(None);

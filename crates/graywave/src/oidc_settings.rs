@@ -37,8 +37,8 @@ pub(crate) struct OidcSettings {
     /// Claim with the groups of a person.
     #[serde(default = "groups_claim")]
     groups_claim: String,
-    /// Claim that identifies a person for ever: `sub`, `oid` at Entra, or `email`, which must then be
-    /// verified.
+    /// Claim that identifies a person for ever: `sub`, `oid` at Entra, or `email`, which must then
+    /// be verified.
     #[serde(default = "subject_claim")]
     subject_claim: String,
     /// CAs of the provider's certificate; those of this machine if unset.

@@ -220,8 +220,8 @@ impl Provider {
         client.set_redirect_uri(self.redirect_url.clone())
     }
 
-    /// Returns metadata and keys, read again if they are older than `max_age`. Those in memory serve
-    /// on while the provider does not answer.
+    /// Returns metadata and keys, read again if they are older than `max_age`. Those in memory
+    /// serve on while the provider does not answer.
     async fn known(&self, now: DateTime<Utc>, max_age: TimeDelta) -> Result<CoreProviderMetadata, Error> {
         let mut known = self.known.lock().await;
         if let Some(known) = known.as_ref().filter(|known| now - known.read_at <= max_age) {

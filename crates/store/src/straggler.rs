@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::{Connection, Error, codec::count};
 
-/// Counts the stragglers of tasks, of deferred targets up to [`MAX_STRAGGLERS_COUNTED`]. Omits tasks
-/// without any. Targets of paused tasks, and those whose window is closed, do not count.
+/// Counts the stragglers of tasks, of deferred targets up to [`MAX_STRAGGLERS_COUNTED`]. Omits
+/// tasks without any. Targets of paused tasks, and those whose window is closed, do not count.
 pub async fn count_by_task(
     connection: &mut Connection,
     task_ids: &[TaskId],

@@ -130,16 +130,20 @@ def title(item: dict) -> str:
 @cache
 def render(cluster: str) -> Manifests:
     """Renders a cluster. All callers share the objects; copy them before a change."""
-    described = CLUSTERS[cluster]
-    overlay, *others = [KUBERNETES / directory for directory in described.directories]
+    return Manifests(rendered(CLUSTERS[cluster]))
+
+
+def rendered(cluster: Cluster, names: dict[str, str] | None = None) -> list[dict]:
+    """Renders a cluster; `names` replaces values of names.yaml and the namespace."""
+    overlay, *others = [KUBERNETES / directory for directory in cluster.directories]
     with tempfile.TemporaryDirectory() as directory:
-        if described.add or described.without:
-            overlay = variant(overlay, described, Path(directory).resolve() / "overlay")
-        return Manifests([item for path in (overlay, *others) for item in kustomize(path)])
+        if cluster.add or cluster.without or names:
+            overlay = variant(overlay, cluster, Path(directory).resolve() / "overlay", names)
+        return [item for path in (overlay, *others) for item in kustomize(path)]
 
 
-def variant(overlay: Path, cluster: Cluster, copy: Path) -> Path:
-    """Copies an overlay and changes its components, as an operator does."""
+def variant(overlay: Path, cluster: Cluster, copy: Path, names: dict[str, str] | None = None) -> Path:
+    """Copies an overlay and changes its components and names, as an operator does."""
     shutil.copytree(overlay, copy)
     path = copy / "kustomization.yaml"
     document = yaml.safe_load(path.read_text())
@@ -147,6 +151,11 @@ def variant(overlay: Path, cluster: Cluster, copy: Path) -> Path:
     components += [f"../../components/{name}" for name in cluster.add]
     document["components"] = [moved(item, overlay, copy) for item in components]
     document["resources"] = [moved(item, overlay, copy) for item in document["resources"]]
+    if names:
+        document["namespace"] = names["namespace"]
+        public = yaml.safe_load((copy / "names.yaml").read_text())
+        public["data"] |= names
+        (copy / "names.yaml").write_text(yaml.safe_dump(public))
     path.write_text(yaml.safe_dump(document))
     return copy
 

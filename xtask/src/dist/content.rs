@@ -41,7 +41,7 @@ impl Format {
 pub(crate) enum Kind {
     /// Replaced by each version.
     File,
-    /// Settings, which an upgrade keeps if somebody changed them.
+    /// Settings, which an upgrade keeps if an administrator changed them.
     Config,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Entry {
     pub(crate) source: PathBuf,
     /// Absolute path on the installed machine.
     pub(crate) target: String,
-    /// Permissions.
+    /// Permissions, in the low 12 bits.
     pub(crate) mode: u32,
     /// Group; the owner is root.
     pub(crate) group: &'static str,

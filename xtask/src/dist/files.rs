@@ -39,7 +39,7 @@ pub(super) fn stage(
     Ok(())
 }
 
-/// Creates a directory and those above it, readable for all users whatever the umask is.
+/// Creates a directory and those above it, readable for all users under any umask.
 pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());

@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, os::unix::fs::MetadataExt as _};
 
 use anyhow::ensure;
 
-use super::{Versions, cluster::wait_for, machine::Machine, plain::check_file};
+use super::{Versions, cluster::wait_for, machine::Machine};
 use crate::database;
 
 const SETTINGS: &str = "/etc/graywave/graywave.toml";
@@ -70,20 +70,20 @@ fn install(machine: &Machine, versions: &Versions) -> anyhow::Result<()> {
     machine.dpkg(&["--install", &package])?;
     let version = machine.shell("graywave --version")?;
     ensure!(version == format!("graywave {}\n", versions.present), "another version: {version}");
-    check_file(machine, "/usr/bin/graywave", 0o755)?;
+    machine.check_file("/usr/bin/graywave", 0o755)?;
     for page in ["graywave.1.gz", "graywave-run.1.gz", "graywave-scheduler.1.gz"] {
-        check_file(machine, &format!("/usr/share/man/man1/{page}"), 0o644)?;
+        machine.check_file(&format!("/usr/share/man/man1/{page}"), 0o644)?;
     }
     for completion in [
         "bash-completion/completions/graywave",
         "zsh/vendor-completions/_graywave",
         "fish/vendor_completions.d/graywave.fish",
     ] {
-        check_file(machine, &format!("/usr/share/{completion}"), 0o644)?;
+        machine.check_file(&format!("/usr/share/{completion}"), 0o644)?;
     }
     let text = fs::read_to_string(machine.path("/usr/share/zsh/vendor-completions/_graywave"))?;
     ensure!(text.starts_with("#compdef graywave"), "zsh does not load the completion: {text}");
-    check_file(machine, SETTINGS, 0o640)?;
+    machine.check_file(SETTINGS, 0o640)?;
     ensure!(has_user(machine)?, "the package has not created its user");
     let group = machine.shell("getent group graywave")?;
     let id = fs::metadata(machine.path(SETTINGS))?.gid();

@@ -2,13 +2,14 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use testkit::Process;
 
 use crate::{debian, process};
@@ -105,7 +106,7 @@ impl Machine {
     /// Command in the system.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.leader)).args(self.namespaces).args(["--root", "--wd=/"]);
+        command.arg(format!("--target={}", self.leader)).args(self.namespaces).arg("--root");
         command.args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root");
         command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C").stdin(Stdio::null());
         command
@@ -142,14 +143,31 @@ impl Machine {
     pub(super) fn has(&self, path: &str) -> bool {
         self.path(path).symlink_metadata().is_ok()
     }
+
+    /// Checks the permissions of a file that belongs to root.
+    pub(super) fn check_file(&self, path: &str, mode: u32) -> anyhow::Result<()> {
+        let metadata = self.path(path).symlink_metadata().with_context(|| format!("{path} is missing"))?;
+        let found = metadata.mode() & 0o7777;
+        ensure!(found == mode, "{path} has the mode {found:o}, not {mode:o}");
+        ensure!(metadata.uid() == 0 && metadata.size() > 0, "{path} is empty, or of user {}", metadata.uid());
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    /// Kills the first process, and with it all others. unshare ignores SIGTERM.
+    fn drop(&mut self) {
+        // Fails only if the process has ended.
+        drop(self.outer.kill());
+    }
 }
 
 /// Whether the root of a process is a directory.
 fn has_root(pid: u32, root: &Path) -> bool {
-    let id = |path: &Path| {
+    let id = |path: &Path| -> Option<u64> {
         let release = path.join("var/lib/dpkg/status");
-        std::os::unix::fs::MetadataExt::ino(&fs::metadata(release).ok()?).into()
+        Some(fs::metadata(release).ok()?.ino())
     };
-    let of_process: Option<u64> = id(Path::new(&format!("/proc/{pid}/root")));
+    let of_process = id(Path::new(&format!("/proc/{pid}/root")));
     of_process.is_some() && of_process == id(root)
 }

@@ -81,6 +81,20 @@ fn provide() -> anyhow::Result<()> {
     crate::debian::archive().map(drop)
 }
 
+/// Builds the packages again and compares the bytes.
+fn check_reproducible(programs: &Programs, versions: &Versions) -> anyhow::Result<()> {
+    let again = tempfile::tempdir_in(&versions.directory)?;
+    for format in [Format::Deb, Format::Rpm] {
+        for package in dist::packages_for_tests(programs, &versions.present, format, again.path())? {
+            let name = package.file_name().context("a package without a name")?;
+            let first = std::fs::read(versions.directory.join(name))?;
+            anyhow::ensure!(first == std::fs::read(&package)?, "{} differs", name.display());
+        }
+    }
+    say("-- the same packages have the same bytes");
+    Ok(())
+}
+
 fn run() -> anyhow::Result<()> {
     let directory =
         tempfile::Builder::new().prefix("graywave-packages-").tempdir_in(images::engine::fast_directory())?;
@@ -88,6 +102,7 @@ fn run() -> anyhow::Result<()> {
     let versions = Versions::build(&programs, directory.path())?;
     units::verify(&versions)?;
     fedora::run(&programs, directory.path())?;
+    check_reproducible(&programs, &versions)?;
     drop(programs);
     let cluster = Cluster::start()?;
     plain::run(&cluster, &versions, directory.path())?;

@@ -45,8 +45,8 @@ mod tests {
 
     use super::*;
 
-    /// Directives of the agent's unit that a runner can leave, because they only change the view of the
-    /// file system.
+    /// Directives of the agent's unit that a runner can leave, because they only change the view of
+    /// the file system.
     const LEFT_BY_RUNNERS: [&str; 3] = ["ProtectSystem", "ProtectHome", "PrivateTmp"];
 
     /// Prefixes of directives that confine a process and all its children.

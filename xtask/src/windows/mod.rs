@@ -1,5 +1,6 @@
 //! `cargo xtask windows`: builds the agent for Windows on this machine, and tests it under Wine.
 
+mod msi;
 mod programs;
 mod scenario;
 mod toolchain;
@@ -44,6 +45,7 @@ fn test() -> anyhow::Result<()> {
     let wine = Wine::new(&toolchain.directory)?;
     process::run(&mut wine.runs_tests(toolchain.cargo("test", &PACKAGES)))?;
     process::run(&mut toolchain.cargo("build", &["graywave-runner", "graywave-agent"]))?;
+    msi::run(&wine, &toolchain.output(), &toolchain.directory.join("msi"))?;
     let programs = Programs::of(&toolchain, &wine)?;
     scenario::run(&wine, &programs)
 }

@@ -13,16 +13,19 @@ const CARGO: &str = "/usr/bin/cargo";
 const RUSTC: &str = "/usr/bin/rustc";
 
 /// Files that show that all packages are installed.
-const NECESSARY: [&str; 5] = [
+const NECESSARY: [&str; 7] = [
     CARGO,
     RUSTC,
     "/usr/lib/rustlib/src/rust/library/Cargo.lock",
     "/usr/bin/x86_64-w64-mingw32-gcc",
     super::wine::PROGRAM,
+    "/usr/bin/wixl",
+    "/usr/bin/msibuild",
 ];
 
 /// Packages of Debian, the first three from its security archive.
-const PACKAGES: [&str; 5] = ["cargo-web", "rustc-web", "rust-web-src", "gcc-mingw-w64-x86-64", "wine64"];
+const PACKAGES: [&str; 7] =
+    ["cargo-web", "rustc-web", "rust-web-src", "gcc-mingw-w64-x86-64", "wine64", "wixl", "msitools"];
 
 /// Variables of the calling cargo that would change the toolchain or the build.
 const FOREIGN: [&str; 7] = [

@@ -23,8 +23,8 @@ pub(crate) struct JournalState {
     acked: VecDeque<Key>,
     last_number: u64,
     unacked_bytes: usize,
-    /// What the desktop still has to do for paused and finished orders.
-    actions: HashMap<Key, GoDown>,
+    /// What paused and finished orders ask of the desktop.
+    actions: HashMap<Key, Asked>,
 }
 
 #[derive(Debug)]
@@ -76,6 +76,13 @@ struct Running {
     pause: Option<Pause>,
 }
 
+/// An action, and whether it is no longer due.
+#[derive(Debug, Clone)]
+struct Asked {
+    action: GoDown,
+    is_dropped: bool,
+}
+
 #[derive(Debug)]
 struct Pause {
     /// Results of all scripts before the reboot.
@@ -123,13 +130,15 @@ impl JournalState {
                 }
             }
             Event::Acked { key } => self.ack(key),
-            Event::ActionDropped { key } => self.set_action(&key, None),
+            Event::ActionDropped { key } => {
+                self.actions.get_mut(&key).into_iter().for_each(|asked| asked.is_dropped = true);
+            }
         }
     }
 
     fn set_action(&mut self, key: &Key, action: Option<GoDown>) {
         match action {
-            Some(action) => drop(self.actions.insert(key.clone(), action)),
+            Some(action) => drop(self.actions.insert(key.clone(), Asked { action, is_dropped: false })),
             None => drop(self.actions.remove(key)),
         }
     }
@@ -223,7 +232,7 @@ impl JournalState {
         let scripts = results.iter().cloned().map(Into::into).collect();
         let reboots = match self.orders.get(key) {
             Some(Order::Running(Running { pause: Some(pause), .. })) => Some(&pause.action),
-            _ => self.actions.get(key).filter(|action| action.way == Way::Reboot),
+            _ => self.actions.get(key).map(|asked| &asked.action).filter(|it| it.way == Way::Reboot),
         };
         let reboots_from = reboots.map(|action| action.boot_id.clone());
         Some(OrderResult { key: Some(key.clone().into()), scripts, reboots_from, ..OrderResult::default() })
@@ -249,8 +258,8 @@ impl JournalState {
             Some(Order::Running(Running { pause: Some(pause), .. })) => pause.number.is_none(),
             Some(Order::Running(_)) | None => false,
         };
-        let due = self.actions.iter().filter(|(key, _)| is_acked(key));
-        let mut due: Vec<_> = due.map(|(key, action)| (key.clone(), action.clone())).collect();
+        let due = self.actions.iter().filter(|(key, asked)| !asked.is_dropped && is_acked(key));
+        let mut due: Vec<_> = due.map(|(key, asked)| (key.clone(), asked.action.clone())).collect();
         due.sort_by(|(one, a), (other, b)| {
             (a.until, &one.task, one.ordinal).cmp(&(b.until, &other.task, other.ordinal))
         });
@@ -346,6 +355,7 @@ impl JournalState {
         for key in &self.acked {
             events.extend(self.finish_of(key));
             events.push(Event::Acked { key: key.clone() });
+            events.extend(self.drop_of(key));
         }
         for key in self.unacked.values() {
             events.extend(self.finish_of(key));
@@ -387,15 +397,18 @@ impl JournalState {
         if pause.number.is_none() {
             events.push(Event::Acked { key: key() });
         }
-        if !self.actions.contains_key(&key()) {
-            events.push(Event::ActionDropped { key: key() });
-        }
+        events.extend(self.drop_of(&key()));
         events
+    }
+
+    fn drop_of(&self, key: &Key) -> Option<Event> {
+        let is_dropped = self.actions.get(key).is_some_and(|asked| asked.is_dropped);
+        is_dropped.then(|| Event::ActionDropped { key: key.clone() })
     }
 
     fn finish_of(&self, key: &Key) -> Option<Event> {
         let Some(Order::Finished { results, .. }) = self.orders.get(key) else { return None };
-        let action = self.actions.get(key).cloned();
+        let action = self.actions.get(key).map(|asked| asked.action.clone());
         Some(Event::Finished { key: key.clone(), results: results.clone(), action })
     }
 }

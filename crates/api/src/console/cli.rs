@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Bytes,
-    extract::{RawQuery, State, rejection::BytesRejection},
+    extract::{RawQuery, State},
     http::{StatusCode, request::Parts},
     response::{IntoResponse as _, Response},
 };
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Shared, authenticate_page, check_same_origin,
     page::{escaped, leads_to, page},
-    read, request_origin,
+    request_origin,
 };
 use crate::error::ApiError;
 
@@ -107,10 +107,9 @@ pub(super) async fn ask(
 pub(super) async fn allow(
     State(console): State<Shared>,
     parts: Parts,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, ApiError> {
     check_same_origin(&parts, console.options.public_url.as_deref())?;
-    let body = read(body)?;
     let asked = CliRequest::parse(&body)?;
     let session = authenticate_page(&console.control, &parts).await?;
     let session = session.ok_or_else(|| Error::new(Reason::CredentialRequired, "no session; sign in"))?;
@@ -144,11 +143,11 @@ struct Exchanged {
 pub(super) async fn exchange(
     State(console): State<Shared>,
     parts: Parts,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, ApiError> {
     let from = request_origin(&parts);
     console.take_sign_in(&from)?;
-    let exchange: Exchange = serde_json::from_slice(&read(body)?).map_err(|_| {
+    let exchange: Exchange = serde_json::from_slice(&body).map_err(|_| {
         let message = "the body is not JSON of the form {\"code\": TEXT, \"verifier\": TEXT}";
         Error::new(Reason::RequestUnreadable, message)
     })?;

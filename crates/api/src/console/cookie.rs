@@ -1,9 +1,9 @@
 //! The cookie of a session.
 //!
-//! The prefix `__Host-` makes browsers accept the cookie only over HTTPS (or from this machine), for
-//! this host and with the path `/`, so neither a neighbouring host nor a page over plain HTTP can
-//! plant one. The value is a random secret and nothing else: groups and rights stay in the database,
-//! so the cookie never outgrows the limits of proxies.
+//! The prefix `__Host-` makes browsers accept the cookie only over HTTPS (or from this machine),
+//! for this host and with the path `/`, so neither a neighbouring host nor a page over plain HTTP
+//! can plant one. The value is a random secret and nothing else: groups and rights stay in the
+//! database, so the cookie never outgrows the limits of proxies.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 

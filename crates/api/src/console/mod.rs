@@ -2,6 +2,7 @@
 //!
 //! None of it is in the OpenAPI document: these calls belong to the console and change with it.
 
+mod bounds;
 mod cli;
 mod cookie;
 mod files;
@@ -12,12 +13,11 @@ mod pending;
 mod session;
 mod sign_in;
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{ConnectInfo, DefaultBodyLimit, rejection::BytesRejection},
+    extract::ConnectInfo,
     http::{HeaderName, HeaderValue, header, request::Parts},
     middleware,
     response::Response,
@@ -27,6 +27,7 @@ use control::{Control, Rates, RequestOrigin, Session, kept, source};
 use domain::Error;
 use tower_http::request_id::RequestId;
 
+use bounds::{Bounds, bounded};
 pub(crate) use cookie::session_secret;
 pub use identity_provider::IdentityProvider;
 pub(crate) use origin::check_same_origin;
@@ -37,9 +38,8 @@ use crate::error::ApiError;
 const CSRF_HEADER: &str = "x-csrf-token";
 /// Header of calls that a page makes by itself: they do not extend the session.
 const BACKGROUND_HEADER: &str = "x-graywave-background";
-/// Maximum size of a body with a token or a code, in bytes.
-const MAX_SIGN_IN_BYTES: usize = 16 << 10;
-/// Sign-ins of one address per second, and in a burst. Many people may share the address of a proxy.
+/// Sign-ins of one address per second, and in a burst. Many people may share the address of a
+/// proxy.
 const SIGN_INS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 const SIGN_IN_BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
 
@@ -66,21 +66,27 @@ type Shared = Arc<Console>;
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(
     control: Control,
     options: &ConsoleOptions,
+    body_timeout: Duration,
 ) -> Router<S> {
     let state = Arc::new(Console {
         control,
         rates: Rates::new(SIGN_INS_PER_SECOND, SIGN_IN_BURST),
         options: options.clone(),
     });
-    let calls = Router::new()
-        .route("/console/providers", get(sign_in::providers))
+    let bounds = || middleware::from_fn_with_state(Bounds::new(body_timeout), bounded);
+    // With places of their own: an identity provider that does not answer holds them for long.
+    let with_provider = Router::new()
         .route("/console/login/{provider}", get(sign_in::begin))
         .route("/console/callback/{provider}", get(sign_in::callback))
+        .layer(bounds());
+    let calls = Router::new()
+        .route("/console/providers", get(sign_in::providers))
         .route("/console/session", get(session::show).post(session::create).delete(session::delete))
         .route("/console/cli", get(cli::ask).post(cli::allow))
         .route("/console/cli/token", post(cli::exchange))
-        .layer(middleware::map_response(uncached))
-        .layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES));
+        .layer(bounds())
+        .merge(with_provider)
+        .layer(middleware::map_response(uncached));
     calls
         .route("/console", get(files::redirect))
         .route("/console/", get(files::index))
@@ -144,11 +150,6 @@ fn request_origin(parts: &Parts) -> RequestOrigin {
     let from = [address.as_str(), text(HeaderName::from_static("x-forwarded-for")), text(header::USER_AGENT)];
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     RequestOrigin { source: source(&from), request_id: kept(request_id.unwrap_or_default()), address }
-}
-
-/// Returns a body that was read, in the API's form of errors if it is too large.
-fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
-    body.map_err(|_| ApiError::body_too_large(MAX_SIGN_IN_BYTES))
 }
 
 impl Console {

@@ -10,8 +10,9 @@ const FETCH_SITE: &str = "sec-fetch-site";
 /// address that was typed). A program sends neither header and is not refused.
 ///
 /// `Sec-Fetch-Site` is the browser's own comparison and cannot be changed by a page, so it also
-/// decides behind a proxy that changes `Host`. Otherwise `Origin` must name the host of the request,
-/// or that of `public_url`. The scheme is not compared with the connection's: a proxy may end TLS.
+/// decides behind a proxy that changes `Host`. Otherwise `Origin` must name the host of the
+/// request, or that of `public_url`. The scheme is not compared with the connection's: a proxy may
+/// end TLS.
 pub(crate) fn check_same_origin(parts: &Parts, public_url: Option<&str>) -> Result<(), Error> {
     let headers = &parts.headers;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

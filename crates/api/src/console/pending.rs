@@ -1,7 +1,7 @@
 //! A sign-in with an identity provider that waits for the browser's return.
 //!
-//! It is in a cookie of the browser and nowhere else, so that an unfinished sign-in costs the server
-//! nothing. Each has a cookie of its own: people sign in from several tabs at the same time.
+//! It is in a cookie of the browser and nowhere else, so that an unfinished sign-in costs the
+//! server nothing. Each has a cookie of its own: people sign in from several tabs at the same time.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::TimeDelta;

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Bytes,
-    extract::{RawQuery, State, rejection::BytesRejection},
+    extract::{RawQuery, State},
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
@@ -12,7 +12,7 @@ use control::Session;
 use domain::{Error, Reason, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, authenticate, check_same_origin, cookie, read, request_origin, session_secret};
+use super::{Shared, authenticate, check_same_origin, cookie, request_origin, session_secret};
 use crate::error::ApiError;
 
 /// A session as the console sees it.
@@ -62,10 +62,9 @@ enum SignIn {
 pub(super) async fn create(
     State(console): State<Shared>,
     parts: Parts,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, ApiError> {
     check_same_origin(&parts, console.options.public_url.as_deref())?;
-    let body = read(body)?;
     // Another content type could come from a form of another site.
     let is_json =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {

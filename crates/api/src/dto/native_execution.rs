@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use domain::{
     Error, Reason,
     desktop::parse_tags,
-    rollout::RolloutRequest,
     submission::{ExecutionRequest, Group},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ScriptType, execution::refuse_unsupported, rollout::Rollout};
+use super::{ScriptType, execution::with_post_finish, rollout::Rollout};
 
 /// Scripts or a command, and the desktops that run them. Exactly one of `script_ids` and `command`
 /// is required, and exactly one of `resource_ids`, `desktop_pool_id` and `desktop_tag`, unless
@@ -56,16 +55,17 @@ pub(crate) struct NativeExecution {
     /// Values of parameters that the scripts declare. A script gets each value as the environment
     /// variable `GRAYWAVE_PARAM_NAME`, in capitals.
     parameters: Option<BTreeMap<String, String>>,
-    /// Not supported. A request that sets this field is refused.
+    /// Refused unless it is empty: the published service names no value of this field.
     #[schema(ignore)]
     pre_start: Option<String>,
-    #[schema(ignore)]
+    /// Action on each desktop after its last script: `STOP` or `REBOOT`.
+    #[schema(pattern = "^(STOP|REBOOT|stop|reboot)$")]
     post_finish: Option<String>,
 }
 
 impl NativeExecution {
     pub(crate) fn request(self) -> Result<ExecutionRequest, Error> {
-        refuse_unsupported(self.pre_start.as_deref(), self.post_finish.as_deref())?;
+        let rollout = with_post_finish(self.rollout, self.pre_start, self.post_finish)?;
         Ok(ExecutionRequest {
             resource_type: self.resource_type,
             resource_ids: self.resource_ids,
@@ -76,7 +76,7 @@ impl NativeExecution {
             gray_resource_ids: self.gray_resource_ids,
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: self.execution_timeout,
-            rollout: self.rollout.map(RolloutRequest::from),
+            rollout,
             parameters: self.parameters.unwrap_or_default(),
             group: group(self.desktop_pool_id, self.desktop_tag)?,
             ..ExecutionRequest::default()

@@ -77,7 +77,7 @@ function Get-Artefact([string] $Directory) {
         }
     }
     if ($Version) { $listed = $listed | Where-Object Version -EQ $Version }
-    $chosen = $listed | Sort-Object Numbers, Version | Select-Object -Last 1
+    $chosen = $listed | Sort-Object -Property 'Numbers', 'Version' | Select-Object -Last 1
     if (-not $chosen) { throw "$ArtefactsUrl lists no agent $Version for Windows" }
     Write-Host "graywave: downloading $($chosen.Name)"
     $file = Join-Path $Directory $chosen.Name

@@ -329,6 +329,11 @@ put() {
     mv -f "$1.new" "$1" || fail "cannot write $1"
 }
 
+# Creates directories that all users can read, as others have files there too.
+make_directories() {
+    (umask 022 && mkdir -p "$@") || fail "cannot create $*"
+}
+
 # Prints the settings of this script.
 wanted_settings() {
     printf 'GRAYWAVE_AGENT_WORKER=%s\n' "$AGENTS_URLS"
@@ -370,7 +375,7 @@ settings() {
 }
 
 configure() {
-    mkdir -p "$etc" || fail "cannot create $etc"
+    make_directories "$etc"
     put "$ca_file" 644 <"$work/ca.crt"
     settings >"$work/settings"
     put "$env_file" 600 <"$work/settings"
@@ -378,7 +383,6 @@ configure() {
         printf '%s\n' "$token" >"$work/token"
         put "$kept_token" 600 <"$work/token"
     fi
-    settings_changed=$changed
 }
 
 # --- Programs -------------------------------------------------------------------------------------
@@ -410,7 +414,7 @@ package_version() {
 install_tarball() {
     mkdir "$work/tree" || exit 1
     tar -xzf "$work/$artefact" -C "$work/tree" || fail "cannot unpack $artefact"
-    mkdir -p "$bin_dir" "${unit%/*}" || fail "cannot create $bin_dir"
+    make_directories "$bin_dir" "${unit%/*}"
     for program in graywave-agent graywave-runner; do
         from=$(find "$work/tree" -type f -name "$program" | head -n 1)
         if [ -n "$from" ]; then
@@ -426,7 +430,6 @@ install_tarball() {
     if [ -z "$root" ]; then
         "$bin_dir/graywave-agent" --version >/dev/null ||
             fail 'the agent does not run on this machine: it needs a system with a current glibc, and musl is none'
-        ! has restorecon || restorecon "$bin_dir"/graywave-* "$unit" "$etc"/* || :
     fi
 }
 
@@ -453,7 +456,7 @@ start_agent() {
     elif [ "$settings_changed" = yes ]; then
         # Scripts go on under their runners.
         systemctl restart graywave-agent.service || fail 'the service does not start: journalctl -u graywave-agent'
-    elif [ "$changed" = yes ] && [ "$method" = tarball ]; then
+    elif [ "$programs_changed" = yes ] && [ "$method" = tarball ]; then
         # A busy agent restarts later. A package does the same by itself.
         agent restart --data-dir "$data_dir" || systemctl restart graywave-agent.service
     fi
@@ -482,16 +485,21 @@ install_agent() {
     download
     if [ "$method" = tarball ]; then
         refuse_second_copy
-        mkdir -p "$etc"
-        configure
         install_tarball
         [ -n "$root" ] || { mkdir -p "$data_dir" && chmod 700 "$data_dir"; }
     else
-        # The package starts the agent only with its settings.
-        configure
         install_package
     fi
-    if [ "$changed" = yes ]; then say "installed $artefact"; else say "$artefact was installed already"; fi
+    programs_changed=$changed changed=no
+    configure
+    settings_changed=$changed
+    if [ -z "$root" ] && has restorecon; then
+        restorecon -R "$etc" "$bin_dir" "$unit" 2>/dev/null || :
+    fi
+    case $programs_changed$settings_changed in
+        nono) say "$artefact was installed already" ;;
+        *) say "installed $artefact" ;;
+    esac
     start_agent
 }
 
@@ -528,7 +536,10 @@ uninstall_agent() {
     esac </dev/null || fail 'removing the agent failed; the lines above have the reason'
     ! has_systemd || systemctl daemon-reload
     if [ "$purge" = yes ]; then
-        [ "$package" != deb ] || dpkg --purge graywave-agent </dev/null || :
+        # Also settings of a package that was removed earlier.
+        if [ -z "$root" ] && has dpkg-query && dpkg-query -W graywave-agent >/dev/null 2>&1; then
+            dpkg --purge graywave-agent </dev/null || :
+        fi
         rm -rf "$data_dir"
         rm -f "$env_file" "$ca_file" "$kept_token"
         rmdir "$etc" 2>/dev/null || :

@@ -145,7 +145,7 @@ impl Installer {
         self.scripts.as_ref().ok_or_else(|| Error::new(Reason::PathNotFound, unset).into())
     }
 
-    /// Reads the control plane's CAs. Only certificates leave the file, whatever else is in it.
+    /// Reads the control plane's CAs. Nothing but certificates leaves the file.
     async fn certificates(&self) -> Result<Vec<pem::Pem>, ApiError> {
         let path = &self.scripts()?.ca_file;
         let blocks = pem::parse_many(read_text(path).await.map_err(broken)?);

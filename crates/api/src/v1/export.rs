@@ -157,8 +157,8 @@ fn cell(value: &Value) -> Cell {
     }
 }
 
-/// Answers with a whole list. Its first page is read before the answer begins, so that a refusal has
-/// its status. A later failure breaks the connection off: a cut file must not look complete.
+/// Answers with a whole list. Its first page is read before the answer begins, so that a refusal
+/// has its status. A later failure breaks the connection off: a cut file must not look complete.
 async fn answer<P: Pages>(
     name: &str,
     control: &Control,

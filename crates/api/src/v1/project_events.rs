@@ -107,7 +107,8 @@ pub(crate) struct ProjectEvent {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MapDelta {
     task_id: String,
-    /// Version of the map with the change. A client ignores a change that is not newer than its map.
+    /// Version of the map with the change. A client ignores a change that is not newer than its
+    /// map.
     version: i64,
     /// Present and `true` if the client has to read the map again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -166,8 +167,8 @@ impl MapDelta {
 ///
 /// One stream is enough for a browser, which opens few connections to a server. A group of frames
 /// ends with a frame that has an id; after a reconnect with `Last-Event-ID`, the stream goes on
-/// behind that group. After `reset`, load lists and maps again. The stream ends with `bye` after ten
-/// minutes, or when the server stops.
+/// behind that group. After `reset`, load lists and maps again. The stream ends with `bye` after
+/// ten minutes, or when the server stops.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/events", operation_id = "WatchProject", tag = "native",
     params(

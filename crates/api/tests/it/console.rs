@@ -464,3 +464,56 @@ async fn command_line_gets_a_token_that_ends_with_the_session() {
     *asked.body_mut() = format!("{query}&csrf_token={}", configured.csrf_token).into();
     assert_eq!(reason(&harness.send(asked).await), "PRINCIPAL_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn half_sent_sign_ins_hold_few_places() {
+    use futures::FutureExt as _;
+    let harness = Harness::with(|options| api::Options { max_in_flight: 100, ..options }).await;
+    let (end, ended) = futures::channel::oneshot::channel::<()>();
+    let ended = ended.shared();
+    let half_sent = || {
+        let rest = ended.clone().map(|_| Ok::<_, std::convert::Infallible>(""));
+        let mut asked = request(Method::POST, SESSION, &[("content-type", "application/json")], None);
+        *asked.body_mut() = Body::from_stream(futures::stream::once(rest));
+        tower::ServiceExt::oneshot(harness.router.clone(), asked)
+    };
+    let mut pending = Box::pin(futures::future::join_all((0..64).map(|_| half_sent())));
+    assert!(pending.as_mut().now_or_never().is_none(), "each waits for its body");
+    let refused = post(&harness, &[], &json!({"token": TOKEN})).await;
+    assert_eq!((refused.status, reason(&refused).as_str()), (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED"));
+    harness.get("/scripts").await;
+    let login = harness.send(request(Method::GET, "/console/login/corp", &[], None)).await;
+    assert_eq!(login.status, StatusCode::NOT_FOUND, "sign-ins with a provider have places of their own");
+    end.send(()).unwrap();
+    let ended = pending.await;
+    assert!(ended.into_iter().all(|response| response.unwrap().status() == StatusCode::BAD_REQUEST));
+    sign_in(&harness, &json!({"token": TOKEN})).await;
+}
+
+#[tokio::test]
+async fn sign_in_whose_body_never_arrives_is_given_up() {
+    let body_timeout = std::time::Duration::from_millis(50);
+    let harness = Harness::new().await;
+    let router =
+        api::router(harness.control.clone(), &api::Options { body_timeout, ..api::Options::default() });
+    let mut asked = request(Method::POST, SESSION, &[("content-type", "application/json")], None);
+    *asked.body_mut() =
+        Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>());
+    let response = tower::ServiceExt::oneshot(router, asked).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn operator_of_the_database_ends_all_sessions() {
+    let harness = Harness::new().await;
+    let token = json!({"token": harness.token("alice", &["reader"]).await});
+    let (first, second) = (sign_in(&harness, &token).await, sign_in(&harness, &token).await);
+    let other = sign_in(&harness, &json!({"token": TOKEN})).await;
+    let project_id: ProjectId = "project-1".parse().unwrap();
+    assert_eq!(harness.control.end_sessions(&project_id, "alice").await.unwrap(), 2);
+    assert!(!first.is_signed_in(&harness).await && !second.is_signed_in(&harness).await);
+    assert!(other.is_signed_in(&harness).await);
+    let audited =
+        "SELECT count(*) FROM audit WHERE action = 'graywave:sessions:delete' AND principal = 'database'";
+    assert_eq!(harness.count(audited).await, 1);
+}

@@ -122,10 +122,15 @@ impl Harness {
         answer.body["task_id"].as_str().unwrap().to_owned()
     }
 
-    /// Reads a map with its version and its tag.
+    /// Reads a map with its version and its tag, and compares it with the rows.
     async fn map(&self, task_id: &str) -> (Vec<u8>, i64, String) {
         let (status, headers, bytes) = self.raw_map(task_id, &[]).await;
         assert_eq!(status, 200);
+        let mut connection = self.database.connection().await.unwrap();
+        let (project, id) = ("project-1".parse().unwrap(), task_id.parse().unwrap());
+        let head = store::map::head(&mut connection, &project, id).await.unwrap().unwrap();
+        let rows = store::map::parts(&mut connection, id).await.unwrap().bytes(head.size, head.status);
+        assert_eq!(bytes, rows, "the cached map, and the rows");
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
         (bytes, header("x-graywave-map-version").parse().unwrap(), header("etag"))
     }

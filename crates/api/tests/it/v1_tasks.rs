@@ -236,7 +236,7 @@ async fn retry_runs_as_the_same_user_with_the_same_right() {
 async fn post_finish_is_accepted_in_both_families_and_shown() {
     let harness = Harness::new().await;
     harness.desktops(1).await;
-    let published = |more: serde_json::Value| {
+    let published = |more: Value| {
         let mut body = json!({"resource_ids": ids(1), "command": "true", "command_type": "SHELL"});
         for (key, value) in more.as_object().unwrap() {
             body[key] = value.clone();

@@ -1,7 +1,7 @@
 //! Sign-in in a browser, for `graywave login --browser`.
 //!
-//! The browser brings a code back to a port of this machine, or the user pastes the address that the
-//! browser cannot open. The code is worth nothing without a secret that only this process has.
+//! The browser brings a code back to a port of this machine, or the user pastes the address that
+//! the browser cannot open. The code is worth nothing without a secret that only this process has.
 
 use std::{
     io::IsTerminal as _,

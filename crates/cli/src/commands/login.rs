@@ -38,7 +38,7 @@ Examples:
   graywave login https://graywave.example.com
   graywave login https://graywave.example.com --ca-file ca.crt < token
   graywave login 127.0.0.1:9090 < token
-  graywave login https://graywave.example.com:9091 --browser https://graywave.example.com
+  graywave login gw.example.com --browser https://gw.example.com
   graywave login --context prod scheduler.example.com:9090 --ca-file ca.crt \\
     --cert-file tls.crt --key-file tls.key
 

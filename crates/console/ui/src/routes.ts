@@ -13,6 +13,12 @@ interface View {
 export const VIEWS: View[] = [
   { segment: '', title: 'common.nav.home', load: () => import('./views/home/Home.svelte') },
   { segment: 'tasks', title: 'common.nav.tasks', load: () => import('./views/task/Tasks.svelte') },
+  { segment: 'new', title: 'common.nav.new', load: () => import('./views/rollout/Rollout.svelte') },
+  { segment: 'scripts', title: 'common.nav.scripts', load: () => import('./views/scripts/Scripts.svelte') },
+  { segment: 'desktops', title: 'common.nav.desktops', load: () => import('./views/desktops/Desktops.svelte') },
+  { segment: 'workers', title: 'common.nav.workers', load: () => import('./views/workers/Workers.svelte') },
+  { segment: 'audit', title: 'common.nav.audit', load: () => import('./views/audit/Audit.svelte') },
+  { segment: 'access', title: 'common.nav.access', load: () => import('./views/access/Access.svelte') },
 ];
 
 export interface NavigationEntry {

@@ -105,7 +105,8 @@ impl Control {
         principal: &str,
         serial: &str,
     ) -> Result<Arc<Identity>, Error> {
-        // The rights of a person come from the groups at the last sign-in, and end with its session.
+        // The rights of a person come from the groups at the last sign-in, and end with its
+        // session.
         if person::is_person(principal) {
             return Err(unknown_credential(
                 "a person signs in with the identity provider, not a certificate",

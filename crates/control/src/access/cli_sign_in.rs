@@ -42,8 +42,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// `PrincipalNotFound` for the session of a token of the configuration, whose principal is not in
-    /// the database.
+    /// `PrincipalNotFound` for the session of a token of the configuration, whose principal is not
+    /// in the database.
     pub async fn allow_cli(
         &self,
         session: &Session,
@@ -75,7 +75,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// `CredentialUnknown` if the code is unknown, used or expired, or if the secret is another one.
+    /// `CredentialUnknown` if the code is unknown, used or expired, or if the secret is another
+    /// one.
     pub async fn exchange_cli_code(
         &self,
         code: &[u8],

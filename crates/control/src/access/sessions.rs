@@ -115,8 +115,8 @@ pub struct SignedInPerson {
     pub principal: String,
     /// Name for people.
     pub name: String,
-    /// Policies of the person's groups; empty if the person may not sign in. `None` if the person is
-    /// an existing principal with policies of its own.
+    /// Policies of the person's groups; empty if the person may not sign in. `None` if the person
+    /// is an existing principal with policies of its own.
     pub policies: Option<Vec<String>>,
 }
 
@@ -393,6 +393,15 @@ impl Control {
         let entry = self.session_entry(project_id, principal, &session.identity.credential, SIGN_OUT, from);
         audit::insert(&mut tx, &NewEntry { resource: &resource, ..entry }).await?;
         Ok(self.store.commit(tx).await?)
+    }
+
+    /// Ends all sessions of a principal and returns their number. For commands on the database.
+    pub async fn end_sessions(&self, project_id: &ProjectId, principal: &str) -> Result<u64, Error> {
+        let mut tx = self.store.begin().await?;
+        let number = session::delete_all(&mut tx, project_id, principal).await?;
+        let resource = format!("principal:{principal} sessions:all");
+        self.done_outside(tx, Outsider::Database, project_id, SIGN_OUT, &resource).await?;
+        Ok(number)
     }
 
     /// Creates a one-time code with which a browser signs in as a principal within ten minutes. For

@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 
 use crate::Timestamp;
 
-/// Maximum number of sessions of one principal; a further sign-in ends the one that is longest
-/// unused.
+/// Maximum number of sessions of one principal; a further sign-in ends the least recently used
+/// session.
 pub const MAX_SESSIONS_PER_PRINCIPAL: i64 = 20;
 /// Lifetime of a one-time sign-in code.
 pub const SIGN_IN_CODE_LASTS: TimeDelta = TimeDelta::minutes(10);
@@ -30,7 +30,7 @@ impl Default for SessionTerms {
 /// Times of one session, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionTimes {
-    /// Sign-in.
+    /// Time of the sign-in.
     pub created_at: Timestamp,
     /// Last stored use; at most a minute before the last use.
     pub used_at: Timestamp,

@@ -136,7 +136,7 @@ mod tests {
     fn counts_are_over_records_and_stopped_counts_as_failed() {
         let stored: Tally = Outcome::ALL.into_iter().collect();
         let counts = RecordCounts::new(&stored, 16, 2);
-        assert_eq!(counts, RecordCounts { success_num: 1, failed_num: 6, skip_num: 33 });
+        assert_eq!(counts, RecordCounts { success_num: 1, failed_num: 7, skip_num: 33 });
     }
 
     #[test]

@@ -98,8 +98,8 @@ struct Count {
 }
 
 impl Count {
-    /// Returns the number of further failures that reach the threshold, and whether so many targets
-    /// are left.
+    /// Returns the number of further failures that reach the threshold, and whether this number of
+    /// targets is left.
     fn left(&self) -> (u32, bool) {
         let Results { finished, failed } = self.results;
         let reaches = |more: u32| self.threshold.is_reached(failed + more, finished + more);
@@ -128,7 +128,7 @@ impl Count {
 }
 
 /// Computes the margin of a task from all its waves, in order; `None` once the task has ended. The
-/// current wave is the first one that is not closed.
+/// current wave is the first wave that has not closed.
 pub fn of_task(status: TaskStatus, waves: impl IntoIterator<Item = WaveState>) -> Option<Margin> {
     if status.is_ended() {
         return None;
@@ -191,8 +191,8 @@ fn verdict(wave: &WaveState) -> MarginVerdict {
     }
 }
 
-/// Returns the number of targets that may fail although nothing more is admitted. An offline desktop
-/// is at risk only if its task counts UNDELIVERED as a failure.
+/// Returns the number of targets that may fail although nothing more is admitted. An offline
+/// desktop is at risk only if its task counts UNDELIVERED as a failure.
 fn at_risk(wave: &WaveState) -> u32 {
     if wave.terms.ignores_away { wave.in_flight() } else { wave.missing() }
 }

@@ -117,7 +117,7 @@ fn offline_desktops_are_at_risk_only_if_they_count() {
 }
 
 #[test]
-fn margin_of_a_task_is_that_of_its_first_wave_that_is_not_closed() {
+fn margin_of_a_task_is_that_of_its_first_open_wave() {
     let closed = WaveState { status: WaveStatus::Closed, ..open(18, 2, 20) };
     let mut current = open(3, 1, 5);
     current.terms.task_threshold = Some(Threshold::Count(4));

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::{
+    console::{ConsoleCommand, console},
     credentials::{Keys, Tokens, keys, tokens},
     enrolment_tokens::{EnrolmentTokens, enrolment_tokens},
     policies::{Policies, policies},
@@ -33,6 +34,9 @@ pub(crate) enum DatabaseCommand {
     /// Create, list and revoke enrolment tokens of desktops
     #[command(subcommand)]
     EnrolmentTokens(EnrolmentTokens),
+    /// Sign in and out of the web console
+    #[command(subcommand)]
+    Console(ConsoleCommand),
 }
 
 /// Runs the command and returns its output.
@@ -47,5 +51,6 @@ pub(crate) async fn run(command: DatabaseCommand, settings: &Settings) -> anyhow
         DatabaseCommand::Keys(command) => keys(&control, command).await,
         DatabaseCommand::Tokens(command) => tokens(&control, command).await,
         DatabaseCommand::EnrolmentTokens(command) => enrolment_tokens(&control, command).await,
+        DatabaseCommand::Console(command) => console(&control, settings, command).await,
     }
 }

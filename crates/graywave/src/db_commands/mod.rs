@@ -1,9 +1,10 @@
-//! `graywave admin projects|principals|policies|keys|tokens|enrolment-tokens`: access and
+//! `graywave admin projects|principals|policies|keys|tokens|enrolment-tokens|console`: access and
 //! enrolment, managed directly in the database; and `graywave audit verify`. Access to the database
 //! is the only credential.
 
 mod audit;
 mod command;
+mod console;
 mod credentials;
 mod enrolment_tokens;
 mod policies;

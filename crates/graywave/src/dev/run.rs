@@ -363,8 +363,7 @@ async fn report_ready(
         .context("the local desktops did not connect within 60 s")??;
     if settings.console.enabled {
         let code = control.create_sign_in_code(&project_id, credentials::PRINCIPAL).await?;
-        let base = settings.console.public_url.as_ref().unwrap_or(&ready.http);
-        ready.console = Some(format!("{}/console/#/sign-in?code={code}", base.trim_end_matches('/')));
+        ready.console = Some(settings.console.sign_in_url(&ready.http, &code));
     }
     let format = arguments.output.unwrap_or_else(ReadyFormat::of_stdout);
     print(&ready.report(format, data_dir, arguments.desktops)?)?;

@@ -6,6 +6,7 @@ mod access;
 mod agent_upgrade;
 mod audit;
 mod backup;
+mod bootstrap;
 mod ca;
 mod cli;
 mod cloned_desktops;

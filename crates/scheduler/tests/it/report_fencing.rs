@@ -20,7 +20,7 @@ async fn refusals(harness: &Harness, reporter: &WorkerId, results: Vec<TargetRep
 
 async fn is_untouched(harness: &Harness, task_id: TaskId) -> bool {
     harness.count("SELECT count(*) FROM record").await == 0
-        && harness.count("SELECT count(*) FROM wave WHERE target_tally <> '{0,0,0,0,0,0,0,0}'").await == 0
+        && harness.count("SELECT count(*) FROM wave WHERE target_tally <> '{0,0,0,0,0,0,0,0,0}'").await == 0
         && harness.task(task_id).await.status == TaskStatus::Running
 }
 

@@ -526,6 +526,10 @@ async fn no_list_reads_more_than_a_part_of_a_large_table() {
         store::target::desktop_ids(tx, &[tasks.large], true, 1_000).await.map(|ids| (0, ids))
     };
     reads!("gray desktops", 0, gray_ids(&mut tx));
+    let open = async |tx: &mut PgConnection| {
+        task::open(tx, &project, None, 100).await.map(|rows| (i64::try_from(rows.len()).unwrap(), rows))
+    };
+    reads!("open tasks", 10, open(&mut tx));
     let too_many: Vec<_> = read.iter().filter(|(_, rows)| *rows > MOST).collect();
     assert!(too_many.is_empty(), "{too_many:?} of {read:?}");
     // The measure is honest: a scan is visible.

@@ -31,8 +31,8 @@ pub(crate) struct AccessQuestions {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NativeAccessCheck {
-    /// `task:ID`, `script:ID`, `desktop:ID`, `desktopPool:ID`, `user:NAME`, `command`, or `*` for the
-    /// project. An id `*` stands for all resources of the kind.
+    /// `task:ID`, `script:ID`, `desktop:ID`, `desktopPool:ID`, `user:NAME`, `command`, or `*` for
+    /// the project. An id `*` stands for all resources of the kind.
     #[schema(example = "task:01990f0c2f3a7c9d8e5b6a7c8d9e0f1a")]
     resource: String,
     /// Actions, such as `graywave:tasks:pause`; every action if omitted or empty.
@@ -91,7 +91,8 @@ fn check(place: usize, given: NativeAccessCheck) -> Result<AccessCheck, Error> {
 
 /// Ask which actions the caller, or another principal, may perform on resources.
 ///
-/// Answers from the policies alone: a resource need not exist. A caller may always ask about itself.
+/// Answers from the policies alone: a resource need not exist. A caller may always ask about
+/// itself.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/allowed", operation_id = "CheckAccess", tag = "native",
     params(Project), request_body = AccessQuestions,

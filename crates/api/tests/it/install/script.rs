@@ -15,6 +15,14 @@ use super::server::{InstallServer, TARBALL, tarball};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdefSECRETSECRETSECRETSECRET";
 
+#[test]
+fn shellcheck_has_no_finding() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/install/install.sh");
+    let checked = Command::new("shellcheck").args(["--shell", "sh", script]).output();
+    let checked = checked.expect("shellcheck runs: apt-get install shellcheck");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
 /// A directory that stands for the root of a machine, and the script as downloaded.
 struct Machine {
     directory: TempDir,
@@ -116,6 +124,7 @@ async fn agent_is_installed_once_and_upgraded_in_place() {
     assert_eq!(machine.mode("etc/graywave/enrolment-token"), 0o600);
     assert_eq!(machine.mode("etc/graywave/agent.env"), 0o600);
     assert_eq!(machine.mode("usr/local/bin/graywave-agent"), 0o755);
+    assert_eq!(["usr", "usr/local/bin", "etc/graywave"].map(|directory| machine.mode(directory)), [0o755; 3]);
     let unit = fs::read_to_string(machine.root("etc/systemd/system/graywave-agent.service")).unwrap();
     assert!(unit.contains("ExecStart=/usr/local/bin/graywave-agent"), "{unit}");
     // Again, without a token: nothing changes, and a line of the administrator stays.
@@ -183,7 +192,7 @@ async fn truncated_script_runs_nothing() {
         line_ends.filter(|at| *at <= last_line).chain(last_line + 1..script.trim_end().len()).collect();
     assert!(cuts.len() > 60, "{}", cuts.len());
     for cut in cuts {
-        fs::write(machine.path("cut.sh"), &script[..cut]).unwrap();
+        fs::write(machine.path("cut.sh"), &script.as_bytes()[..cut]).unwrap();
         let ran = machine.run_script("cut.sh", &["--token-file", "token"]).await;
         assert!(machine.is_empty() && !ran.text.contains("graywave:"), "{cut}: {}", ran.text);
     }

@@ -3,6 +3,7 @@ import { en, type Catalogue, type TextKey } from './en';
 export type Locale = 'en' | 'zh';
 export type TextValues = Record<string, string | number>;
 
+const ENGLISH = globalThis.navigator?.languages?.find((tag) => tag.startsWith('en')) ?? 'en';
 const STORED = 'graywave-language';
 
 /** Texts of the chosen language. English is in the first script; Chinese loads when it is chosen. */
@@ -23,9 +24,8 @@ class Language {
     if (store) localStorage.setItem(STORED, locale);
   }
 
-  get tag(): string {
-    return this.locale === 'zh' ? 'zh-Hans' : globalThis.navigator?.languages?.find((tag) => tag.startsWith('en')) ?? 'en';
-  }
+  /** Language tag for numbers, plural forms and times; English in the viewer's own variety. */
+  readonly tag = $derived(this.locale === 'zh' ? 'zh-Hans' : ENGLISH);
 
   text(key: TextKey, values: TextValues = {}): string {
     return formatText(this.catalogue[key] ?? key, values, this.tag);

@@ -40,7 +40,7 @@ export class SimulatedTask {
     this.random = randomNumbers(seed);
     this.cursor = 0;
     this.failShare = failShare;
-    this.advance(Math.floor(size * progress), Math.min(600, Math.ceil(size / 30)));
+    this.advance(Math.floor(size * progress), extra.hold ? 0 : Math.min(600, Math.ceil(size / 30)));
     if (status === 'HALTED') for (let ordinal = 0; ordinal < size; ordinal += 1) if (this.codes[ordinal] < 16) this.codes[ordinal] = 23;
   }
 

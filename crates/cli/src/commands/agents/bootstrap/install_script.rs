@@ -117,7 +117,7 @@ mod tests {
         check(script).unwrap();
         check(script.trim_end()).unwrap();
         let refusal = |text: &str| check(text).unwrap_err().to_string();
-        assert!(refusal(&script[..script.len() - 3]).contains("truncated"));
+        assert!(refusal(script.trim_end().trim_end_matches('}')).contains("truncated"));
         assert!(refusal("<html>{ main \"$@\"; exit; }").contains("not the install.sh"));
     }
 

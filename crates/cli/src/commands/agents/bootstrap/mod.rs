@@ -108,7 +108,7 @@ pub(super) async fn bootstrap(arguments: BootstrapArgs) -> Result<ExitStatus, Er
         (None, None) => return Err(Error::misused("--api or --script is required")),
     };
     install_script::check(&script)?;
-    let mut console = arguments.common.console();
+    let mut console = arguments.common.output.console();
     let token = arguments.token.obtain(hosts.len(), &arguments.common, &console).await?;
     let installation = Arc::new(Installation {
         script,

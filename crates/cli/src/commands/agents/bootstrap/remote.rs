@@ -145,8 +145,8 @@ fn judge(output: &Output) -> Outcome {
     }
     let text = [output.stderr.as_slice(), output.stdout.as_slice()].map(String::from_utf8_lossy);
     let lines = || text.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| !line.is_empty());
-    let last_error = lines().filter_map(|line| line.strip_prefix(ERROR_MARK)).last();
-    let ended = || format!("the installation ended with {}", output.status.code().map_or(-1, |code| code));
+    let last_error = lines().filter_map(|line| line.strip_prefix(ERROR_MARK)).next_back();
+    let ended = || format!("the installation ended with {}", output.status.code().unwrap_or(-1));
     let of_stderr = || text[0].lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
     let reason = last_error.map(str::to_owned).or_else(of_stderr).unwrap_or_else(ended);
     let hint = match reason.contains("sudo") && reason.contains("password") {

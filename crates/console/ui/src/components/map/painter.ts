@@ -29,7 +29,7 @@ export interface Picture {
 /** Cells of at least this size show marks beside their colours. */
 export const MARK_CELL_PX = 10;
 /** Failures of smaller cells are drawn larger than their cells, unless there are very many. */
-const EMPHASIS_CELL_PX = 3;
+const EMPHASIS_CELL_PX = 6;
 const MAX_EMPHASIS = 20_000;
 
 interface Sizes {
@@ -77,6 +77,11 @@ function paintLine(pixels: Uint32Array, { codes, groups, palette, width, height 
   if (y >= height || line.y + line.fill <= 0) return;
   const start = y * width;
   const { first, count, step, fill } = line;
+  if (step === 1 && groups === null) {
+    const { cells } = palette;
+    for (let column = 0; column < count; column += 1) pixels[start + column] = cells[codes[first + column] ?? 0] ?? 0;
+    return;
+  }
   for (let column = 0; column < count; column += 1) {
     const ordinal = first + column;
     const color = groups === null ? palette.cells[codes[ordinal] ?? 0] : palette.groups[groups[ordinal] ?? 0];
