@@ -53,10 +53,16 @@ async function emptyForm() {
   await go('/new');
   await button('Clear the form').click();
 }
+/** Replaces the text of the editor by a paste, as people do with scripts. */
 async function write(text) {
-  await page.locator('.cm-content').first().click();
+  const content = page.locator('.cm-content').first();
+  await content.click();
   await page.keyboard.press('Control+a');
-  await page.keyboard.insertText(text);
+  await content.evaluate((element, pasted) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData('text/plain', pasted);
+    element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+  }, text);
 }
 async function preview() {
   await page.getByRole('button', { name: /Show the plan|Preview again/ }).click();
