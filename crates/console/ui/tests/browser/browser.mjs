@@ -18,7 +18,7 @@ export async function openPage(browser, { width = 1280, height = 900, theme = 'l
   page.faults = [];
   page.on('pageerror', (error) => page.faults.push(`script: ${error.message}`));
   page.on('console', (message) => {
-    if (message.type() === 'error' && !/Failed to load resource|net::ERR/.test(message.text())) page.faults.push(`console: ${message.text()}`);
+    if (message.type() === 'error' && !/Failed to load resource|net::ERR/.test(message.text())) page.faults.push(`console: ${message.text()} (${message.location().url}:${message.location().lineNumber}:${message.location().columnNumber})`);
   });
   page.on('request', (request) => {
     const own = page.url() === 'about:blank' || new URL(request.url()).host === new URL(page.url()).host;
