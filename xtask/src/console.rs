@@ -90,10 +90,13 @@ fn in_browser(work: &Path, dist: &Path) -> anyhow::Result<()> {
     process::run(node(work, "tests/browser/views.mjs").arg(dist))?;
     say("-- performance.mjs");
     process::run(node(work, "tests/browser/performance.mjs").arg(dist))?;
-    say("-- console.mjs");
-    let directory = testkit::directory("graywave-console-")?;
-    let mut test = node(work, "tests/browser/console.mjs");
-    process::run(test.arg(testkit::binary("graywave")?).arg(directory.path()))
+    for program in ["console.mjs", "forms.mjs"] {
+        say(&format!("-- {program}"));
+        let directory = testkit::directory("graywave-console-")?;
+        let mut test = node(work, &format!("tests/browser/{program}"));
+        process::run(test.arg(testkit::binary("graywave")?).arg(directory.path()))?;
+    }
+    Ok(())
 }
 
 fn node(work: &Path, script: &str) -> Command {

@@ -20,7 +20,8 @@ export class TaskMap {
 
   /** Applies a delta; `false` if the map must be loaded again. An old delta changes nothing. */
   apply(delta: MapDelta): boolean {
-    if (delta.reset) return delta.version <= this.version;
+    // A halt skips the rest of the plan without a report, so without a newer version.
+    if (delta.reset) return false;
     if (delta.version <= this.version) return true;
     for (const { code, ranges } of delta.changes ?? []) {
       for (const [from, to] of ranges) this.fill(code, from, to);

@@ -22,7 +22,8 @@ export class Cluster {
 
   /** Starts the cluster, on the same ports as before after a stop. */
   async start() {
-    this.ports ??= [await freePort(), await freePort(), await freePort()];
+    // A developer who serves another build in front of the API chooses its ports.
+    this.ports ??= process.env.GRAYWAVE_PORTS?.split(',') ?? [await freePort(), await freePort(), await freePort()];
     const [http, grpc, agents] = this.ports.map((port) => `127.0.0.1:${port}`);
     this.log = join(this.directory, 'log');
     const log = openSync(this.log, 'a');

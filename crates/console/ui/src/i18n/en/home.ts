@@ -37,7 +37,6 @@ export const home = {
   'home.tasks.none.text': 'Change the filter, or start a rollout.',
   'home.tasks.newer': '{n} newer task: show it | {n} newer tasks: show them',
   'home.tasks.open': 'Unended',
-  'home.tasks.result': 'Succeeded, failed',
   'home.tasks.created': 'Submitted',
   'home.tasks.older': 'Older tasks',
 } as const;

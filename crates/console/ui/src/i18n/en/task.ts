@@ -165,4 +165,5 @@ export const task = {
   'task.whatif.HALTED': 'It would have halted',
   'task.whatif.COMPLETED': 'It would have run through',
   'task.whatif.UNDECIDED': 'Undecided: a wave needs desktops that never ran',
+  'task.wave.never': 'Never opened',
 } as const;

@@ -39,7 +39,6 @@ export const home: Record<keyof typeof english, string> = {
   'home.tasks.none.text': '更改筛选条件,或新建发布。',
   'home.tasks.newer': '有 {n} 个更新的任务:点击显示',
   'home.tasks.open': '未结束',
-  'home.tasks.result': '成功、失败',
   'home.tasks.created': '提交时间',
   'home.tasks.older': '更早的任务',
 };

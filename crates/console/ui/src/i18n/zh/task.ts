@@ -167,4 +167,5 @@ export const task: Record<keyof typeof english, string> = {
   'task.whatif.HALTED': '将会中止',
   'task.whatif.COMPLETED': '将会全部运行',
   'task.whatif.UNDECIDED': '无法判断:某批次需要从未运行的桌面',
+  'task.wave.never': '从未开始',
 };

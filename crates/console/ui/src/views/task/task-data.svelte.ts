@@ -111,7 +111,10 @@ export class TaskData {
   private noteSummary(summary: TaskSummary): void {
     const before = this.nextSummary ?? this.summary;
     this.nextSummary = summary;
-    if (before && before.status !== summary.status) this.reloadSoon();
+    if (before && before.status !== summary.status) {
+      this.reloadSoon();
+      if (hasEnded(summary.status)) void this.loadMap(true);
+    }
     this.schedule();
   }
 
