@@ -153,7 +153,7 @@ fn remaining_script_runs_once_after_a_reboot_by_exit_code() {
     let runs = fleet.machines[0].path("runs");
     let script = |name: &str, content: String| {
         let body = json!({"name": name, "type": "SHELL", "content": content});
-        api.post("/scripts", &body)["id"].as_str().unwrap().to_owned()
+        api.post("/scripts", &body)["script_id"].as_str().unwrap().to_owned()
     };
     let first = script("first", format!("echo first >> {}; exit 42", runs.display()));
     let second = script("second", format!("echo second >> {}", runs.display()));

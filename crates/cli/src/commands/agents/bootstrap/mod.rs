@@ -33,9 +33,9 @@ const DEFAULT_PARALLEL: usize = 10;
 
 const EXAMPLES: &str = "\
 Examples:
-  graywave agents bootstrap pc-1 pc-2 --ssh --sudo --api https://graywave.example
-  graywave agents bootstrap --hosts-file hosts.txt --ssh --api https://graywave.example
-  graywave agents bootstrap root@10.0.0.7 --ssh --script install.sh --token-file token
+  graywave agents bootstrap pc-1 pc-2 --ssh --sudo --api https://graywave
+  graywave agents bootstrap --hosts-file hosts.txt --ssh --api https://graywave
+  graywave agents bootstrap root@10.0.0.7 --ssh --script install.sh
 
 ssh asks for nothing: keys come from an agent or from files without a passphrase, and each host key
 must be known. sudo needs no password, or the user is root. A token never stands in a command line.
