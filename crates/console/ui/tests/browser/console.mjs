@@ -210,13 +210,17 @@ await test('seven_tabs_share_one_stream', async () => {
 });
 
 await test('restart_of_the_api_is_survived', async () => {
-  const task = await cluster.run('sleep 1', 20, { rollout: { waves: [{ count: 1 }, { rest: true }], fail_threshold: { count: 3 }, max_concurrency: 2 } });
+  // Nothing runs during the restart: a dev cluster stops its agents too.
+  const rollout = { waves: [{ count: 1 }, { rest: true }], fail_threshold: { count: 3 }, approval: { before_waves: [2] } };
+  const task = await cluster.run('true', 20, { rollout });
   await open(developer, task);
   await developer.getByText('Live', { exact: true }).waitFor();
+  await developer.getByRole('button', { name: 'Succeeded 1' }).waitFor();
   await cluster.stop();
   await developer.getByText(/No connection|Every 5 s/).first().waitFor();
   await cluster.start();
   await developer.getByText('Live', { exact: true }).waitFor({ timeout: 40_000 });
+  await cluster.call('POST', `/tasks/${task}/waves/2/approve`, {});
   await developer.getByRole('button', { name: 'Succeeded 20' }).waitFor({ timeout: 60_000 });
   await status(developer, 'Succeeded');
   developer.faults.length = bob.faults.length = reader.faults.length = 0;
