@@ -67,6 +67,7 @@ pub(crate) struct LiveTally {
     undelivered: u32,
     rejected: u32,
     unknown: u32,
+    not_returned: u32,
     stopped: u32,
     skipped: u32,
 }
@@ -153,6 +154,7 @@ impl From<&Tally> for LiveTally {
             undelivered: tally.get(Outcome::Undelivered),
             rejected: tally.get(Outcome::Rejected),
             unknown: tally.get(Outcome::Unknown),
+            not_returned: tally.get(Outcome::NotReturned),
             stopped: tally.get(Outcome::Stopped),
             skipped: tally.get(Outcome::Skipped),
         }

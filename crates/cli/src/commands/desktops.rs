@@ -60,7 +60,7 @@ Examples:
   graywave desktops --tag pool=finance --offline
   graywave desktops --pool p1 -o name > ids.txt
   graywave desktops --prefix fin- --online
-  graywave desktops --outdated        # agents that are older than the control plane")]
+  graywave desktops --outdated        # agents older than the control plane")]
 struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,

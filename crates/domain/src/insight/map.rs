@@ -17,12 +17,9 @@ pub enum MapCode {
     Ended(Outcome),
 }
 
-/// First code of an outcome; the others follow in the order of [`Outcome::ALL`].
-const FIRST_OUTCOME: u8 = 16;
-
 impl MapCode {
     /// Every code, by its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pending,
         Self::Deferred,
         Self::InFlight,
@@ -34,6 +31,7 @@ impl MapCode {
         Self::Ended(Outcome::Unknown),
         Self::Ended(Outcome::Stopped),
         Self::Ended(Outcome::Skipped),
+        Self::Ended(Outcome::NotReturned),
     ];
 
     /// Returns the byte in a map.
@@ -42,7 +40,15 @@ impl MapCode {
             Self::Pending => 0,
             Self::Deferred => 1,
             Self::InFlight => 2,
-            Self::Ended(outcome) => FIRST_OUTCOME + outcome as u8,
+            Self::Ended(Outcome::Success) => 16,
+            Self::Ended(Outcome::Failed) => 17,
+            Self::Ended(Outcome::Timeout) => 18,
+            Self::Ended(Outcome::Undelivered) => 19,
+            Self::Ended(Outcome::Rejected) => 20,
+            Self::Ended(Outcome::Unknown) => 21,
+            Self::Ended(Outcome::Stopped) => 22,
+            Self::Ended(Outcome::Skipped) => 23,
+            Self::Ended(Outcome::NotReturned) => 24,
         }
     }
 

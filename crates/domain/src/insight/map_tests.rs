@@ -20,6 +20,7 @@ fn codes_have_their_published_numbers() {
         (21, "UNKNOWN"),
         (22, "STOPPED"),
         (23, "SKIPPED"),
+        (24, "NOT_RETURNED"),
     ];
     assert_eq!(MapCode::ALL.map(|code| (code.byte(), code.as_str())), published);
     for code in MapCode::ALL {

@@ -29,6 +29,7 @@ export interface Tally {
   failed: number;
   timeout: number;
   undelivered: number;
+  not_returned: number;
   rejected: number;
   unknown: number;
   stopped: number;

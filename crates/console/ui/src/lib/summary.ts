@@ -12,7 +12,7 @@ const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
 /** A task as lists show it. */
 export function summaryOf(task: Task): TaskSummary {
-  const tally: Tally = { success: 0, failed: 0, timeout: 0, undelivered: 0, rejected: 0, unknown: 0, stopped: 0, skipped: 0 };
+  const tally: Tally = { success: 0, failed: 0, timeout: 0, undelivered: 0, rejected: 0, unknown: 0, not_returned: 0, stopped: 0, skipped: 0 };
   let inFlight = 0;
   let waiting = 0;
   for (const wave of task.waves) {
@@ -23,6 +23,7 @@ export function summaryOf(task: Task): TaskSummary {
     tally.undelivered += ended.UNDELIVERED;
     tally.rejected += ended.REJECTED;
     tally.unknown += ended.UNKNOWN;
+    tally.not_returned += ended.NOT_RETURNED;
     tally.stopped += ended.STOPPED;
     tally.skipped += ended.SKIPPED;
     inFlight += wave.in_flight;

@@ -110,6 +110,7 @@ export const common = {
   'common.status.SKIPPED': 'Skipped',
   'common.status.TIMEOUT': 'Timeout',
   'common.status.UNDELIVERED': 'Undelivered',
+  'common.status.NOT_RETURNED': 'Not returned',
   'common.status.REJECTED': 'Rejected',
   'common.status.UNKNOWN': 'Unknown',
   'common.status.PENDING': 'Pending',

@@ -59,7 +59,7 @@ export interface ExitCodeInput {
 }
 
 /** Outcomes whose weight a rollout may change, with their default. */
-export const OUTCOMES = ['FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'STOPPED', 'SKIPPED'] as const;
+export const OUTCOMES = ['FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'NOT_RETURNED', 'STOPPED', 'SKIPPED'] as const;
 export const STRATA = ['os', 'pool', 'zone'] as const;
 
 export const emptyForm = (): RolloutForm => ({
