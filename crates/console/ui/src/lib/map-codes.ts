@@ -9,8 +9,9 @@ export const CODES = [
   { code: 19, status: 'UNDELIVERED', color: '--cell-undelivered' },
   { code: 20, status: 'REJECTED', color: '--cell-rejected' },
   { code: 21, status: 'UNKNOWN', color: '--cell-unknown' },
-  { code: 22, status: 'STOPPED', color: '--cell-stopped' },
-  { code: 23, status: 'SKIPPED', color: '--cell-skipped' },
+  { code: 22, status: 'NOT_RETURNED', color: '--cell-not-returned' },
+  { code: 23, status: 'STOPPED', color: '--cell-stopped' },
+  { code: 24, status: 'SKIPPED', color: '--cell-skipped' },
 ] as const;
 
 export type CellStatus = (typeof CODES)[number]['status'];
@@ -22,4 +23,4 @@ const BY_STATUS = new Map<string, number>(CODES.map(({ code, status }) => [statu
 export const statusOf = (code: number): CellStatus => BY_CODE.get(code) ?? 'PENDING';
 export const codeOf = (status: string): number => BY_STATUS.get(status) ?? 0;
 /** Whether a desktop with this code ended without success. */
-export const isFailure = (code: number): boolean => code >= 17 && code <= 21;
+export const isFailure = (code: number): boolean => code >= 17 && code <= 22;

@@ -122,4 +122,5 @@ export const common = {
   'common.status.ACTIVE': 'Connected',
   'common.status.SHUTOFF': 'Disconnected',
   'common.progress': '{ended} of {total} ended',
+  'common.status.NOT_RETURNED': 'Not returned',
 } as const;

@@ -124,4 +124,5 @@ export const common: Record<keyof typeof english, string> = {
   'common.status.ACTIVE': '已连接',
   'common.status.SHUTOFF': '未连接',
   'common.progress': '{total} 台中已结束 {ended} 台',
+  'common.status.NOT_RETURNED': '未返回',
 };
