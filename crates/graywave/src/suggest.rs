@@ -24,7 +24,7 @@ const COMMANDS: [(&[&str], &str); 24] = [
     (&["results", "result", "report"], "graywave records TASK"),
     (&["script", "save"], "graywave scripts"),
     (
-        &["hosts", "nodes", "machines", "inventory", "instances", "agents", "devices", "targets", "desktop"],
+        &["hosts", "nodes", "machines", "inventory", "instances", "devices", "targets", "desktop"],
         "graywave desktops",
     ),
     (&["label", "tag"], "graywave desktops tag DESKTOP KEY=VALUE"),

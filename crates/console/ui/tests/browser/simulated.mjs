@@ -8,8 +8,8 @@ const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
   "worker-src 'self'; manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
-const OUTCOMES = ['SUCCESS', 'FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'STOPPED', 'SKIPPED'];
-const FAILURES = new Set([17, 18, 19, 20, 21]);
+const OUTCOMES = ['SUCCESS', 'FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'NOT_RETURNED', 'STOPPED', 'SKIPPED'];
+const FAILURES = new Set([17, 18, 19, 20, 21, 22]);
 const LOOKS = [
   { fingerprint_id: '2696072204388624037', exit_code: 3, fingerprint: 'disk full: <n> of <n> MB on <path>', sample: 'checking the disk\ndisk full: 118 of 5000 MB on /var\n' },
   { fingerprint_id: '771940113', exit_code: 100, fingerprint: 'E: Could not get lock /var/lib/dpkg/lock-frontend', sample: 'Reading package lists...\nE: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812\n' },
@@ -41,7 +41,7 @@ export class SimulatedTask {
     this.cursor = 0;
     this.failShare = failShare;
     this.advance(Math.floor(size * progress), extra.hold ? 0 : Math.min(600, Math.ceil(size / 30)));
-    if (status === 'HALTED') for (let ordinal = 0; ordinal < size; ordinal += 1) if (this.codes[ordinal] < 16) this.codes[ordinal] = 23;
+    if (status === 'HALTED') for (let ordinal = 0; ordinal < size; ordinal += 1) if (this.codes[ordinal] < 16) this.codes[ordinal] = 24;
   }
 
   /** Ends the next `count` desktops and puts `flight` after them in flight; returns the changes. */
@@ -78,7 +78,7 @@ export class SimulatedTask {
   waveSummary({ wave, first, size }, index) {
     const counts = this.tally(first, size);
     const failed = [...FAILURES].reduce((sum, code) => sum + counts[code], 0);
-    const finished = counts.slice(16, 24).reduce((sum, value) => sum + value, 0);
+    const finished = counts.slice(16, 25).reduce((sum, value) => sum + value, 0);
     const isOpen = finished > 0 || counts[2] + counts[1] > 0;
     const isHalted = this.status === 'HALTED' && failed > 0 && index === this.haltedWave();
     const status = this.status === 'HALTED' ? (isHalted ? 'HALTED' : counts[16] > 0 ? 'CLOSED' : 'STOPPED') : finished === size ? 'CLOSED' : isOpen ? 'OPEN' : 'PENDING';
@@ -152,7 +152,7 @@ export class SimulatedTask {
       script_id: 'a1b2c3', script_name: this.title, status: outcome === null ? (code === 2 ? 'RUNNING' : 'WAITING') : outcome === 'SUCCESS' || outcome === 'SKIPPED' || outcome === 'STOPPED' ? outcome : 'FAILED', outcome,
       exit_code: code === 16 ? 0 : code === 17 ? look.exit_code : null, signal: null, interpreter: '/bin/sh', containment: 'CGROUP', left_processes: [], left_processes_count: 0,
       reason: code === 17 ? null : outcome === 'TIMEOUT' ? 'still running after 10 minutes' : outcome === 'UNDELIVERED' ? 'the desktop was not reached in 10 minutes' : null,
-      start_time: ran ? iso(startMs) : null, end_time: code >= 16 && code <= 22 ? iso(startMs + 2_000 + ((ordinal * 7919) % 9_000)) : null,
+      start_time: ran ? iso(startMs) : null, end_time: code >= 16 && code <= 23 ? iso(startMs + 2_000 + ((ordinal * 7919) % 9_000)) : null,
     };
   }
 

@@ -110,7 +110,6 @@ export const common = {
   'common.status.SKIPPED': 'Skipped',
   'common.status.TIMEOUT': 'Timeout',
   'common.status.UNDELIVERED': 'Undelivered',
-  'common.status.NOT_RETURNED': 'Not returned',
   'common.status.REJECTED': 'Rejected',
   'common.status.UNKNOWN': 'Unknown',
   'common.status.PENDING': 'Pending',
@@ -123,4 +122,5 @@ export const common = {
   'common.status.ACTIVE': 'Connected',
   'common.status.SHUTOFF': 'Disconnected',
   'common.progress': '{ended} of {total} ended',
+  'common.status.NOT_RETURNED': 'Not returned',
 } as const;

@@ -112,7 +112,6 @@ export const common: Record<keyof typeof english, string> = {
   'common.status.SKIPPED': '已跳过',
   'common.status.TIMEOUT': '超时',
   'common.status.UNDELIVERED': '未送达',
-  'common.status.NOT_RETURNED': '未恢复连接',
   'common.status.REJECTED': '已拒绝',
   'common.status.UNKNOWN': '未知',
   'common.status.PENDING': '未开始',
@@ -125,4 +124,5 @@ export const common: Record<keyof typeof english, string> = {
   'common.status.ACTIVE': '已连接',
   'common.status.SHUTOFF': '未连接',
   'common.progress': '{total} 台中已结束 {ended} 台',
+  'common.status.NOT_RETURNED': '未返回',
 };
