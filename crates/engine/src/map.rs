@@ -20,7 +20,9 @@ impl Changes {
         }
         let deferred = self.deferred.insert.iter().map(|new| (new.member.ordinal, MapCode::Deferred));
         let members = self.batches.insert.iter().flat_map(|batch| &batch.members);
-        let in_flight = members.map(|member| (member.ordinal, MapCode::InFlight));
+        let dispatched = members.map(|member| member.ordinal);
+        let awaited = self.awaited.insert.iter().map(|awaited| awaited.ordinal);
+        let in_flight = dispatched.chain(awaited).map(|ordinal| (ordinal, MapCode::InFlight));
         let mut outcomes: BTreeMap<u32, Vec<(u16, Outcome)>> = BTreeMap::new();
         for record in &self.records {
             outcomes.entry(record.ordinal).or_default().push((record.script, record.outcome));

@@ -49,9 +49,14 @@ pub async fn head(
 
 /// Reads the parts of a map. Its statements must see one moment ([`crate::snapshot`]).
 pub async fn parts(connection: &mut Connection, task_id: TaskId) -> Result<MapParts, Error> {
-    let batches = sqlx::query_scalar!("SELECT ordinals FROM batch WHERE task_id = $1", task_id.0)
-        .fetch_all(&mut *connection)
-        .await?;
+    let batches = sqlx::query_scalar!(
+        r#"SELECT ordinals AS "ordinals!" FROM batch WHERE task_id = $1
+           UNION ALL SELECT array_agg(ordinal) FROM awaited_return WHERE task_id = $1 AND NOT resumed
+           HAVING count(*) > 0"#,
+        task_id.0
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     let deferred = sqlx::query_scalar!(
         r#"SELECT coalesce(array_agg(ordinal), '{}') AS "ordinals!" FROM deferred_target WHERE task_id = $1"#,
         task_id.0

@@ -11,8 +11,8 @@ use proto::types::Script;
 
 use super::*;
 use crate::{
+    blocking::blocking,
     execution::{Finish, Runs, Terms, prepare},
-    journal::blocking,
     scratch::Scratch,
 };
 

@@ -7,8 +7,8 @@ use super::{
     *,
 };
 use crate::{
+    blocking::blocking,
     execution::{AgentStop, Finish, Runs, Terms},
-    journal::blocking,
 };
 
 impl Rig {

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::runs::Runs;
 use crate::{
-    journal::blocking,
+    blocking::blocking,
     platform::{ControlStream, connect, make_usable},
     scratch::{Scratch, WorkDir},
 };

@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     Error,
-    blocking::blocking,
     data_dir::{DirLock, replace, restore_own_file},
 };
 

@@ -11,8 +11,8 @@ use super::{
     stop_point::StopPoint,
 };
 use crate::{
+    blocking::blocking,
     execution::{self, AgentStop, Finish, Supervised},
-    journal::blocking,
 };
 
 /// Time limit for the end of earlier attempts. A runner that does not respond is killed after 90

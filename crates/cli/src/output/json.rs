@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(json["execution_timeout"], "600s");
         assert_eq!((&json["end_time"], &json["on_halt"]), (&Json::Null, &Json::Null));
         assert_eq!((&json["waves"][0]["wave"], &json["waves"][0]["status"]), (&json!(1), &Json::Null));
-        assert_eq!(json.as_object().unwrap().len(), 42, "every field is present");
+        assert_eq!(json.as_object().unwrap().len(), 46, "every field is present");
     }
 
     #[test]

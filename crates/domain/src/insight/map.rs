@@ -178,7 +178,7 @@ fn fill(map: &mut [u8], first: u32, last: u32, code: MapCode) {
 /// Parts of a map as they are stored: members of batches, deferred targets and records.
 #[derive(Debug, Clone, Default)]
 pub struct MapParts {
-    /// Ordinals in batches.
+    /// Ordinals in batches, and of targets whose desktop has to return.
     pub in_batches: Vec<u32>,
     /// Deferred ordinals.
     pub deferred: Vec<u32>,

@@ -180,6 +180,7 @@ async fn expired_rows_go_with_their_dependants_and_others_stay() {
             "target",
             "target_stop",
             "task",
+            "task_change",
             "task_event",
             "task_script",
             "unprojected_task",
