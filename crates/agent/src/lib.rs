@@ -71,13 +71,15 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
         Ok::<_, Error>(opened)
     })
     .await?;
-    if config.is_supervised {
-        platform::notify_ready();
-        let stopping = stop.clone();
-        tokio::spawn(async move {
-            stopping.cancelled().await;
+    let (is_supervised, stopping) = (config.is_supervised, stop.clone());
+    let reports_stop = async {
+        stopping.cancelled().await;
+        if is_supervised {
             platform::notify_stopping();
-        });
+        }
+    };
+    if is_supervised {
+        platform::notify_ready();
     }
     config.desktop.agent_id = identity.agent_id;
     config.desktop.incarnation = identity.incarnation;
@@ -120,7 +122,8 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
             () = requests => {}
         }
     };
-    Box::pin(Tls::watched(tls, running)).await;
+    // Joined: the manager learns of the stop even if the agent ends at once.
+    tokio::join!(Box::pin(Tls::watched(tls, running)), reports_stop);
     Ok(())
 }
 

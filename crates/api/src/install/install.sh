@@ -429,7 +429,7 @@ install_tarball() {
     put "$unit" 644 <"$work/unit"
     if [ -z "$root" ]; then
         "$bin_dir/graywave-agent" --version >/dev/null ||
-            fail 'the agent does not run on this machine: it needs a system with a current glibc, and musl is none'
+            fail 'the agent does not run on this machine: it needs a system with a current glibc, and musl is not supported'
     fi
 }
 
