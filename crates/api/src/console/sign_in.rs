@@ -123,7 +123,7 @@ impl Console {
     /// returns to the public one, and a cookie of another host would be missing there. `canonical`
     /// marks the second request, because a proxy may change the host of every request.
     fn canonical(&self, provider: &str, query: &str, headers: &HeaderMap) -> Option<String> {
-        let public_url = self.options.public_url.as_deref()?;
+        let public_url = self.public_url()?;
         let asked = headers.get(HOST).and_then(|value| value.to_str().ok())?;
         let is_public = host_of(public_url).is_some_and(|host| host == asked.to_ascii_lowercase());
         if is_public || parameter(query, "canonical").is_some() {
