@@ -98,6 +98,7 @@ pub fn router(control: Control, options: &Options) -> Router {
     let gate = Arc::new(Gate {
         control: control.clone(),
         has_sessions: options.console.is_some(),
+        public_url: options.console.as_ref().and_then(|console| console.public_url.clone()),
         calls,
         rates: Rates::new(options.rate_per_second, options.rate_burst),
         bulkhead: Bulkhead::new(

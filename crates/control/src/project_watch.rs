@@ -316,7 +316,8 @@ impl ProjectWatch {
         let only = self.filter.task_ids.as_deref();
         let looks_at_presence = self.filter.wants(StreamKind::Desktops)
             && self.presence_at.is_none_or(|at| at.elapsed() >= PRESENCE_LOOKS_EVERY);
-        let seen = since.as_ref().map(|since| &since.seen);
+        // Nobody gets the changes since an expired position, and reading them could take minutes.
+        let seen = since.as_ref().filter(|since| !is_expired(since, now)).map(|since| &since.seen);
         let news = task_change::news(&mut connection, &project_id, seen, only, looks_at_presence).await?;
         let reset = since.as_ref().and_then(|since| reset(since, &news, now));
         let mut updates: Vec<ProjectUpdate> = reset.map(ProjectUpdate::Reset).into_iter().collect();
@@ -373,12 +374,17 @@ impl ProjectWatch {
     }
 }
 
+/// Returns whether the changes after a position may be deleted.
+fn is_expired(since: &StreamPosition, now: Timestamp) -> bool {
+    (now - since.at).to_std().is_ok_and(|age| age > STREAM_POSITION_LASTS)
+}
+
 /// Returns the reason why the changes after a position are not known, or not carried.
 fn reset(since: &StreamPosition, news: &News, now: Timestamp) -> Option<ResetReason> {
     let is_over = |number: usize, most: i64| i64::try_from(number).is_ok_and(|number| number > most);
     if since.seen.is_after(&news.seen) {
         Some(ResetReason::DatabaseRestored)
-    } else if (now - since.at).to_std().is_ok_and(|age| age > STREAM_POSITION_LASTS) {
+    } else if is_expired(since, now) {
         Some(ResetReason::PositionExpired)
     } else if is_over(news.tasks.len(), TASKS_PER_LOOK) || is_over(news.events.len(), EVENTS_PER_LOOK) {
         Some(ResetReason::TooManyChanges)
@@ -400,6 +406,14 @@ mod tests {
         for bad in ["", ":1", "x:1", &format!("{id}:"), &format!("{id}:-1"), &format!("{id}:1:2")] {
             assert!(StreamFilter::parse_map(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn position_expires_after_its_time() {
+        let position: StreamPosition = "1.1700000000000.3:3:.".parse().unwrap();
+        assert!(!is_expired(&position, position.at + STREAM_POSITION_LASTS));
+        assert!(is_expired(&position, position.at + STREAM_POSITION_LASTS + Duration::from_millis(1)));
+        assert!(!is_expired(&position, position.at - Duration::from_secs(1)), "the clock went back");
     }
 
     #[test]

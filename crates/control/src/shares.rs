@@ -1,5 +1,5 @@
 //! Shares of each project in the server's capacity for lists and streams, and of each caller in
-//! that for streams of output.
+//! that for exports, event streams and streams of output.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,8 @@ use domain::{
     Error, Reason,
     ids::ProjectId,
     limits::{
-        MAX_OUTPUT_STREAMS_PER_CALLER, MAX_PROJECT_STREAMS_PER_CALLER, MAX_STREAMS, MAX_STREAMS_PER_PROJECT,
+        MAX_EXPORTS_PER_CALLER, MAX_OUTPUT_STREAMS_PER_CALLER, MAX_PROJECT_STREAMS_PER_CALLER, MAX_STREAMS,
+        MAX_STREAMS_PER_PROJECT,
     },
 };
 use store::{Acquired, Connection, Store, snapshot};
@@ -24,13 +25,14 @@ use crate::{Caller, Control};
 const LIST_WAIT: Duration = Duration::from_secs(5);
 
 /// Places in use: those of each project for lists, those for streams, and those of each caller for
-/// streams of output.
+/// exports, event streams and streams of output.
 #[derive(Debug)]
 pub(crate) struct Shares {
     lists: Places<ProjectId>,
     streams: Places<ProjectId>,
     output_streams: Places<(ProjectId, String)>,
     project_streams: Places<(ProjectId, String)>,
+    exports: Places<(ProjectId, String)>,
     all_streams: Arc<Semaphore>,
 }
 
@@ -43,6 +45,7 @@ impl Shares {
             streams: Places::new(MAX_STREAMS_PER_PROJECT),
             output_streams: Places::new(MAX_OUTPUT_STREAMS_PER_CALLER),
             project_streams: Places::new(MAX_PROJECT_STREAMS_PER_CALLER),
+            exports: Places::new(MAX_EXPORTS_PER_CALLER),
             all_streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         }
     }
@@ -130,6 +133,22 @@ impl Control {
             let message = format!(
                 "this caller has {MAX_PROJECT_STREAMS_PER_CALLER} event streams of the project open, its maximum: \
                  share one between tabs, or close some of them"
+            );
+            Error::new(Reason::ShareExceeded, message)
+        })
+    }
+
+    /// Takes a place for an export, in addition to that of the stream. Dropping the place releases
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// `ShareExceeded` if the caller has its maximum number of exports in progress.
+    pub fn open_export(&self, caller: &Caller) -> Result<OwnedSemaphorePermit, Error> {
+        let owner = (caller.project_id().clone(), caller.identity.principal.clone());
+        self.shares.exports.of(owner).try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "this caller has {MAX_EXPORTS_PER_CALLER} exports in progress, its maximum: read or close some of them"
             );
             Error::new(Reason::ShareExceeded, message)
         })

@@ -3,9 +3,10 @@
 //! A spreadsheet executes a cell that begins like a formula. Texts come from desktops and scripts,
 //! so such a text gets a leading apostrophe, which spreadsheets hide.
 
-/// First characters with which spreadsheets begin a formula. A tab and a line end lead to one in
-/// some programs.
-const FORMULA: [char; 8] = ['=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}'];
+/// First characters with which spreadsheets begin a formula, also in their full-width forms. A tab
+/// and a line end lead to one in some programs.
+const FORMULA: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 /// A cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +73,9 @@ mod tests {
 
     #[test]
     fn text_that_begins_like_a_formula_is_neutralised() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\u{ff1d}1"] {
+        for formula in
+            ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\u{ff1d}1", "\u{ff0d}1", "\u{ff20}1"]
+        {
             assert!(text(formula).trim_start_matches('"').starts_with('\''), "{formula}");
         }
         assert_eq!(text("=HYPERLINK(\"http://x\",\"y\")"), "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\"");

@@ -214,6 +214,8 @@ pub const MAX_ACCESS_CHECKS: usize = 500;
 pub const MAX_ACCESS_PAIRS: usize = 10_000;
 /// Maximum number of rows in an export.
 pub const MAX_EXPORT_ROWS: u64 = 5_000_000;
+/// Maximum number of exports that one principal has in progress.
+pub const MAX_EXPORTS_PER_CALLER: usize = 8;
 /// Number of rows that an export reads at once.
 pub const EXPORT_ROWS_PER_READ: i64 = 1_000;
 /// Maximum number of open tasks that the first screen looks at.

@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use openidconnect::{
     AuthenticationFlow, AuthorizationCode, ClaimsVerificationError, Client, ClientId, ClientSecret,
     CsrfToken, DiscoveryError, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
-    IdTokenClaims, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
+    IdTokenClaims, IdTokenFields, IssuerUrl, JwsSigningAlgorithm as _, Nonce, OAuth2TokenResponse as _,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
     StandardErrorResponse, StandardTokenResponse, TokenResponse as _, UserInfoClaims,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
@@ -215,6 +215,10 @@ impl Provider {
     fn client(&self, metadata: CoreProviderMetadata) -> OidcClient {
         let secret = self.config.client_secret.as_ref();
         let secret = secret.map(|secret| ClientSecret::new(secret.expose().to_owned()));
+        // With the client's secret as the key, each of its readers could sign an ID token.
+        let algorithms = metadata.id_token_signing_alg_values_supported().iter();
+        let asymmetric = algorithms.filter(|algorithm| !algorithm.uses_shared_secret()).cloned().collect();
+        let metadata = metadata.set_id_token_signing_alg_values_supported(asymmetric);
         let client =
             Client::from_provider_metadata(metadata, ClientId::new(self.config.client_id.clone()), secret);
         client.set_redirect_uri(self.redirect_url.clone())

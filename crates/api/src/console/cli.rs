@@ -70,7 +70,7 @@ pub(super) async fn ask(
     parts: Parts,
 ) -> Result<Response, ApiError> {
     let asked = CliRequest::parse(query.unwrap_or_default().as_bytes())?;
-    let session = match authenticate_page(&console.control, &parts).await {
+    let session = match authenticate_page(&console.control, &parts, console.public_url()).await {
         Err(error) if error.reason == Reason::SessionExpired => None,
         found => found?,
     };
@@ -109,9 +109,9 @@ pub(super) async fn allow(
     parts: Parts,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    check_same_origin(&parts, console.options.public_url.as_deref())?;
+    check_same_origin(&parts, console.public_url())?;
     let asked = CliRequest::parse(&body)?;
-    let session = authenticate_page(&console.control, &parts).await?;
+    let session = authenticate_page(&console.control, &parts, console.public_url()).await?;
     let session = session.ok_or_else(|| Error::new(Reason::CredentialRequired, "no session; sign in"))?;
     let csrf = form_urlencoded::parse(&body).find(|(key, _)| key == "csrf_token");
     session.check_csrf(csrf.as_ref().map(|(_, value)| value.as_bytes()))?;

@@ -105,8 +105,12 @@ async fn uncached(mut response: Response) -> Response {
 /// A change must come from a page of the same origin and carry the CSRF token. A read must not come
 /// from another site either: a browser sends the cookie only from pages of the same site, but an
 /// older browser may not know the attribute.
-pub(crate) async fn authenticate(control: &Control, parts: &Parts) -> Result<Option<Session>, Error> {
-    let session = authenticate_page(control, parts).await?;
+pub(crate) async fn authenticate(
+    control: &Control,
+    parts: &Parts,
+    public_url: Option<&str>,
+) -> Result<Option<Session>, Error> {
+    let session = authenticate_page(control, parts, public_url).await?;
     if let Some(session) = &session
         && !parts.method.is_safe()
     {
@@ -117,9 +121,13 @@ pub(crate) async fn authenticate(control: &Control, parts: &Parts) -> Result<Opt
 
 /// Authenticates the request of a page that the server writes, whose form has the CSRF token: the
 /// caller checks it.
-async fn authenticate_page(control: &Control, parts: &Parts) -> Result<Option<Session>, Error> {
+async fn authenticate_page(
+    control: &Control,
+    parts: &Parts,
+    public_url: Option<&str>,
+) -> Result<Option<Session>, Error> {
     let Some(secret) = session_secret(&parts.headers) else { return Ok(None) };
-    check_same_origin(parts, None)?;
+    check_same_origin(parts, public_url)?;
     let session =
         control.authenticate_session(secret.as_bytes(), !is_background(parts), &address(parts)).await?;
     Ok(Some(session))
@@ -153,6 +161,11 @@ fn request_origin(parts: &Parts) -> RequestOrigin {
 }
 
 impl Console {
+    /// URL at which browsers reach the console; `None` if it is not configured.
+    fn public_url(&self) -> Option<&str> {
+        self.options.public_url.as_deref()
+    }
+
     /// Takes a sign-in from the rate of the client's address.
     fn take_sign_in(&self, from: &RequestOrigin) -> Result<(), ApiError> {
         self.rates.take(&from.address).map_err(ApiError::rate_limited)

@@ -1,6 +1,6 @@
 //! Refusal of requests that a page of another site makes a browser send.
 
-use axum::http::{HeaderMap, header, request::Parts, uri::Authority};
+use axum::http::{header, request::Parts, uri::Authority};
 use domain::{Error, Reason};
 
 /// Header in which a browser names the relation between the page and the called server.
@@ -19,7 +19,7 @@ pub(crate) fn check_same_origin(parts: &Parts, public_url: Option<&str>) -> Resu
     let is_same = match (text(FETCH_SITE), text(header::ORIGIN.as_str())) {
         (Some(site), _) => site == "same-origin" || (site == "none" && parts.method.is_safe()),
         (None, Some(origin)) => host_of(origin).is_some_and(|host| {
-            asked_host(headers, parts).is_some_and(|asked| asked == host)
+            asked_host(parts).is_some_and(|asked| asked == host)
                 || public_url.and_then(host_of).is_some_and(|public| public == host)
         }),
         (None, None) => !headers.contains_key(FETCH_SITE) && !headers.contains_key(header::ORIGIN),
@@ -41,8 +41,8 @@ pub(super) fn host_of(origin: &str) -> Option<String> {
 }
 
 /// Host of the request: `Host`, or the authority of HTTP/2.
-fn asked_host(headers: &HeaderMap, parts: &Parts) -> Option<String> {
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+pub(super) fn asked_host(parts: &Parts) -> Option<String> {
+    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
     host.or_else(|| parts.uri.authority().map(Authority::as_str)).map(str::to_ascii_lowercase)
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn create(
     parts: Parts,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    check_same_origin(&parts, console.options.public_url.as_deref())?;
+    check_same_origin(&parts, console.public_url())?;
     // Another content type could come from a form of another site.
     let is_json =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
@@ -90,7 +90,7 @@ pub(super) async fn create(
 
 /// Describes the session of the cookie.
 pub(super) async fn show(State(console): State<Shared>, parts: Parts) -> Result<Response, ApiError> {
-    match authenticate(&console.control, &parts).await? {
+    match authenticate(&console.control, &parts, console.public_url()).await? {
         Some(session) => Ok(shown(session, console.control.now()).into_response()),
         None => Err(Error::new(Reason::CredentialRequired, "no session; sign in").into()),
     }
@@ -111,7 +111,7 @@ pub(super) async fn delete(
             return Err(Error::invalid("everywhere", message).into());
         }
     };
-    let ended = match authenticate(&console.control, &parts).await {
+    let ended = match authenticate(&console.control, &parts, console.public_url()).await {
         Ok(session) => session,
         Err(error) if error.reason == Reason::SessionExpired => None,
         Err(error) => return Err(error.into()),

@@ -3,11 +3,7 @@
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{self, HOST},
-        request::Parts,
-    },
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use control::{RequestOrigin, SignedInPerson};
@@ -17,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     Console, IdentityProvider, Shared, cookie,
-    origin::host_of,
+    origin::{asked_host, host_of},
     page::leads_to,
     pending::{Pending, return_view},
     request_origin, session_secret,
@@ -122,10 +118,10 @@ impl Console {
     /// Address of the sign-in at the public host, if the browser asks another host: the provider
     /// returns to the public one, and a cookie of another host would be missing there. `canonical`
     /// marks the second request, because a proxy may change the host of every request.
-    fn canonical(&self, provider: &str, query: &str, headers: &HeaderMap) -> Option<String> {
-        let public_url = self.options.public_url.as_deref()?;
-        let asked = headers.get(HOST).and_then(|value| value.to_str().ok())?;
-        let is_public = host_of(public_url).is_some_and(|host| host == asked.to_ascii_lowercase());
+    fn canonical(&self, provider: &str, query: &str, parts: &Parts) -> Option<String> {
+        let public_url = self.public_url()?;
+        let asked = asked_host(parts)?;
+        let is_public = host_of(public_url).is_some_and(|host| host == asked);
         if is_public || parameter(query, "canonical").is_some() {
             return None;
         }
@@ -153,7 +149,7 @@ pub(super) async fn begin(
 ) -> Result<Response, ApiError> {
     let (provider, query) = (console.provider(&name)?, bounded(query));
     console.take_sign_in(&request_origin(&parts))?;
-    if let Some(canonical) = console.canonical(&name, &query, &parts.headers) {
+    if let Some(canonical) = console.canonical(&name, &query, &parts) {
         return Ok(redirect(&canonical));
     }
     let now = console.control.now();

@@ -48,6 +48,8 @@ pub(crate) struct Gate {
     pub(crate) body_timeout: Duration,
     /// Accepts the cookies of console sessions.
     pub(crate) has_sessions: bool,
+    /// URL at which browsers reach the console; `None` if it is not configured.
+    pub(crate) public_url: Option<String>,
 }
 
 /// Passes an authorized request to its handler, with its [`Caller`] as an extension. Audits
@@ -220,7 +222,7 @@ impl Gate {
         };
         let Some(header) = parts.headers.get(AUTHORIZATION) else {
             let session = match self.has_sessions {
-                true => console::authenticate(&self.control, parts).await?,
+                true => console::authenticate(&self.control, parts, self.public_url.as_deref()).await?,
                 false => None,
             };
             return Ok((caller(session.ok_or_else(unsigned)?.identity, parts), None));

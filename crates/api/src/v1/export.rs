@@ -19,6 +19,7 @@ use domain::{
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -119,7 +120,7 @@ struct Export<P> {
     form: Form,
     columns: Columns,
     rows: u64,
-    _permit: StreamPermit,
+    _permits: (OwnedSemaphorePermit, StreamPermit),
 }
 
 impl<P: Pages> Export<P> {
@@ -168,8 +169,9 @@ async fn answer<P: Pages>(
     pages: P,
 ) -> Result<Response, ApiError> {
     let form = query.format;
-    let permit = control.open_stream(caller.project_id())?;
-    let mut export = Export { pages, form, columns, rows: 0, _permit: permit };
+    // A reader that stops to read keeps its places.
+    let permits = (control.open_export(caller)?, control.open_stream(caller.project_id())?);
+    let mut export = Export { pages, form, columns, rows: 0, _permits: permits };
     let first = export.pages.next().await?;
     let is_over = first.is_empty();
     let mut head = match form {

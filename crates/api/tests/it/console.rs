@@ -402,6 +402,23 @@ async fn switched_off_console_has_no_pages_and_no_sessions() {
 }
 
 #[tokio::test]
+async fn public_url_names_the_origin_behind_a_proxy() {
+    let harness = Harness::new().await;
+    let browser = sign_in(&harness, &json!({"token": TOKEN})).await;
+    let console =
+        api::ConsoleOptions { public_url: Some("https://public.example".into()), ..Default::default() };
+    let options = api::Options { console: Some(console), ..api::Options::default() };
+    let router = api::router(harness.control.clone(), &options);
+    let status = async |origin: &str| {
+        let headers = [("cookie", browser.cookie.as_str()), ("origin", origin)];
+        let request = request(Method::GET, SCRIPTS, &headers, None);
+        tower::ServiceExt::oneshot(router.clone(), request).await.map(|response| response.status()).unwrap()
+    };
+    assert_eq!(status("https://public.example").await, StatusCode::OK);
+    assert_eq!(status("https://evil.example").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn command_line_gets_a_token_that_ends_with_the_session() {
     use sha2::{Digest as _, Sha256};
     let harness = Harness::new().await;

@@ -92,6 +92,8 @@ async fn person_gets_no_other_credentials() {
     sign_in(&harness, &person(PERSON, Some(&["reader"]))).await.unwrap();
     assert!(harness.control.create_token(actor, PERSON, None).await.is_err());
     assert!(harness.control.create_key(actor, PERSON, None).await.is_err());
+    let link = harness.control.create_sign_in_code(&project_id, PERSON).await.unwrap_err();
+    assert_eq!(link.reason, Reason::FieldInvalid);
     let certificate = harness.control.authenticate_certificate("project-1", PERSON, "1").await.unwrap_err();
     assert_eq!(certificate.reason, Reason::CredentialUnknown);
     harness.control.put_principal(actor, PERSON, &[]).await.expect("an administrator may cut a person off");

@@ -37,6 +37,28 @@ fn column(csv: &str, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn caller_has_few_exports_in_progress() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let begin = async || {
+        let request = Request::builder()
+            .uri("/v1/projects/project-1/exports/desktops")
+            .header("X-Auth-Token", TOKEN)
+            .body(Body::empty())
+            .unwrap();
+        harness.router.clone().oneshot(request).await.unwrap()
+    };
+    let mut unread = Vec::new();
+    for _ in 0..domain::limits::MAX_EXPORTS_PER_CALLER {
+        unread.push(begin().await);
+        assert_eq!(unread.last().unwrap().status(), 200);
+    }
+    assert_eq!(begin().await.status(), 429);
+    unread.pop();
+    assert_eq!(begin().await.status(), 200);
+}
+
+#[tokio::test]
 async fn records_are_exported_as_their_list_filters_them() {
     let harness = Harness::new().await;
     harness.desktops(3).await;

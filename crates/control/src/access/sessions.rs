@@ -406,6 +406,11 @@ impl Control {
 
     /// Creates a one-time code with which a browser signs in as a principal within ten minutes. For
     /// commands on the database.
+    ///
+    /// # Errors
+    ///
+    /// `FieldInvalid` for a person of an identity provider, whose rights are those of the groups at
+    /// the last sign-in there.
     pub async fn create_sign_in_code(
         &self,
         project_id: &ProjectId,
@@ -414,6 +419,13 @@ impl Control {
         let code = random(TOKEN_CHARS);
         let mut tx = self.store.begin().await?;
         suspend_project(&mut tx, project_id).await?;
+        if person::is_person(principal) {
+            let message = format!(
+                "{principal} is a person of an identity provider, who signs in there: create the link for another \
+                 principal"
+            );
+            return Err(Error::invalid("principal", message));
+        }
         check_exists(&mut tx, project_id, principal).await?;
         let holder = CodeHolder { project_id: project_id.clone(), principal: principal.to_owned() };
         let expires_at = self.environment.now() + SIGN_IN_CODE_LASTS;
