@@ -204,7 +204,7 @@ async fn continued_order_is_never_given_back_as_late() {
     let waits = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
     rig.orders.accept(order(2, &[&waits])).await;
     // It waits for the running order, until after its deadline.
-    let deliver_by_unix_ms = rig.clock.now().timestamp_millis() + 300;
+    let deliver_by_unix_ms = rig.clock.now().timestamp_millis() + 1_000;
     rig.orders.accept(Order { deliver_by_unix_ms, max_running: Some(1), ..task() }).await;
     rig.orders.accept(Order { deliver_by_unix_ms, ..order(3, &["exit 0"]) }).await;
     let given_back = async {
