@@ -65,13 +65,16 @@ impl Queue {
     }
 
     /// Waits until the deadline of a queued order passes, by the time of `now_ms`, and removes all
-    /// orders: the control plane keeps their sequence and sends them again. Cancel-safe.
+    /// orders that no agent has begun: the control plane keeps their sequence and sends them again.
+    /// Begun orders stay, because an order that is given back has certainly not started.
+    /// Cancel-safe.
     pub(super) async fn overdue(&self, now_ms: impl Fn() -> i64) -> Vec<Accepted> {
         loop {
-            let first = self.waiting().iter().filter_map(Accepted::deadline_ms).min();
+            let is_new = |order: &&Accepted| order.recovered.is_none();
+            let first = self.waiting().iter().filter(is_new).filter_map(Accepted::deadline_ms).min();
             let now = now_ms();
             let pause = match first {
-                Some(first) if first < now => return self.waiting().drain(..).collect(),
+                Some(first) if first < now => return Vec::from(remove_new(&mut self.waiting())),
                 Some(first) => {
                     let ms = u64::try_from(first.saturating_sub(now)).unwrap_or_default();
                     // Waits in steps, because the clock may be adjusted.
@@ -87,8 +90,7 @@ impl Queue {
     pub(super) fn close(&self) -> Vec<Accepted> {
         let mut waiting = self.waiting();
         self.is_closed.store(true, Ordering::Relaxed);
-        let (begun, others) = waiting.drain(..).partition(|order| order.recovered.is_some());
-        *waiting = begun;
+        let others = remove_new(&mut waiting);
         drop(waiting);
         self.arrived.notify_one();
         Vec::from(others)
@@ -124,4 +126,11 @@ impl Queue {
         let place = waiting.iter().position(wanted)?;
         waiting.remove(place)
     }
+}
+
+/// Removes the orders that no agent has begun.
+fn remove_new(waiting: &mut VecDeque<Accepted>) -> VecDeque<Accepted> {
+    let (begun, others) = waiting.drain(..).partition(|order| order.recovered.is_some());
+    *waiting = begun;
+    others
 }

@@ -192,6 +192,43 @@ async fn halted_task_continues_nothing_after_the_reboot() {
 }
 
 #[tokio::test]
+async fn continued_order_is_never_given_back_as_late() {
+    let mut machine = Machine::new();
+    let rig = machine.rig(tempfile::tempdir().unwrap());
+    let task = || reboots(order(1, &["exit 42", "exit 0"]), "", &[42]);
+    rig.run(task()).await;
+    rig.orders.acked(key(1), 1).await;
+    machine.goes_down().await;
+    let rig = machine.rebooted(rig).await;
+    let gate = machine.dir.path().join("gate");
+    let waits = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
+    rig.orders.accept(order(2, &[&waits])).await;
+    // It waits for the running order, until after its deadline.
+    let deliver_by_unix_ms = rig.clock.now().timestamp_millis() + 1_000;
+    rig.orders.accept(Order { deliver_by_unix_ms, max_running: Some(1), ..task() }).await;
+    rig.orders.accept(Order { deliver_by_unix_ms, ..order(3, &["exit 0"]) }).await;
+    let given_back = async {
+        loop {
+            let returns = rig.orders.take_returns();
+            if !returns.is_empty() {
+                return returns;
+            }
+            rig.orders.finished().await;
+        }
+    };
+    let late = "the delivery deadline passed before it could start";
+    assert_eq!(timeout(SOON, given_back).await.unwrap(), [returned(3, late, false)]);
+    fs::write(gate, "").unwrap();
+    let both = async {
+        while rig.orders.result(key(1)).await.is_none_or(|result| result.scripts.len() < 2) {
+            rig.orders.finished().await;
+        }
+    };
+    timeout(SOON, both).await.unwrap();
+    assert_eq!(outcomes(&rig.result(1).await), ["SUCCESS", "SUCCESS"]);
+}
+
+#[tokio::test]
 async fn agent_killed_before_the_reboot_does_it_at_its_next_start() {
     let mut machine = Machine::new();
     machine.set("users", "ada\n");

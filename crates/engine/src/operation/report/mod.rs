@@ -5,7 +5,10 @@ mod fence;
 mod parts;
 mod take_back;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
 use domain::{
     Timestamp,
@@ -202,8 +205,10 @@ fn fit<F: Faults>(
     rollout: &Rollout<F>,
     targets: &Targets,
     claims: &Claims,
-    results: Vec<ReportedTarget>,
+    mut results: Vec<ReportedTarget>,
 ) -> (Vec<ReportedTarget>, Vec<Refusal>) {
+    // A repeated result before a reboot must not hide that of all scripts.
+    results.sort_by_key(|result| Reverse(result.scripts.len()));
     let mut seen = HashSet::new();
     let (mut fitting, mut refused) = (Vec::new(), Vec::new());
     for result in results {

@@ -39,7 +39,10 @@ pub(super) fn take_back<F: Faults>(
         let taken = taken.into_iter().filter(unended).collect::<Vec<_>>();
         let (mut maybe, mut never): (Vec<Member>, Vec<Member>) =
             taken.into_iter().partition(|Member { ordinal, .. }| {
-                (batch.terms.maybe_delivered || handed.contains(ordinal)) && !given_back.contains(ordinal)
+                // A target that continues after a reboot has started, also if it is given back.
+                targets.get(ordinal).is_some_and(|target| target.is_resumed)
+                    || (batch.terms.maybe_delivered || handed.contains(ordinal))
+                        && !given_back.contains(ordinal)
             });
         for (maybe_delivered, members) in [(false, &mut never), (true, &mut maybe)] {
             let terms = BatchTerms { maybe_delivered, ..batch.terms };
