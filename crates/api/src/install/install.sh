@@ -540,7 +540,12 @@ uninstall_agent() {
         if [ -z "$root" ] && has dpkg-query && dpkg-query -W graywave-agent >/dev/null 2>&1; then
             dpkg --purge graywave-agent </dev/null || :
         fi
-        rm -rf "$data_dir"
+        # A file system that a script mounted there is not deleted. The rm of BusyBox has no such option.
+        if rm --help 2>&1 | grep -q one-file-system; then
+            rm -rf --one-file-system "$data_dir"
+        else
+            rm -rf "$data_dir"
+        fi
         rm -f "$env_file" "$ca_file" "$kept_token"
         rmdir "$etc" 2>/dev/null || :
         say 'the agent, its settings, its identity and its results are removed;' \
