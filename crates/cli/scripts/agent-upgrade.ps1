@@ -61,6 +61,9 @@ if (-not ($running -and $running.State -eq 'Running')) {
     if (Test-Path $state) { Remove-Item -Recurse -Force $state }
     New-Item -ItemType Directory -Path $state | Out-Null
     & icacls.exe $state /inheritance:r /grant '*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F' | Out-Null
+    if ($LASTEXITCODE -ne 0) { Stop-With 70 "protecting $state failed: icacls ended with $LASTEXITCODE" }
+    # A file that another user made before the protection stays under the control of that user.
+    if (Get-ChildItem -LiteralPath $state -Force) { Stop-With 70 "another user wrote into ${state}: try again" }
     $package = Join-Path $state 'graywave-agent.msi'
     try {
         if ($msi.StartsWith('https://')) {

@@ -92,18 +92,24 @@ runs_installed_program() {
 
 # ---- installer: runs detached, writes $state/log and, as its last act, $state/result ----------
 
+# Prints the seconds since the boot, which a corrected clock does not change.
+uptime_seconds() {
+    read -r up _ </proc/uptime
+    printf '%s\n' "${up%%.*}"
+}
+
 # Runs a package manager again while another one has its lock: old versions do not wait.
 with_lock() {
-    waited=0
+    first_try=$(uptime_seconds)
     while :; do
         "$@" >"$state/output" 2>&1 </dev/null
         code=$?
         cat "$state/output"
         is_locked "$code" || return "$code"
-        [ "$waited" -lt "$lock_seconds" ] || return $locked
+        # New versions of apt wait by themselves, so count seconds and not tries.
+        [ $(($(uptime_seconds) - first_try)) -lt "$lock_seconds" ] || return $locked
         say "another package manager has the lock; trying again in 5 seconds"
         sleep 5
-        waited=$((waited + 5))
     done
 }
 
@@ -313,7 +319,7 @@ if ! is_installing; then
     mkdir -p "$state" || fail $failed "cannot create $state"
     rm -f "$state/result" "$state/log" "$state/pid"
     printf '%s\n' "$version" >"$state/version"
-    cp "$0" "$state/upgrade.sh"
+    cp "$0" "$state/upgrade.sh" || fail $failed "cannot write $state/upgrade.sh"
     export GRAYWAVE_PARAM_VERSION="$version" GRAYWAVE_PARAM_PACKAGE="$package"
     if has_systemd; then
         # A unit of its own is outside of the agent's cgroup and of its sandbox.

@@ -50,7 +50,8 @@ function Get-Download([string] $Url, [string] $File) {
 function Test-Ca([string] $File) {
     $accepted = $CaSha256 -split ' '
     if ($CaFingerprint.Count -gt 0) {
-        $accepted = $CaFingerprint | ForEach-Object { ($_ -replace ':', '').ToLowerInvariant() }
+        # powershell -File gives a list as one text.
+        $accepted = $CaFingerprint -split '[, ]+' | ForEach-Object { ($_ -replace ':', '').ToLowerInvariant() }
     }
     $pattern = '(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----'
     $found = [regex]::Matches([System.IO.File]::ReadAllText($File), $pattern)
@@ -77,7 +78,8 @@ function Get-Artefact([string] $Directory) {
         }
     }
     if ($Version) { $listed = $listed | Where-Object Version -EQ $Version }
-    $chosen = $listed | Sort-Object -Property 'Numbers', 'Version' | Select-Object -Last 1
+    # A pre-release is older than its release.
+    $chosen = $listed | Sort-Object -Property 'Numbers', { $_.Version -notmatch '[-~]' }, 'Version' | Select-Object -Last 1
     if (-not $chosen) { throw "$ArtefactsUrl lists no agent $Version for Windows" }
     Write-Host "graywave: downloading $($chosen.Name)"
     $file = Join-Path $Directory $chosen.Name

@@ -216,6 +216,8 @@ check_ca() {
 # Sets `artefact` to the newest listed file of a pattern; empty without one.
 find_artefact() {
     artefact=''
+    # Packages write a pre-release after a tilde.
+    spelling=$(printf '%s' "$version" | sed 's/-/~/')
     while read -r _ name; do
         name=${name#\*}
         # shellcheck disable=SC2254 # The argument is a pattern.
@@ -223,11 +225,13 @@ find_artefact() {
             $1) ;;
             *) continue ;;
         esac
-        case $name in *[_-]"$version"[_-]* | "$name$version") artefact="$artefact$name
+        case $name in *[_-]"$version"[_-]* | *[_-]"$spelling"[_-]* | "$name$version") artefact="$artefact$name
 " ;; esac
     done <"$work/SHA256SUMS"
-    # A pre-release (~ in packages) is older than its release.
-    artefact=$(printf '%s' "$artefact" | sort -V 2>/dev/null | tail -n 1)
+    # A pre-release (~ in packages, - in tarballs) is older than its release: -rc precedes -x86_64,
+    # and -zz64 stands for -aarch64.
+    artefact=$(printf '%s' "$artefact" | sed 's/-aarch64/-zz64/' | sort -V 2>/dev/null | tail -n 1 |
+        sed 's/-zz64/-aarch64/')
 }
 
 choose_artefact() {
@@ -540,7 +544,12 @@ uninstall_agent() {
         if [ -z "$root" ] && has dpkg-query && dpkg-query -W graywave-agent >/dev/null 2>&1; then
             dpkg --purge graywave-agent </dev/null || :
         fi
-        rm -rf "$data_dir"
+        # A file system that a script mounted there is not deleted. The rm of BusyBox has no such option.
+        if rm --help 2>&1 | grep -q one-file-system; then
+            rm -rf --one-file-system "$data_dir"
+        else
+            rm -rf "$data_dir"
+        fi
         rm -f "$env_file" "$ca_file" "$kept_token"
         rmdir "$etc" 2>/dev/null || :
         say 'the agent, its settings, its identity and its results are removed;' \

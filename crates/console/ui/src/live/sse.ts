@@ -8,7 +8,7 @@ export interface Frame {
 
 const MAX_LINE = 4 * 1024 * 1024;
 
-/** Splits the text of an event stream into messages, whatever the parts in which it arrives. */
+/** Splits the text of an event stream into messages, in any number of parts. */
 export class SseParser {
   private rest = '';
   private event = '';
