@@ -4,6 +4,27 @@
  */
 
 export interface paths {
+    "/v1/projects/{project_id}/access/allowed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask which actions the caller, or another principal, may perform on resources.
+         * @description Answers from the policies alone: a resource need not exist. A caller may always ask about
+         *     itself.
+         */
+        post: operations["CheckAccess"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project_id}/access/enrolment-tokens": {
         parameters: {
             query?: never;
@@ -227,6 +248,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project_id}/attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what waits for a person, and how close the running tasks are to a halt.
+         * @description Requires the action `workspace:scripts:listTasks`.
+         */
+        get: operations["GetAttention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project_id}/audit": {
         parameters: {
             query?: never;
@@ -360,6 +401,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch the project: states and events of tasks, changes of maps, and connected desktops.
+         * @description One stream is enough for a browser, which opens few connections to a server. A group of frames
+         *     ends with a frame that has an id; after a reconnect with `Last-Event-ID`, the stream goes on
+         *     behind that group. After `reset`, load lists and maps again. The stream ends with `bye` after
+         *     ten minutes, or when the server stops.
+         *
+         *     Requires the action `graywave:tasks:get`.
+         */
+        get: operations["WatchProject"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project_id}/executions": {
         parameters: {
             query?: never;
@@ -370,7 +436,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Run scripts or a command on named desktops.
+         * Run scripts or a command on named desktops, on those of a pool, or on those with a tag.
          * @description Requires the action `workspace:scripts:execute`.
          */
         post: operations["CreateExecution"];
@@ -394,6 +460,26 @@ export interface paths {
          * @description Requires the action `workspace:scripts:execute`.
          */
         post: operations["PreviewExecution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project_id}/exports/desktops": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export desktops by id. Retired desktops are included only on request.
+         * @description Requires the action `workspace:desktops:listDetail`.
+         */
+        get: operations["ExportDesktops"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -669,6 +755,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project_id}/tasks/{task_id}/exports/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export a task's records in plan order, without outputs.
+         * @description Requires the action `workspace:scripts:listRecords`.
+         */
+        get: operations["ExportRecords"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project_id}/tasks/{task_id}/exports/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export a task's targets in plan order.
+         * @description Requires the action `graywave:tasks:get`.
+         */
+        get: operations["ExportTargets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project_id}/tasks/{task_id}/failures": {
         parameters: {
             query?: never;
@@ -701,6 +827,30 @@ export interface paths {
          * @description Requires the action `workspace:scripts:getRecordDetail`.
          */
         get: operations["ListFailureMembers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project_id}/tasks/{task_id}/map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the state of every desktop of a task: one byte each, in the order of the plan.
+         * @description 0 PENDING, 1 DEFERRED, 2 IN_FLIGHT, 16 SUCCESS, 17 FAILED, 18 TIMEOUT, 19 UNDELIVERED,
+         *     20 REJECTED, 21 UNKNOWN, 22 STOPPED, 23 SKIPPED. The event stream of the project carries the
+         *     changes after `X-Graywave-Map-Version`.
+         *
+         *     Requires the action `graywave:tasks:get`.
+         */
+        get: operations["GetTaskMap"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1170,6 +1320,23 @@ export interface components {
             /** @description Task id, 32 hex digits. */
             task_id: string;
         };
+        /** @description Answers in the order of the questions. */
+        AccessAnswers: {
+            /** @description Names of its policies. */
+            policies: string[];
+            principal: string;
+            results: components["schemas"]["NativeAccessAnswer"][];
+        };
+        /** @description Questions about the rights of one principal. */
+        AccessQuestions: {
+            /** @description At most 500 resources, and at most 10,000 pairs of resource and action. */
+            checks: components["schemas"]["NativeAccessCheck"][];
+            /**
+             * @description Principal of the project; the caller if omitted. Another principal needs the action
+             *     `graywave:policies:list`.
+             */
+            principal?: string | null;
+        };
         /** @description What the approver reviewed. Everything that is given must match the task. */
         Approval: {
             /**
@@ -1195,6 +1362,13 @@ export interface components {
             before_waves: number[] | null;
             /** @description The principal that submitted the task may not approve its waves. */
             distinct_approver?: boolean | null;
+        };
+        /** @description Freeze of the project. */
+        AttentionFreeze: {
+            by: string;
+            reason: string;
+            /** Format: date-time */
+            time: string;
         };
         /** @description One page of the audit. */
         Audit: {
@@ -1263,6 +1437,11 @@ export interface components {
              * @description Maximum number of targets in flight; if `null` or omitted, only the waves limit the number.
              */
             max_concurrency?: number | null;
+        };
+        /** @description Number of connected desktops. */
+        ConnectedDesktops: {
+            /** Format: int64 */
+            connected: number;
         };
         /** @description Content and metadata of a new script. */
         CreateScript: {
@@ -1434,6 +1613,8 @@ export interface components {
             parameters?: {
                 [key: string]: string;
             } | null;
+            /** @description Action on each desktop after its last script: `STOP` or `REBOOT`. */
+            post_finish?: string | null;
             /** @description Ids of the target desktops. */
             resource_ids: string[];
             /** @description Resource type. Only `DESKTOP` is supported. */
@@ -1505,6 +1686,8 @@ export interface components {
             /** @description Token of the next page; `null` on the last page. */
             next_page_token?: string | null;
         };
+        /** @description Data of a frame, as JSON text. */
+        FrameData: string | components["schemas"]["TaskSummary"] | components["schemas"]["ProjectEvent"] | components["schemas"]["MapDelta"] | components["schemas"]["ConnectedDesktops"] | components["schemas"]["StreamNotice"];
         /** @description Freeze state of the project. */
         Freeze: {
             /** Format: date-time */
@@ -1556,6 +1739,8 @@ export interface components {
              * @description Number of failed desktops in the gray wave that halts the rollout; less than `gray_count`.
              */
             gray_fail_threshold?: number | null;
+            /** @description Action on each desktop after its last script: `STOP` or `REBOOT`. */
+            post_finish?: string | null;
             rollout?: components["schemas"]["Rollout"] | null;
             /**
              * @description Ids of scripts, run in this order. The first script that does not succeed ends the run on
@@ -1658,6 +1843,54 @@ export interface components {
         ListedToken: components["schemas"]["ValidityPeriod"] & {
             token_id: string;
         };
+        /** @description Number of targets by outcome. */
+        LiveTally: {
+            /** Format: int32 */
+            failed: number;
+            /** Format: int32 */
+            not_returned: number;
+            /** Format: int32 */
+            rejected: number;
+            /** Format: int32 */
+            skipped: number;
+            /** Format: int32 */
+            stopped: number;
+            /** Format: int32 */
+            success: number;
+            /** Format: int32 */
+            timeout: number;
+            /** Format: int32 */
+            undelivered: number;
+            /** Format: int32 */
+            unknown: number;
+        };
+        /** @description Change of a task's map. */
+        MapDelta: {
+            /** @description The latest code of each changed target; absent with `reset`. */
+            changes?: components["schemas"]["MapRuns"][] | null;
+            /** @description Present and `true` if the client has to read the map again. */
+            reset?: boolean;
+            task_id: string;
+            /**
+             * Format: int64
+             * @description Version of the map with the change. A client ignores a change that is not newer than its
+             *     map.
+             */
+            version: number;
+        };
+        /** @description Targets with one code. */
+        MapRuns: {
+            /**
+             * Format: int32
+             * @description Code as in the map.
+             */
+            code: number;
+            /** @description First and last ordinal of each run, ascending. */
+            ranges: [
+                number,
+                number
+            ][];
+        };
         /**
          * @description Treatment of running scripts.
          * @enum {string}
@@ -1670,10 +1903,88 @@ export interface components {
             /** @description Whether this is a ready policy. Ready policies always exist and cannot be changed. */
             ready: boolean;
         };
+        /** @description Answer about one resource. */
+        NativeAccessAnswer: {
+            allowed: string[];
+            denied: components["schemas"]["NativeDenial"][];
+            resource: string;
+        };
+        /** @description Actions on one resource. */
+        NativeAccessCheck: {
+            /** @description Actions, such as `graywave:tasks:pause`; every action if omitted or empty. */
+            actions?: string[];
+            /**
+             * @description `task:ID`, `script:ID`, `desktop:ID`, `desktopPool:ID`, `user:NAME`, `command`, or `*` for
+             *     the project. An id `*` stands for all resources of the kind.
+             * @example task:01990f0c2f3a7c9d8e5b6a7c8d9e0f1a
+             */
+            resource: string;
+        };
+        /** @description Tasks that wait for a person, and tasks that run. */
+        NativeAttention: {
+            counts: components["schemas"]["NativeCounts"];
+            frozen?: components["schemas"]["AttentionFreeze"] | null;
+            /** @description Reasons for which tasks wait, the most urgent first; at most 200. */
+            items: components["schemas"]["NativeAttentionItem"][];
+            /** @description Tasks that have not ended, the one with the fewest failures left first; at most 200. */
+            running: components["schemas"]["TaskSummary"][];
+            /** Format: date-time */
+            time: string;
+            /** @description Whether a list is cut at its limit. */
+            truncated: boolean;
+        };
+        /** @description A reason for which a task waits for a person. */
+        NativeAttentionItem: {
+            /** @description HALTED, HOLDING, APPROVAL, STRAGGLERS, FROZEN or PAUSED. */
+            kind: string;
+            sentence: string;
+            /** Format: date-time */
+            since?: string | null;
+            /**
+             * Format: int32
+             * @description Number of desktops concerned; `null` if the whole task is.
+             */
+            targets?: number | null;
+            task: components["schemas"]["TaskSummary"];
+            /**
+             * Format: date-time
+             * @description Time at which the task stops without a person; `null` if it does not.
+             */
+            until?: string | null;
+            /**
+             * Format: int32
+             * @description The wave that waits; `null` if the whole task does.
+             */
+            wave?: number | null;
+        };
         /** @description The command of a task. */
         NativeCommand: {
             command_type: components["schemas"]["ScriptType"];
             content: string;
+        };
+        /** @description Number of tasks by reason; of `stragglers`, the number of targets. */
+        NativeCounts: {
+            /** Format: int32 */
+            approval: number;
+            /** Format: int32 */
+            frozen: number;
+            /** Format: int32 */
+            halted: number;
+            /** Format: int32 */
+            holding: number;
+            /** Format: int32 */
+            paused: number;
+            /** Format: int32 */
+            running: number;
+            /** Format: int32 */
+            stragglers: number;
+        };
+        /** @description An action that the principal may not perform. */
+        NativeDenial: {
+            action: string;
+            message: string;
+            /** @description NO_POLICY_ALLOWS, POLICY_DENIES or FULL_ACCESS_REQUIRED. */
+            reason: string;
         };
         /** @description A desktop: properties reported by its agent and settings made by operators. */
         NativeDesktop: {
@@ -1746,6 +2057,56 @@ export interface components {
             /** Format: int32 */
             wave?: number | null;
         };
+        /**
+         * @description Scripts or a command, and the desktops that run them. Exactly one of `script_ids` and `command`
+         *     is required, and exactly one of `resource_ids`, `desktop_pool_id` and `desktop_tag`, unless
+         *     `resource_ids` names desktops of the pool.
+         */
+        NativeExecution: {
+            /** @description Command line to run instead of scripts. */
+            command?: string | null;
+            command_type?: components["schemas"]["ScriptType"] | null;
+            /** @description Pool whose desktops run the task. */
+            desktop_pool_id?: string | null;
+            /** @description Tag of the desktops: `k=v`, or `k=v,k2=v2` for desktops with all of these tags. */
+            desktop_tag?: string | null;
+            /**
+             * Format: int64
+             * @description Time limit of each script in minutes; 0 means the configured default.
+             */
+            execution_timeout?: number | null;
+            /**
+             * Format: int64
+             * @description Number of desktops in the gray wave; 0 means no gray wave.
+             */
+            gray_count?: number | null;
+            /**
+             * Format: int64
+             * @description Number of failed desktops in the gray wave that halts the rollout; less than `gray_count`.
+             */
+            gray_fail_threshold?: number | null;
+            /** @description Desktops of the gray wave. `gray_count` takes precedence over the length of this list. */
+            gray_resource_ids?: string[] | null;
+            /**
+             * @description Values of parameters that the scripts declare. A script gets each value as the environment
+             *     variable `GRAYWAVE_PARAM_NAME`, in capitals.
+             */
+            parameters?: {
+                [key: string]: string;
+            } | null;
+            /** @description Action on each desktop after its last script: `STOP` or `REBOOT`. */
+            post_finish?: string | null;
+            /** @description Ids of the target desktops; with `desktop_pool_id`, those of the pool, default all. */
+            resource_ids?: string[] | null;
+            /** @description Resource type. Only `DESKTOP` is supported. */
+            resource_type?: string | null;
+            rollout?: components["schemas"]["Rollout"] | null;
+            /**
+             * @description Ids of scripts, run in this order. The first script that does not succeed ends the run on
+             *     its desktop.
+             */
+            script_ids?: string[] | null;
+        };
         /** @description Result of a script that arrived after its deadline. */
         NativeLateResult: {
             /** Format: date-time */
@@ -1774,6 +2135,43 @@ export interface components {
             survived_kill: boolean;
             /** @description Name of its user, or the number of a user without a name. */
             user: string;
+        };
+        /** @description Distance of a rollout from its halt. */
+        NativeMargin: {
+            /**
+             * Format: int32
+             * @description Targets without a result that may still fail although nothing more is admitted.
+             */
+            at_risk: number;
+            /**
+             * Format: int32
+             * @description Failures so far that count against it.
+             */
+            failed: number;
+            /**
+             * Format: int32
+             * @description Failures that are missing until the halt.
+             */
+            left?: number | null;
+            /** @description The nearest threshold: WAVE or TASK; `null` without a threshold. */
+            scope?: string | null;
+            sentence: string;
+            /**
+             * Format: int32
+             * @description Failures at which the rollout halts, if all next results are failures.
+             */
+            threshold?: number | null;
+            /** @description The threshold as the request gave it, such as `4` or `2.5%/50`. */
+            threshold_text?: string | null;
+            /** @description Whether too few targets are left to reach the threshold. */
+            unreachable: boolean;
+            /** @description Verdict of the gate on the current wave: PROCEED, HOLD or HALT. */
+            verdict: string;
+            /**
+             * Format: int32
+             * @description Failures at most, those so far included, until the rollout halts or the wave ends.
+             */
+            worst_case: number;
         };
         /** @description A part of the output of a record. */
         NativeOutput: {
@@ -1861,7 +2259,8 @@ export interface components {
             /** Format: int32 */
             ordinal: number;
             /**
-             * @description SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, STOPPED or SKIPPED; `null` until
+             * @description SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, NOT_RETURNED, STOPPED or SKIPPED;
+             *     `null` until
              *     the record ends.
              */
             outcome?: string | null;
@@ -1921,6 +2320,8 @@ export interface components {
         };
         /** @description A task with its settings, waves and counts. */
         NativeTask: {
+            /** @description Version with which the agent must be attached after the scripts; `null` for any. */
+            agent_version?: string | null;
             /**
              * Format: int32
              * @description Number of the attempt, from 1. A retry has the number of its original task plus one.
@@ -1944,7 +2345,10 @@ export interface components {
             end_time?: string | null;
             /** Format: int64 */
             execution_timeout_ms: number;
-            /** @description Exit codes whose weight differs from that of FAILED: `success`, `count`, `ignore` or `halt`. */
+            /**
+             * @description Exit codes whose weight differs from that of FAILED: `success`, `reboot`, `count`, `ignore`
+             *     or `halt`.
+             */
             exit_codes: {
                 [key: string]: string;
             };
@@ -1955,6 +2359,13 @@ export interface components {
             expire_time?: string | null;
             /** @description Failure threshold over all waves together, such as `20`, `2.5%` or `2.5%/50`. */
             fail_threshold?: string | null;
+            /**
+             * @description Treatment of a person who uses the desktop when it is to reboot or to be powered off:
+             *     `wait`,
+             *     `ask` or `force`.
+             */
+            if_user_active: string;
+            margin?: components["schemas"]["NativeMargin"] | null;
             /**
              * Format: int32
              * @description Maximum number of targets in flight.
@@ -1976,6 +2387,8 @@ export interface components {
             paused: boolean;
             /** @description SHA-256 of the plan: order of the targets and their waves. */
             plan_hash: string;
+            /** @description Action on each desktop after its last script: `stop` or `reboot`; `null` for none. */
+            post_finish?: string | null;
             /**
              * Format: double
              * @description Percentage of finished targets at which a wave closes while the remaining desktops are
@@ -1988,6 +2401,11 @@ export interface components {
             /** @description Ids of the tasks that retry this task or single records of it. */
             retried_by: string[];
             retry_of?: components["schemas"]["NativeRetryOf"] | null;
+            /**
+             * Format: int64
+             * @description Maximum time in seconds from the result to the return of the desktop.
+             */
+            return_timeout_seconds: number;
             /** @description User that runs the scripts; `null` for the one that the agents' configuration names. */
             run_as_user?: string | null;
             /** @description SHA-256 of the scripts or command of all targets. */
@@ -2226,6 +2644,8 @@ export interface components {
             /** Format: int32 */
             FAILED: number;
             /** Format: int32 */
+            NOT_RETURNED: number;
+            /** Format: int32 */
             REJECTED: number;
             /** Format: int32 */
             SKIPPED: number;
@@ -2395,6 +2815,22 @@ export interface components {
             waiting_for?: string | null;
             waves: components["schemas"]["NativeWave"][];
         };
+        /** @description An event of a task of the project. A client drops an event whose id it has. */
+        ProjectEvent: components["schemas"]["NativeEvent"] & {
+            task_id: string;
+        };
+        /** @description A frame of a project's event stream, described for the OpenAPI document. */
+        ProjectFrame: {
+            /**
+             * @description JSON: a `TaskSummary` of `task`, a `ProjectEvent` of `event`, a `MapDelta` of `map`, a
+             *     `ConnectedDesktops` of `desktops`, a `StreamNotice` of the others.
+             */
+            data: components["schemas"]["FrameData"];
+            /** @description `hello`, `task`, `event`, `map`, `desktops`, `heartbeat`, `reset` or `bye`. */
+            event: string;
+            /** @description Position to resume after; only in the last frame of a group. */
+            id?: string | null;
+        };
         /** @description A record. `output` is present only in the detail. */
         Record: {
             command_content?: string | null;
@@ -2413,7 +2849,7 @@ export interface components {
             resource_id: string;
             resource_name: string;
             resource_type: string;
-            /** @description Kind of the failure: EXIT_CODE, TIMEOUT, UNDELIVERED, REJECTED or UNKNOWN. */
+            /** @description Kind of the failure: EXIT_CODE, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN or NOT_RETURNED. */
             result_code?: string | null;
             script_id?: string | null;
             script_name?: string | null;
@@ -2485,6 +2921,11 @@ export interface components {
          *     absent. Without `waves`, the gray fields define the first wave. Unknown keys are refused.
          */
         Rollout: {
+            /**
+             * @description Version with which the agent must be attached after the scripts; otherwise the target ends
+             *     as NOT_RETURNED.
+             */
+            agent_version?: string | null;
             approval?: components["schemas"]["ApprovalRule"] | null;
             canary?: components["schemas"]["Canary"] | null;
             /** @description Treatment of processes that a script leaves behind: `keep` (default) or `kill`. */
@@ -2495,8 +2936,8 @@ export interface components {
              */
             delivery_timeout_seconds?: number | null;
             /**
-             * @description Weight of each exit code: `success`, `count`, `ignore` or `halt`. The keys are numbers of 32
-             *     bits other than 0, without leading zeros.
+             * @description Weight of each exit code: `success`, `reboot`, `count`, `ignore` or `halt`. The keys are
+             *     numbers of 32 bits other than 0, without leading zeros.
              */
             exit_codes?: {
                 [key: string]: string;
@@ -2507,6 +2948,11 @@ export interface components {
              */
             expires_at?: string | null;
             fail_threshold?: components["schemas"]["Threshold"] | null;
+            /**
+             * @description Treatment of a person who uses the desktop when it is to reboot or to be powered off: `wait`
+             *     (default), `ask` or `force`.
+             */
+            if_user_active?: string | null;
             /**
              * Format: int64
              * @description Maximum number of targets in flight.
@@ -2525,11 +2971,21 @@ export interface components {
                 [key: string]: string;
             } | null;
             /**
+             * @description Action on each desktop after its last script: `stop` or `reboot`. A desktop that reboots has
+             *     to return: its target ends when its agent is attached with another boot id.
+             */
+            post_finish?: string | null;
+            /**
              * Format: double
              * @description Percentage of finished targets at which a wave closes while the remaining desktops are
              *     offline. Does not apply to the last wave.
              */
             quorum_percent?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds from the result in which the desktop has to return; default 900.
+             */
+            return_timeout_seconds?: number | null;
             /**
              * @description User that runs the scripts on the desktops; default the one that the agent's configuration
              *     names. Requires the action `graywave:users:runAs` on `user:NAME`.
@@ -2668,6 +3124,24 @@ export interface components {
              */
             mode: components["schemas"]["Mode"];
         };
+        /** @description Notice about the stream itself. Only the fields of its event are present. */
+        StreamNotice: {
+            /**
+             * Format: int64
+             * @description Interval of the heartbeats, in `hello`.
+             */
+            heartbeat_seconds?: number | null;
+            /**
+             * @description POSITION_EXPIRED, TOO_MANY_CHANGES or DATABASE_RESTORED of `reset`; SERVER_STOPPING or
+             *     STREAM_LIMIT of `bye`.
+             */
+            reason?: string | null;
+            /**
+             * Format: date-time
+             * @description Time of `hello` and `heartbeat`.
+             */
+            time?: string | null;
+        };
         /** @description A submitted task, with warnings about its request. */
         SubmittedTask: components["schemas"]["NativeTask"] & {
             /** @description Facts that the author of the request probably did not mean; empty without any. */
@@ -2735,6 +3209,8 @@ export interface components {
             /** @description Ids of the first 1,000 desktops of the gray wave. */
             gray_resource_ids: string[];
             id: string;
+            /** @description Action on each desktop after its last script: STOP or REBOOT; absent for none. */
+            post_finish?: string | null;
             resource_group_id?: string | null;
             resource_group_type?: string | null;
             /**
@@ -2772,6 +3248,59 @@ export interface components {
             id: string;
             /** @description Name of the script at the revision that the task runs. */
             name: string;
+        };
+        /** @description State of a task with its waves. */
+        TaskSummary: {
+            /** Format: int32 */
+            attempt: number;
+            /** @description Whether the task runs a command. */
+            command: boolean;
+            /** Format: date-time */
+            create_time: string;
+            created_by: string;
+            /** Format: date-time */
+            end_time?: string | null;
+            /** @description Whether the project is frozen. */
+            frozen: boolean;
+            /**
+             * Format: int32
+             * @description Targets that may be running and have no outcome yet.
+             */
+            in_flight: number;
+            margin?: components["schemas"]["NativeMargin"] | null;
+            /**
+             * Format: int32
+             * @description Targets that no wave has admitted yet.
+             */
+            not_admitted: number;
+            paused: boolean;
+            /** @description Reason of a halt or stop. */
+            reason?: string | null;
+            /** Format: date-time */
+            start_time?: string | null;
+            /** @description WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED or STOPPED. */
+            status: string;
+            /** @description Ended targets by outcome. */
+            tally: components["schemas"]["LiveTally"];
+            /** Format: int32 */
+            target_count: number;
+            task_id: string;
+            /** @description Names of the scripts, or the first line of the command, at most 80 characters. */
+            title: string;
+            /**
+             * Format: int32
+             * @description Admitted targets that wait for their desktop to connect or for its window.
+             */
+            waiting: number;
+            /** @description Condition that the task waits for; `null` while the task makes progress. */
+            waiting_for?: string | null;
+            /**
+             * Format: int32
+             * @description First wave that is not closed; `null` if all are.
+             */
+            wave?: number | null;
+            wave_count: number;
+            waves: components["schemas"]["WaveSummary"][];
         };
         /**
          * @description Kind of work of a task.
@@ -2867,6 +3396,49 @@ export interface components {
             /** Format: int32 */
             records: number;
             /** Format: int32 */
+            wave: number;
+        };
+        /** @description A wave in a live view. */
+        WaveSummary: {
+            /** Format: int32 */
+            admitted: number;
+            /** Format: date-time */
+            close_time?: string | null;
+            fail_threshold?: string | null;
+            /**
+             * Format: int32
+             * @description Number of targets that count against the threshold.
+             */
+            failed: number;
+            /** Format: int32 */
+            finished: number;
+            /** Format: int32 */
+            first_ordinal: number;
+            /** @description APPROVAL or NO_EVIDENCE while the wave waits for an approval. */
+            hold?: string | null;
+            /** Format: date-time */
+            hold_end_time?: string | null;
+            /** Format: int32 */
+            in_flight: number;
+            needs_approval: boolean;
+            /** Format: date-time */
+            open_time?: string | null;
+            /** Format: int32 */
+            size: number;
+            /** Format: date-time */
+            soak_end_time?: string | null;
+            /** @description PENDING, OPEN, CLOSED, HALTED or STOPPED. */
+            status: string;
+            /** Format: int32 */
+            success: number;
+            /** @description Last verdict of the gate, or the reason of a stop. */
+            verdict?: string | null;
+            /** Format: int32 */
+            waiting: number;
+            /**
+             * Format: int32
+             * @description Number of the wave, from 1.
+             */
             wave: number;
         };
         /** @description Alternative rollout settings for an ended task. */
@@ -3064,6 +3636,45 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    CheckAccess: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Project id. */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccessQuestions"];
+            };
+        };
+        responses: {
+            /** @description Answers in the order of the questions. */
+            200: {
+                headers: {
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessAnswers"];
+                };
+            };
+            400: components["responses"]["Failure400"];
+            401: components["responses"]["Failure401"];
+            403: components["responses"]["Failure403"];
+            404: components["responses"]["Failure404"];
+            405: components["responses"]["Failure405"];
+            409: components["responses"]["Failure409"];
+            413: components["responses"]["Failure413"];
+            429: components["responses"]["Failure429"];
+            500: components["responses"]["Failure500"];
+            503: components["responses"]["Failure503"];
+        };
+    };
     ListEnrolmentTokens: {
         parameters: {
             query?: {
@@ -3648,6 +4259,41 @@ export interface operations {
             503: components["responses"]["Failure503"];
         };
     };
+    GetAttention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Project id. */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Tasks that wait, and tasks that run. */
+            200: {
+                headers: {
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NativeAttention"];
+                };
+            };
+            400: components["responses"]["Failure400"];
+            401: components["responses"]["Failure401"];
+            403: components["responses"]["Failure403"];
+            404: components["responses"]["Failure404"];
+            405: components["responses"]["Failure405"];
+            409: components["responses"]["Failure409"];
+            413: components["responses"]["Failure413"];
+            429: components["responses"]["Failure429"];
+            500: components["responses"]["Failure500"];
+            503: components["responses"]["Failure503"];
+        };
+    };
     ListAudit: {
         parameters: {
             query?: {
@@ -3713,6 +4359,15 @@ export interface operations {
                 os_type?: string;
                 /** @description Only desktops in this availability zone. */
                 availability_zone?: string;
+                /** @description Only desktops whose agent has one of these versions. */
+                agent_version?: string[];
+                /**
+                 * @description Only desktops whose agent is older than this version. Agents without a semantic version do
+                 *     not match.
+                 */
+                agent_older_than?: string;
+                /** @description Only desktops whose agent is older than the control plane. Excludes `agent_older_than`. */
+                outdated?: boolean;
                 /** @description Only desktops with this status. */
                 status?: components["schemas"]["Presence"];
                 /** @description Include retired desktops, or only those; excluded by default. */
@@ -3965,6 +4620,59 @@ export interface operations {
             503: components["responses"]["Failure503"];
         };
     };
+    WatchProject: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Kinds of updates: `task`, `event`, `map`, `desktops`, repeated or separated by commas;
+                 *     default all.
+                 */
+                types?: string[];
+                /** @description Only states and events of these tasks; at most 100. */
+                task_id?: string[];
+                /**
+                 * @description Maps to follow, as `TASK_ID:VERSION` with the `X-Graywave-Map-Version` of the map, or as
+                 *     `TASK_ID`; at most 8.
+                 */
+                map?: string[];
+                /** @description Id of the last group received, for a client that cannot send the header `Last-Event-ID`. */
+                last_event_id?: string;
+            };
+            header?: {
+                /** @description Id of the last group received. */
+                "Last-Event-ID"?: string | null;
+            };
+            path: {
+                /** @description Project id. */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events. */
+            200: {
+                headers: {
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ProjectFrame"];
+                };
+            };
+            400: components["responses"]["Failure400"];
+            401: components["responses"]["Failure401"];
+            403: components["responses"]["Failure403"];
+            404: components["responses"]["Failure404"];
+            405: components["responses"]["Failure405"];
+            409: components["responses"]["Failure409"];
+            413: components["responses"]["Failure413"];
+            429: components["responses"]["Failure429"];
+            500: components["responses"]["Failure500"];
+            503: components["responses"]["Failure503"];
+        };
+    };
     CreateExecution: {
         parameters: {
             query?: never;
@@ -3984,7 +4692,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Execution"];
+                "application/json": components["schemas"]["NativeExecution"];
             };
         };
         responses: {
@@ -4028,7 +4736,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Execution"];
+                "application/json": components["schemas"]["NativeExecution"];
             };
         };
         responses: {
@@ -4041,6 +4749,67 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NativePreview"];
+                };
+            };
+            400: components["responses"]["Failure400"];
+            401: components["responses"]["Failure401"];
+            403: components["responses"]["Failure403"];
+            404: components["responses"]["Failure404"];
+            405: components["responses"]["Failure405"];
+            409: components["responses"]["Failure409"];
+            413: components["responses"]["Failure413"];
+            429: components["responses"]["Failure429"];
+            500: components["responses"]["Failure500"];
+            503: components["responses"]["Failure503"];
+        };
+    };
+    ExportDesktops: {
+        parameters: {
+            query?: {
+                /** @description Only desktops whose ids start with this prefix. */
+                desktop_id_prefix?: string;
+                /** @description Only desktops with this tag, `key=value`. Repeat the parameter to require several tags. */
+                tag?: components["schemas"]["TagFilter"][];
+                /** @description Only desktops of these pools. */
+                desktop_pool_id?: string[];
+                /** @description Only desktops with this operating system. */
+                os_type?: string;
+                /** @description Only desktops in this availability zone. */
+                availability_zone?: string;
+                /** @description Only desktops whose agent has one of these versions. */
+                agent_version?: string[];
+                /**
+                 * @description Only desktops whose agent is older than this version. Agents without a semantic version do
+                 *     not match.
+                 */
+                agent_older_than?: string;
+                /** @description Only desktops whose agent is older than the control plane. Excludes `agent_older_than`. */
+                outdated?: boolean;
+                /** @description Only desktops with this status. */
+                status?: components["schemas"]["Presence"];
+                /** @description Include retired desktops, or only those; excluded by default. */
+                retired?: components["schemas"]["RetiredToo"];
+                /** @description Form of the export; default `csv`. */
+                format?: "csv" | "jsonl";
+            };
+            header?: never;
+            path: {
+                /** @description Project id. */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All desktops of the filter. */
+            200: {
+                headers: {
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Failure400"];
@@ -4813,6 +5582,92 @@ export interface operations {
             503: components["responses"]["Failure503"];
         };
     };
+    ExportRecords: {
+        parameters: {
+            query?: {
+                /** @description Only records with this status. */
+                status?: components["schemas"]["RecordWord"];
+                /** @description Only records of these desktops. */
+                desktop_id?: string[];
+                /** @description Only records of this wave, from 1. */
+                wave?: number;
+                /** @description Form of the export; default `csv`. */
+                format?: "csv" | "jsonl";
+            };
+            header?: never;
+            path: {
+                /** @description Project id. */
+                project_id: string;
+                /** @description Task id. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All records of the filter. */
+            200: {
+                headers: {
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Failure400"];
+            401: components["responses"]["Failure401"];
+            403: components["responses"]["Failure403"];
+            404: components["responses"]["Failure404"];
+            405: components["responses"]["Failure405"];
+            409: components["responses"]["Failure409"];
+            413: components["responses"]["Failure413"];
+            429: components["responses"]["Failure429"];
+            500: components["responses"]["Failure500"];
+            503: components["responses"]["Failure503"];
+        };
+    };
+    ExportTargets: {
+        parameters: {
+            query?: {
+                /** @description Form of the export; default `csv`. */
+                format?: "csv" | "jsonl";
+            };
+            header?: never;
+            path: {
+                /** @description Project id. */
+                project_id: string;
+                /** @description Task id. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All targets. */
+            200: {
+                headers: {
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Failure400"];
+            401: components["responses"]["Failure401"];
+            403: components["responses"]["Failure403"];
+            404: components["responses"]["Failure404"];
+            405: components["responses"]["Failure405"];
+            409: components["responses"]["Failure409"];
+            413: components["responses"]["Failure413"];
+            429: components["responses"]["Failure429"];
+            500: components["responses"]["Failure500"];
+            503: components["responses"]["Failure503"];
+        };
+    };
     ListFailures: {
         parameters: {
             query?: {
@@ -4886,6 +5741,59 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["FailureMembers"];
                 };
+            };
+            400: components["responses"]["Failure400"];
+            401: components["responses"]["Failure401"];
+            403: components["responses"]["Failure403"];
+            404: components["responses"]["Failure404"];
+            405: components["responses"]["Failure405"];
+            409: components["responses"]["Failure409"];
+            413: components["responses"]["Failure413"];
+            429: components["responses"]["Failure429"];
+            500: components["responses"]["Failure500"];
+            503: components["responses"]["Failure503"];
+        };
+    };
+    GetTaskMap: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ETag of the map that the caller has. */
+                "If-None-Match"?: string | null;
+            };
+            path: {
+                /** @description Project id. */
+                project_id: string;
+                /** @description Task id. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The map, with gzip if the caller accepts it. */
+            200: {
+                headers: {
+                    /** @description Name of this state of the map. */
+                    ETag?: string;
+                    /** @description Position from which changes continue. */
+                    "X-Graywave-Map-Version"?: number;
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description The caller has this state of the map. */
+            304: {
+                headers: {
+                    /** @description Request id: the value that the caller sent, or a generated one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["Failure400"];
             401: components["responses"]["Failure401"];

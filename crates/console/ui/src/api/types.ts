@@ -1,6 +1,6 @@
 import type { Schemas } from './client';
 
-export type Task = Schemas['NativeTask'] & { margin?: Margin | null };
+export type Task = Schemas['NativeTask'];
 export type Wave = Schemas['NativeWave'];
 export type TaskRecord = Schemas['NativeRecord'];
 export type Target = Schemas['Target'];
@@ -11,18 +11,7 @@ export type WhatIf = Schemas['NativeWhatIf'];
 export type Rollout = Schemas['Rollout'];
 
 /** How near a rollout is to its threshold. Counts are targets. */
-export interface Margin {
-  scope: 'WAVE' | 'TASK' | null;
-  failed: number;
-  at_risk: number;
-  threshold: number | null;
-  threshold_text: string | null;
-  left: number | null;
-  worst_case: number;
-  unreachable: boolean;
-  verdict: 'PROCEED' | 'HOLD' | 'HALT';
-  sentence: string;
-}
+export type Margin = NonNullable<Task['margin']>;
 
 export interface Tally {
   success: number;

@@ -10,6 +10,7 @@ use super::{
     coverage::Feature,
     event::{Desktop, Event, Session, Target, TargetResult, Task, Worker},
     mutant::Mutant,
+    poison::Poison,
     state::Journal,
     world::World,
 };
@@ -58,15 +59,28 @@ impl World {
 
     /// A result of a target that ends now.
     fn result(&mut self, target: Target, scripts: Vec<super::event::ScriptOutcome>) -> TargetResult {
+        self.result_before(target, scripts, None)
+    }
+
+    /// A result of a target, with the boot that a reboot ends.
+    fn result_before(
+        &mut self,
+        target: Target,
+        scripts: Vec<super::event::ScriptOutcome>,
+        reboots_from: Option<u32>,
+    ) -> TargetResult {
         let most = self.scenario.cluster.reported_skew_ms;
         let now = self.agent_time(self.desktop_of(target));
         let ended_at = (most > 0).then(|| now + TimeDelta::milliseconds(self.rng.between(-most, most)));
         let poison = self.tasks[target.task].poisons[target.ordinal as usize];
+        // Before a reboot, a result of the first scripts alone is valid.
+        let poison =
+            poison.filter(|poison| reboots_from.is_none() || !matches!(poison, Poison::MissingScript));
         if let Some(poison) = poison {
             self.coverage.add(Feature::Poisoned);
             self.tasks[target.task].invariants.poisoned(target.ordinal, poison);
         }
-        TargetResult { scripts, ended_at, poison, reboots_from: None }
+        TargetResult { scripts, ended_at, poison, reboots_from }
     }
 
     /// The agent loses its connection. The worker notices later.

@@ -226,7 +226,7 @@ impl World {
     fn announcing(&mut self, target: Target, scripts: Vec<ScriptOutcome>) -> TargetResult {
         let boot = self.agents[self.desktop_of(target)].boot;
         self.tasks[target.task].invariants.announced(target.ordinal, boot);
-        TargetResult { reboots_from: Some(boot), ..self.result(target, scripts) }
+        self.result_before(target, scripts, Some(boot))
     }
 
     fn finish(&mut self, target: Target, scripts: Vec<ScriptOutcome>) {
