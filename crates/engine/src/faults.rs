@@ -85,15 +85,13 @@ pub enum Rule {
     OutOfServiceWaits,
     /// Ends a target with its result although the return of its desktop is awaited.
     EndWithoutReturn,
-    /// Ends or continues a target before its desktop is back.
-    ResumeWithoutReturn,
     /// Waits for ever for a desktop that does not come back.
     ForgetReturnDeadline,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 32] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -125,7 +123,6 @@ impl Rule {
         Self::FirstComeFirstLeased,
         Self::OutOfServiceWaits,
         Self::EndWithoutReturn,
-        Self::ResumeWithoutReturn,
         Self::ForgetReturnDeadline,
     ];
 }

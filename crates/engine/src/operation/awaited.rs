@@ -129,7 +129,6 @@ impl<F: Faults> Rollout<F> {
 
     fn return_of(&self, row: &AwaitedRow, times: DueTimes) -> Return {
         match row.state(times) {
-            Return::Awaited if self.breaks(Rule::ResumeWithoutReturn) => Return::Met,
             Return::Missed if self.breaks(Rule::ForgetReturnDeadline) => Return::Awaited,
             state => state,
         }

@@ -47,11 +47,6 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
         2,
         "a target whose desktop reboots succeeds only after its return",
     ),
-    (
-        Mutant::Rule(Rule::ResumeWithoutReturn),
-        2,
-        "a target whose desktop reboots succeeds only after its return",
-    ),
     (Mutant::Rule(Rule::ForgetReturnDeadline), 2, "a task always ends"),
     (Mutant::NoJournal, 6, "a start happens at most once"),
     (Mutant::StartAfterExpiry, 66, "nothing starts after expires_at"),
