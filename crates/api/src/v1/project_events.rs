@@ -125,6 +125,7 @@ pub(crate) struct MapRuns {
     /// Code as in the map.
     code: u8,
     /// First and last ordinal of each run, ascending.
+    #[schema(value_type = Vec<Vec<u32>>)]
     ranges: Vec<(u32, u32)>,
 }
 

@@ -40,7 +40,10 @@ impl Invariants {
     /// Remaining scripts may start only after the reboot.
     pub(super) fn resumed(&mut self, ordinal: u32, context: &Context<'_>, coverage: &mut Coverage) {
         coverage.add(Feature::Resumed);
-        let announced = self.target(ordinal).announced;
+        let target = self.target(ordinal);
+        // A worker reported its results and lived, so that the deaths before are not its fault.
+        target.worker_deaths = 0;
+        let announced = target.announced;
         let has_rebooted = announced.is_some_and(|boot| boot < (context.boot_of)(ordinal));
         self.must(has_rebooted, "remaining scripts wait for the reboot", || {
             format!("target {ordinal} continues in boot {announced:?}")
