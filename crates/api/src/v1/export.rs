@@ -277,7 +277,10 @@ impl Pages for DesktopPages {
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/exports/targets", operation_id = "ExportTargets",
     tag = "native", params(Project, TaskPath, FormQuery),
-    responses((status = 200, description = "All targets.", body = String, content_type = "text/csv")),
+    responses((
+        status = 200, description = "All targets.",
+        content((String = "text/csv"), (String = "application/jsonl")),
+    )),
 )]
 pub(crate) async fn targets(
     Authorized { control, caller }: Authorized,
@@ -293,7 +296,10 @@ pub(crate) async fn targets(
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/exports/records", operation_id = "ExportRecords",
     tag = "native", params(Project, TaskPath, records::ListQuery, FormQuery),
-    responses((status = 200, description = "All records of the filter.", body = String, content_type = "text/csv")),
+    responses((
+        status = 200, description = "All records of the filter.",
+        content((String = "text/csv"), (String = "application/jsonl")),
+    )),
 )]
 pub(crate) async fn records(
     Authorized { control, caller }: Authorized,
@@ -311,7 +317,10 @@ pub(crate) async fn records(
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/exports/desktops", operation_id = "ExportDesktops", tag = "native",
     params(Project, desktops::ListQuery, FormQuery),
-    responses((status = 200, description = "All desktops of the filter.", body = String, content_type = "text/csv")),
+    responses((
+        status = 200, description = "All desktops of the filter.",
+        content((String = "text/csv"), (String = "application/jsonl")),
+    )),
 )]
 pub(crate) async fn all_desktops(
     Authorized { control, caller }: Authorized,

@@ -23,8 +23,8 @@ async function signedIn(options = {}) {
   if (served) await opened.goto(`${home}#/`);
   else {
     await opened.goto(`${home}#/sign-in`);
-    await opened.getByLabel('Token').fill(cluster.ready.token);
-    await opened.getByRole('button', { name: 'Sign in' }).click();
+    await opened.getByLabel(/^(Token|令牌)$/).fill(cluster.ready.token);
+    await opened.getByRole('button', { name: /^(Sign in|登录)$/ }).click();
   }
   await opened.getByRole('heading', { name: /Waiting for me|待我处理/ }).waitFor();
   return opened;
