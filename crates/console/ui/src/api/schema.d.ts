@@ -1886,10 +1886,7 @@ export interface components {
              */
             code: number;
             /** @description First and last ordinal of each run, ascending. */
-            ranges: [
-                number,
-                number
-            ][];
+            ranges: number[][];
         };
         /**
          * @description Treatment of running scripts.
@@ -4810,6 +4807,7 @@ export interface operations {
                 };
                 content: {
                     "text/csv": string;
+                    "application/jsonl": string;
                 };
             };
             400: components["responses"]["Failure400"];
@@ -5614,6 +5612,7 @@ export interface operations {
                 };
                 content: {
                     "text/csv": string;
+                    "application/jsonl": string;
                 };
             };
             400: components["responses"]["Failure400"];
@@ -5654,6 +5653,7 @@ export interface operations {
                 };
                 content: {
                     "text/csv": string;
+                    "application/jsonl": string;
                 };
             };
             400: components["responses"]["Failure400"];
