@@ -7,7 +7,7 @@ use super::Scenario;
 use crate::rollout::rng::Rng;
 
 /// The stream that reboots are drawn from. Everything else does not depend on them.
-const STREAM: u64 = 9;
+const STREAM: u64 = 10;
 /// Exit code that asks for a reboot.
 const REBOOT: i32 = 3_010;
 
