@@ -604,8 +604,10 @@ mod tests {
         let given = ["--ca-file=/a b/ca.pem", "--enrolment-token-file", "/t", "--pool", "--ca-file"];
         let mut arguments = given.map(OsString::from);
         let copies = kept_files(&mut arguments, Path::new("/data"));
-        let expected = ["--ca-file=/data/ca.pem", "--enrolment-token-file", "/data/enrolment-token"];
-        assert_eq!(arguments[..3], expected.map(OsString::from));
+        let copy = |name: &str| Path::new("/data").join(name).into_os_string();
+        let mut ca_file = OsString::from("--ca-file=");
+        ca_file.push(copy("ca.pem"));
+        assert_eq!(arguments[..3], [ca_file, "--enrolment-token-file".into(), copy("enrolment-token")]);
         let expected = [("/a b/ca.pem", "/data/ca.pem"), ("/t", "/data/enrolment-token")];
         assert_eq!(copies, expected.map(|(from, to)| (PathBuf::from(from), PathBuf::from(to))));
         // Again, with the copies: nothing is to be copied.

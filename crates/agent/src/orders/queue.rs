@@ -97,7 +97,7 @@ impl Queue {
     }
 
     /// Returns when the queue is closed.
-    #[cfg(test)]
+    #[cfg(all(test, unix))]
     pub(super) async fn closed(&self) {
         while !self.is_closed() {
             self.arrived.notified().await;
