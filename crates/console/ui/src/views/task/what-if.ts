@@ -22,7 +22,7 @@ export function parseWaves(text: string): WaveRequest[] | null {
   return waves;
 }
 
-/** Reads `2`, `2.5%` or `2.5%/50`; `null` without a threshold, `undefined` if it is none of these. */
+/** Reads `2`, `2.5%` or `2.5%/50`; `null` without a threshold, `undefined` for any other text. */
 export function parseThreshold(text: string): Threshold | null | undefined {
   const part = text.trim();
   if (part === '') return null;
